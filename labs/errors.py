@@ -1,0 +1,29 @@
+"""Errors that reach the user as one line, each with the exit code the CLI returns for it."""
+
+from __future__ import annotations
+
+
+class PlateauError(Exception):
+    """Something a user can act on: one line that says what, where, and the way out."""
+
+    exit_code = 1
+
+
+class InputError(PlateauError):
+    """The user's input is wrong: a file, an option, a name (exit code 2)."""
+
+    exit_code = 2
+
+
+class EnvironmentLack(PlateauError):
+    """The machine or the hypervisor lacks something; `plateau doctor` tells what (exit code 3)."""
+
+    exit_code = 3
+
+
+class DeadlineExceeded(PlateauError):
+    """A wait ended before what it waited for (exit code 1)."""
+
+
+class HypervisorError(PlateauError):
+    """The hypervisor refused or failed an operation (exit code 1)."""

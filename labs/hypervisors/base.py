@@ -1,0 +1,205 @@
+"""The contract between Plateau and a hypervisor; tests/contract/ holds every driver to it.
+
+All operations are idempotent and keyed by (session, candidate, node). The hypervisor is the truth:
+what is ours can be read from it alone, and what is not ours is never touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from labs.deadline import Deadline
+
+
+@dataclass(frozen=True, order=True)
+class BenchKey:
+    """One candidate's bench. `session` is the session's unique id, not only its name."""
+
+    session: str
+    candidate: str
+
+    def __str__(self) -> str:
+        return f"{self.session}/{self.candidate}"
+
+
+@dataclass(frozen=True, order=True)
+class NodeKey:
+    """One machine of one bench."""
+
+    session: str
+    candidate: str
+    node: str
+
+    @property
+    def bench(self) -> BenchKey:
+        return BenchKey(self.session, self.candidate)
+
+    def __str__(self) -> str:
+        return f"{self.session}/{self.candidate}/{self.node}"
+
+
+@dataclass(frozen=True)
+class NicSpec:
+    """A network card. Access port of one segment, or trunk carrying several (802.1Q tag -> segment)."""
+
+    mac: str
+    segment: str | None = None
+    trunk: tuple[tuple[int, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """What a node must be; everything a driver needs to create it."""
+
+    key: NodeKey
+    role: str
+    release: str
+    memory_mb: int
+    cores: int
+    nics: tuple[NicSpec, ...]
+
+
+@dataclass(frozen=True)
+class SegmentSpec:
+    """An isolated layer-2 network of one bench."""
+
+    bench: BenchKey
+    name: str
+
+
+class Power(StrEnum):
+    """State of a node as the hypervisor sees it."""
+
+    ABSENT = "absent"
+    STOPPED = "stopped"
+    RUNNING = "running"
+
+
+@dataclass(frozen=True)
+class NodeStatus:
+    """What the hypervisor knows of one of our nodes."""
+
+    key: NodeKey
+    power: Power
+    ready: bool
+    """True once `mark_ready` was called: its first configuration is complete."""
+    ssh: tuple[str, int] | None = None
+    since: float | None = None
+    """Unix time of the last start."""
+    snapshots: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Console:
+    """How a person reaches the screen and the serial line of a node."""
+
+    vnc: tuple[str, int] | None
+    vnc_password: str | None
+    serial_socket: str | None
+
+
+@dataclass(frozen=True)
+class ExecResult:
+    """Outcome of a command run through the guest agent."""
+
+    exit_status: int
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def text(self) -> str:
+        return self.stdout.decode("utf-8", "replace")
+
+
+@dataclass(frozen=True)
+class HostCapacity:
+    """One hypervisor host. Sizes in MiB."""
+
+    host: str
+    cores: int
+    memory_total_mb: int
+    memory_free_mb: int
+    disk_free_mb: int
+    accelerator: str
+    notes: tuple[str, ...] = field(default=())
+
+
+class Hypervisor(Protocol):
+    """A driver. Every method raises HypervisorError (one line) when the hypervisor refuses."""
+
+    name: str
+
+    def capacity(self) -> list[HostCapacity]:
+        """What each host has and what is free now."""
+        ...
+
+    def list_nodes(self, session: str | None = None) -> list[NodeStatus]:
+        """All nodes that are ours (of one session id), read from the hypervisor, not from memory."""
+        ...
+
+    def status(self, key: NodeKey) -> NodeStatus:
+        """One node; power is ABSENT when it does not exist."""
+        ...
+
+    def ensure_segments(self, segments: Sequence[SegmentSpec], nodes: Sequence[NodeSpec], deadline: Deadline) -> None:
+        """Make the segments of one bench exist and connect its nodes' cards to them as they appear."""
+        ...
+
+    def ensure_node(self, spec: NodeSpec, deadline: Deadline) -> NodeStatus:
+        """Create the node as a linked clone of its role image, not started; keep it if it exists."""
+        ...
+
+    def start(self, key: NodeKey, deadline: Deadline) -> None:
+        """Power on; nothing happens when it runs."""
+        ...
+
+    def stop(self, key: NodeKey, deadline: Deadline, *, force: bool = False) -> None:
+        """Power off, cleanly unless `force`; nothing happens when it is stopped."""
+        ...
+
+    def reset(self, key: NodeKey, deadline: Deadline) -> None:
+        """Reboot as if the reset button was pressed."""
+        ...
+
+    def wait_agent(self, key: NodeKey, deadline: Deadline) -> None:
+        """Return when the guest agent answers."""
+        ...
+
+    def execute(self, key: NodeKey, argv: Sequence[str], deadline: Deadline, *, stdin: bytes = b"") -> ExecResult:
+        """Run a command as root through the guest agent and return its outcome."""
+        ...
+
+    def mark_ready(self, key: NodeKey) -> None:
+        """Record, on the hypervisor, that the first configuration of the node is complete."""
+        ...
+
+    def snapshot(self, key: NodeKey, name: str, deadline: Deadline) -> None:
+        """Save disk and RAM under `name`, replacing an older one of that name."""
+        ...
+
+    def rollback(self, key: NodeKey, name: str, deadline: Deadline) -> None:
+        """Return to a snapshot: the node runs as it ran then, with fresh randomness and the right time."""
+        ...
+
+    def set_link(self, key: NodeKey, nic: int, up: bool, deadline: Deadline) -> None:
+        """Plug (True) or pull (False) the cable of card `nic` (0 = first lab card)."""
+        ...
+
+    def console(self, key: NodeKey) -> Console:
+        """Where the console of the node is."""
+        ...
+
+    def delete(self, key: NodeKey, deadline: Deadline) -> None:
+        """Destroy the node, running or not; nothing happens when it is absent."""
+        ...
+
+    def delete_segments(self, bench: BenchKey, deadline: Deadline) -> None:
+        """Destroy the segments of a bench."""
+        ...
+
+    def leftovers(self, session: str) -> list[str]:
+        """Everything of the session that still exists (processes, files, networks): empty after `down`."""
+        ...
