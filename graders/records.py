@@ -122,13 +122,15 @@ class Run:
 
 
 def dump(item: RunHeader | BenchHeader | Record) -> str:
-    """One line of the records file."""
-    return json.dumps(dataclasses.asdict(item), ensure_ascii=False, sort_keys=True)
+    """One line of the records file: always valid UTF-8, even when evidence holds a lone surrogate."""
+    text = json.dumps(dataclasses.asdict(item), ensure_ascii=False, sort_keys=True)
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def load(path: Path) -> Run:
     """Read a records file. Raises ValueError, naming the line, when it is not one."""
-    return parse(path.read_text(encoding="utf-8").splitlines(), str(path))
+    # Not splitlines(): evidence may hold U+2028 or U+0085, which JSON leaves as they are.
+    return parse(path.read_text(encoding="utf-8").removesuffix("\n").split("\n"), str(path))
 
 
 def parse(lines: Iterable[str], name: str = "records") -> Run:

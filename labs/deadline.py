@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from labs.errors import DeadlineExceeded
+from labs.errors import DeadlineError
 
 T = TypeVar("T")
 
@@ -41,9 +41,9 @@ class Deadline:
         return Deadline(min(self._at, time.monotonic() + seconds))
 
     def check(self, what: str) -> None:
-        """Raise DeadlineExceeded, naming `what` was waited for, when no time is left."""
+        """Raise DeadlineError, naming `what` was waited for, when no time is left."""
         if self.expired:
-            raise DeadlineExceeded(f"{what}: no answer before the deadline")
+            raise DeadlineError(f"{what}: no answer before the deadline")
 
     def ticks(self, interval: float) -> Iterator[None]:
         """Yield at once, then every `interval` seconds, until no time is left."""
@@ -56,10 +56,10 @@ class Deadline:
     def poll(self, probe: Callable[[], T | None], what: str, interval: float = 0.1) -> T:
         """Call `probe` until it returns something else than None.
 
-        Raises DeadlineExceeded, naming `what`, when it never did.
+        Raises DeadlineError, naming `what`, when it never did.
         """
         for _ in self.ticks(interval):
             answer = probe()
             if answer is not None:
                 return answer
-        raise DeadlineExceeded(f"{what}: not there before the deadline")
+        raise DeadlineError(f"{what}: not there before the deadline")

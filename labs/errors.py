@@ -15,13 +15,13 @@ class InputError(PlateauError):
     exit_code = 2
 
 
-class EnvironmentLack(PlateauError):
+class EnvironmentLackError(PlateauError):
     """The machine or the hypervisor lacks something; `plateau doctor` tells what (exit code 3)."""
 
     exit_code = 3
 
 
-class DeadlineExceeded(PlateauError):
+class DeadlineError(PlateauError):
     """A wait ended before what it waited for (exit code 1)."""
 
 

@@ -1,0 +1,16 @@
+"""Hypervisors: the protocol, and the drivers that keep it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from labs.hypervisors.base import Hypervisor
+    from labs.models.profile import Profile
+
+
+def open_hypervisor(profile: Profile) -> Hypervisor:
+    """The driver that a profile names. Raises EnvironmentLackError when it cannot work here."""
+    from labs.hypervisors.qemu.driver import QemuHypervisor
+
+    return QemuHypervisor(profile)

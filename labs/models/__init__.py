@@ -1,0 +1,1 @@
+"""Files that people write (labs, sessions, profiles) as validated models."""

@@ -1,0 +1,1 @@
+"""The QEMU driver: benches on this machine, without root and without a daemon."""

@@ -1,0 +1,189 @@
+"""The lab: nodes, segments, values drawn per candidate, tasks with their barème."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from labs.errors import InputError
+from labs.models.loader import Strict, load
+from labs.paths import CATALOGUE
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,30}$")]
+Text = dict[Literal["fr", "en"], str]
+CHECK_ID = re.compile(r"^CP\d{2}-[SROCD]\d+\.[a-z]$")
+
+
+class Integer(Strict):
+    """A whole number between `min` and `max`, both included."""
+
+    draw: Literal["integer"]
+    min: int
+    max: int
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Integer:
+        if self.min > self.max:
+            raise ValueError("min is greater than max")
+        return self
+
+
+class Choice(Strict):
+    """One of the listed values."""
+
+    draw: Literal["choice"]
+    among: list[str | int] = Field(min_length=1)
+
+
+class Token(Strict):
+    """Lower-case letters and digits without look-alikes, `length` of them."""
+
+    draw: Literal["token"]
+    length: int = Field(ge=4, le=64)
+
+
+Draw = Annotated[Integer | Choice | Token, Field(discriminator="draw")]
+
+
+class Segment(Strict):
+    """An isolated layer-2 network of the bench."""
+
+    name: Name
+    title: Text
+
+
+class Nic(Strict):
+    """A network card: access port of `segment`, or `trunk` of 802.1Q tag -> segment (tags may be templates)."""
+
+    segment: Name | None = None
+    trunk: dict[str, Name] | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Nic:
+        if (self.segment is None) == (self.trunk is None):
+            raise ValueError("give either segment or trunk")
+        return self
+
+
+class SeedFile(Strict):
+    """A file put on the node at its first start; `template` is relative to the lab's files/ folder."""
+
+    template: str
+    path: str = Field(pattern=r"^/")
+    mode: str = Field(default="0644", pattern=r"^0[0-7]{3}$")
+
+
+class Node(Strict):
+    """A machine of the bench. `owner: grader` machines are out of the candidate's reach."""
+
+    name: Name
+    role: Name
+    title: Text
+    owner: Literal["candidate", "grader"] = "candidate"
+    memory_mb: int = Field(default=384, ge=128, le=65536)
+    cores: int = Field(default=1, ge=1, le=16)
+    nics: list[Nic] = Field(min_length=1, max_length=8)
+    files: list[SeedFile] = Field(default_factory=list)
+    run: list[str] = Field(default_factory=list)
+
+
+class Task(Strict):
+    """A part of the subject; `checks` is its barème: check id -> points."""
+
+    id: Name
+    title: Text
+    checks: dict[str, float] = Field(min_length=1)
+
+    @field_validator("checks")
+    @classmethod
+    def _known_form(cls, checks: dict[str, float]) -> dict[str, float]:
+        for check, points in checks.items():
+            if not CHECK_ID.match(check):
+                raise ValueError(f"{check!r} is not a check id such as CP06-S1.a")
+            if points < 0:
+                raise ValueError(f"{check}: points cannot be negative")
+        return checks
+
+    @property
+    def points(self) -> float:
+        return sum(self.checks.values())
+
+
+class Lab(Strict):
+    """A lab of the catalogue (lab.yaml)."""
+
+    name: Name
+    version: str = Field(pattern=r"^\d+\.\d+$")
+    title: Text
+    summary: Text
+    referential: str
+    duration_minutes: int = Field(ge=5, le=600)
+    release: Literal["trixie", "bookworm"] = "trixie"
+    values: dict[Name, Draw | str] = Field(default_factory=dict)
+    """In order: drawn (draw: …) or computed from those above (Jinja template)."""
+    subject_values: dict[Name, Text] = Field(default_factory=dict)
+    """The values a candidate is told, with their labels."""
+    segments: list[Segment] = Field(min_length=1)
+    nodes: list[Node] = Field(min_length=1)
+    tasks: list[Task] = Field(min_length=1)
+    solution: str
+    """Playbook, relative to playbooks/."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Lab:
+        segments = _unique("segment", [segment.name for segment in self.segments])
+        _unique("node", [node.name for node in self.nodes])
+        _unique("task", [task.id for task in self.tasks])
+        _unique("check", [check for task in self.tasks for check in task.checks])
+        for node in self.nodes:
+            for nic in node.nics:
+                used = {nic.segment} if nic.segment else set((nic.trunk or {}).values())
+                for missing in used - segments:
+                    raise ValueError(f"node {node.name}: segment {missing!r} is not declared under segments")
+        for value in self.subject_values:
+            if value not in self.values:
+                raise ValueError(f"subject_values: {value!r} is not declared under values")
+        return self
+
+    @property
+    def points(self) -> float:
+        return sum(task.points for task in self.tasks)
+
+    def node(self, name: str) -> Node:
+        """The node of that name. Raises KeyError."""
+        return next(node for node in self.nodes if node.name == name)
+
+    @property
+    def graded_nodes(self) -> list[Node]:
+        return [node for node in self.nodes if node.owner == "candidate"]
+
+
+def _unique(what: str, names: list[str]) -> set[str]:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{what} {name!r} is declared twice")
+    return set(names)
+
+
+def lab_names() -> list[str]:
+    """The labs of the catalogue."""
+    return sorted(path.parent.name for path in CATALOGUE.glob("*/lab.yaml"))
+
+
+def load_lab(name: str) -> Lab:
+    """A lab of the catalogue by its name. Raises InputError that lists the known ones."""
+    path = CATALOGUE / name / "lab.yaml"
+    if not path.is_file():
+        raise InputError(f"unknown lab {name!r}; known: {', '.join(lab_names())}")
+    return load_lab_file(path)
+
+
+def load_lab_file(path: Path) -> Lab:
+    """A lab from its lab.yaml; the folder must carry the lab's name."""
+    lab = load(path, Lab)
+    if path.parent.name != lab.name:
+        raise InputError(f"{path}: name: is {lab.name!r} but the folder is {path.parent.name!r}; make them equal")
+    return lab
