@@ -6,8 +6,8 @@ what is ours can be read from it alone, and what is not ours is never touched.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
@@ -89,7 +89,6 @@ class NodeStatus:
     ssh: tuple[str, int] | None = None
     since: float | None = None
     """Unix time of the last start."""
-    snapshots: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -123,8 +122,9 @@ class HostCapacity:
     memory_total_mb: int
     memory_free_mb: int
     disk_free_mb: int
+    free_ports: int
+    """TCP ports that may still be given to machines."""
     accelerator: str
-    notes: tuple[str, ...] = field(default=())
 
 
 class Hypervisor(Protocol):
@@ -144,7 +144,15 @@ class Hypervisor(Protocol):
         """One node; power is ABSENT when it does not exist."""
         ...
 
-    def ensure_segments(self, segments: Sequence[SegmentSpec], nodes: Sequence[NodeSpec], deadline: Deadline) -> None:
+    def missing(self, specs: Sequence[NodeSpec]) -> list[str]:
+        """What `prepare` would have to make before these nodes can be cloned, one phrase each."""
+        ...
+
+    def prepare(self, specs: Sequence[NodeSpec], progress: Callable[[str, str], None]) -> None:
+        """Make what these nodes are cloned from (images, templates); `progress` gets (what, step)."""
+        ...
+
+    def ensure_segments(self, wanted: Sequence[SegmentSpec], nodes: Sequence[NodeSpec], deadline: Deadline) -> None:
         """Make the segments of one bench exist and connect its nodes' cards to them as they appear."""
         ...
 
@@ -176,6 +184,10 @@ class Hypervisor(Protocol):
         """Record, on the hypervisor, that the first configuration of the node is complete."""
         ...
 
+    def snapshots(self, key: NodeKey, deadline: Deadline) -> list[str]:
+        """Names of the snapshots of a running node."""
+        ...
+
     def snapshot(self, key: NodeKey, name: str, deadline: Deadline) -> None:
         """Save disk and RAM under `name`, replacing an older one of that name."""
         ...
@@ -197,7 +209,7 @@ class Hypervisor(Protocol):
         ...
 
     def delete_segments(self, bench: BenchKey, deadline: Deadline) -> None:
-        """Destroy the segments of a bench."""
+        """Destroy the segments of a bench, and whatever a killed run left of it."""
         ...
 
     def leftovers(self, session: str) -> list[str]:

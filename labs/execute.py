@@ -1,0 +1,204 @@
+"""The executor: brings benches up, node by node in parallel, so that a run killed anywhere converges when run again."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from labs import identity, ssh
+from labs.bench import Bench, BenchNode
+from labs.deadline import Deadline
+from labs.errors import PlateauError
+from labs.hypervisors.base import BenchKey, Hypervisor, Power
+from labs.journal import Journal
+from labs.models.session import Session
+from labs.plan import Action, NodePlan, Plan
+from labs.sessionfiles import SessionFiles
+
+BASELINE = "baseline"
+NODE_SECONDS = 300.0
+SSH_SECONDS = 120.0
+DELETE_SECONDS = 60.0
+
+Progress = Callable[[str, str], None]
+"""Called with (subject, step): a subject is `candidate/node` or `candidate`."""
+
+
+class InterruptedRunError(PlateauError):
+    """Ctrl-C: what was begun was finished, the rest was left; the command can be run again."""
+
+    exit_code = 130
+
+
+@dataclass
+class Outcome:
+    """What a run did to each bench: candidate -> errors by node; no entry means well."""
+
+    errors: dict[str, dict[str, str]] = field(default_factory=dict)
+    changed: int = 0
+
+    def fail(self, candidate: str, node: str, problem: object) -> None:
+        self.errors.setdefault(candidate, {})[node] = str(problem)
+
+
+class Executor:
+    """Carries out plans on one session's benches."""
+
+    def __init__(
+        self,
+        session: Session,
+        hypervisor: Hypervisor,
+        journal: Journal,
+        progress: Progress = lambda _subject, _step: None,
+    ) -> None:
+        self._hypervisor = hypervisor
+        self._journal = journal
+        self._progress = progress
+        self._files = SessionFiles(session.folder)
+        self._workers = session.profile.parallel or 2 * (os.cpu_count() or 1)
+        self._cancelled = threading.Event()
+        self._lock = threading.Lock()
+
+    def up(self, benches: Sequence[Bench], plan: Plan) -> Outcome:
+        """Make every node of the plan run and ready. Failures of one bench do not stop the others."""
+        actions = {node.spec.key: node for node in plan.nodes}
+        outcome = Outcome()
+        work: list[tuple[str, str, Callable[[], None]]] = []
+        for bench in benches:
+            identity.ensure_keys(bench, self._files)
+            with self._journal.step("segments", bench.key):
+                specs = [node.spec for node in bench.nodes]
+                self._hypervisor.ensure_segments(bench.segments, specs, Deadline.after(30))
+            for node in bench.nodes:
+                plan_node = actions[node.spec.key]
+                work.append((bench.candidate.id, node.name, self._node_work(bench, node, plan_node, outcome)))
+        self._parallel(work, outcome)
+        return outcome
+
+    def down(self, session_uid: str, bench_keys: Sequence[BenchKey]) -> Outcome:
+        """Delete these benches, then ask the hypervisor whether anything is left of them."""
+        outcome = Outcome()
+
+        def delete(key: BenchKey) -> Callable[[], None]:
+            def run() -> None:
+                for status in self._hypervisor.list_nodes(session_uid):
+                    if status.key.bench == key:
+                        with self._journal.step("delete", status.key):
+                            self._hypervisor.delete(status.key, Deadline.after(DELETE_SECONDS))
+                        self._progress(f"{key.candidate}/{status.key.node}", "deleted")
+                        with self._lock:
+                            outcome.changed += 1
+                with self._journal.step("delete segments", key):
+                    self._hypervisor.delete_segments(key, Deadline.after(DELETE_SECONDS))
+
+            return run
+
+        self._parallel([(key.candidate, "", delete(key)) for key in bench_keys], outcome)
+        return outcome
+
+    def snapshot(self, benches: Sequence[Bench], name: str) -> Outcome:
+        """Take the snapshot `name` of every graded node (and of the probe, whose state belongs to it)."""
+        return self._on_each(benches, f"snapshot {name}", lambda node: self._snapshot(node, name))
+
+    def rollback(self, benches: Sequence[Bench], name: str) -> Outcome:
+        """Return every node of the benches to the snapshot `name`."""
+
+        def back(node: BenchNode) -> None:
+            self._hypervisor.rollback(node.spec.key, name, Deadline.after(NODE_SECONDS))
+
+        return self._on_each(benches, f"rollback {name}", back)
+
+    def _on_each(self, benches: Sequence[Bench], action: str, work: Callable[[BenchNode], None]) -> Outcome:
+        outcome = Outcome()
+
+        def one(node: BenchNode) -> Callable[[], None]:
+            def run() -> None:
+                with self._journal.step(action, node.spec.key):
+                    work(node)
+                self._progress(f"{node.spec.key.candidate}/{node.name}", f"{action}: done")
+                with self._lock:
+                    outcome.changed += 1
+
+            return run
+
+        self._parallel([(b.candidate.id, node.name, one(node)) for b in benches for node in b.nodes], outcome)
+        return outcome
+
+    def _snapshot(self, node: BenchNode, name: str) -> None:
+        self._hypervisor.snapshot(node.spec.key, name, Deadline.after(NODE_SECONDS))
+
+    def _node_work(self, bench: Bench, node: BenchNode, plan: NodePlan, outcome: Outcome) -> Callable[[], None]:
+        def run() -> None:
+            if plan.action is Action.KEEP:
+                return
+            with self._lock:
+                outcome.changed += 1
+            if plan.action is Action.RECREATE:
+                self._step("delete", node, lambda: self._hypervisor.delete(node.spec.key, Deadline.after(60)))
+            self._bring_up(bench, node, fresh=plan.action is not Action.START)
+
+        return run
+
+    def _bring_up(self, bench: Bench, node: BenchNode, *, fresh: bool) -> None:
+        hypervisor, key = self._hypervisor, node.spec.key
+        deadline = Deadline.after(NODE_SECONDS)
+        if fresh:
+            self._step("create", node, lambda: hypervisor.ensure_node(node.spec, deadline))
+        self._step("start", node, lambda: hypervisor.start(key, deadline))
+        self._step("wait for agent", node, lambda: hypervisor.wait_agent(key, deadline))
+        if fresh:
+            self._step("configure", node, lambda: self._configure(bench, node, deadline))
+        self._step("wait for SSH", node, lambda: self._wait_ssh(node))
+        if fresh:
+            self._step(f"snapshot {BASELINE}", node, lambda: self._snapshot(node, BASELINE))
+            self._step("mark ready", node, lambda: hypervisor.mark_ready(key))
+        self._progress(f"{key.candidate}/{node.name}", "ready")
+
+    def _configure(self, bench: Bench, node: BenchNode, deadline: Deadline) -> None:
+        script = identity.script(bench, node, self._files)
+        result = self._hypervisor.execute(node.spec.key, ["/bin/sh"], deadline, stdin=script.encode())
+        if result.exit_status:
+            words = (result.stderr.decode("utf-8", "replace").strip() or "no message").splitlines()[-1]
+            raise PlateauError(f"{node.spec.key}: first configuration failed: {words}")
+
+    def _wait_ssh(self, node: BenchNode) -> None:
+        deadline = Deadline.after(SSH_SECONDS)
+        problem: PlateauError | None = None
+        for _ in deadline.ticks(0.2):
+            try:
+                ssh.connect(self._hypervisor, node, self._files, deadline.sooner(30)).close()
+            except ssh.UnreachableError as refused:
+                problem = refused
+                if self._hypervisor.status(node.spec.key).power is not Power.RUNNING:
+                    break
+            else:
+                return
+        raise problem or PlateauError(f"{node.spec.key}: SSH did not answer")
+
+    def _step(self, action: str, node: BenchNode, work: Callable[[], object]) -> None:
+        if self._cancelled.is_set():
+            raise InterruptedRunError("interrupted before it was finished; run the command again to go on")
+        self._progress(f"{node.spec.key.candidate}/{node.name}", action)
+        with self._journal.step(action, node.spec.key):
+            work()
+
+    def _parallel(self, work: Sequence[tuple[str, str, Callable[[], None]]], outcome: Outcome) -> None:
+        """Run all; PlateauErrors are collected, Ctrl-C lets begun steps finish, anything else surfaces."""
+        with ThreadPoolExecutor(max_workers=self._workers) as pool:
+            futures: list[tuple[str, str, Future[None]]] = []
+            try:
+                for candidate, node, run in work:
+                    futures.append((candidate, node, pool.submit(run)))
+                for candidate, node, future in futures:
+                    try:
+                        future.result()
+                    except PlateauError as problem:
+                        self._progress(f"{candidate}/{node}" if node else candidate, f"failed: {problem}")
+                        outcome.fail(candidate, node, problem)
+            except KeyboardInterrupt:
+                self._cancelled.set()
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise InterruptedRunError("interrupted; what was begun was finished: run it again to go on") from None

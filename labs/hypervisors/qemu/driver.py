@@ -1,0 +1,386 @@
+"""The embedded hypervisor: the Hypervisor protocol on QEMU processes of this user, with no daemon and no root."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shutil
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from labs import images
+from labs.deadline import Deadline
+from labs.errors import EnvironmentLackError, HypervisorError
+from labs.hypervisors.base import (
+    BenchKey,
+    Console,
+    ExecResult,
+    HostCapacity,
+    NodeKey,
+    NodeSpec,
+    NodeStatus,
+    Power,
+    SegmentSpec,
+)
+from labs.hypervisors.qemu import capacity, command, kvm, ports, processes, resume, segments, templates
+from labs.hypervisors.qemu.guest_agent import GuestAgent
+from labs.hypervisors.qemu.machine import Machine, MachineFile, all_machines
+from labs.hypervisors.qemu.qmp import Qmp
+from labs.hypervisors.qemu.spawn import spawn
+from labs.models.profile import Profile
+from labs.paths import state_dir
+from labs.sessionfiles import write_private
+
+
+class QemuHypervisor:
+    """Virtual machines of this user on this machine."""
+
+    name = "qemu"
+
+    def __init__(self, profile: Profile) -> None:
+        self._profile = profile
+        self._root = state_dir() / "qemu"
+        self._accelerator: str | None = None
+        self._accelerator_lock = threading.Lock()
+
+    # --- what there is -------------------------------------------------------------------------------------------
+
+    def capacity(self) -> list[HostCapacity]:
+        accelerator = self._profile.accelerator if self._accelerator is None else self._accelerator
+        return [capacity.of_this_machine(accelerator, ports.free_count(self._root, self._profile.ports))]
+
+    def list_nodes(self, session: str | None = None) -> list[NodeStatus]:
+        return [
+            self._status(machine, content)
+            for machine, content in all_machines(self._root)
+            if session is None or machine.key.session == session
+        ]
+
+    def status(self, key: NodeKey) -> NodeStatus:
+        machine = self._machine(key)
+        if not machine.exists:
+            return NodeStatus(key, Power.ABSENT, ready=False)
+        return self._status(machine, machine.read())
+
+    def leftovers(self, session: str) -> list[str]:
+        folder = self._root / session
+        found = [f"process {pid}: {line[:100]}" for pid, line in sorted(processes.owned(folder).items())]
+        if folder.exists():
+            found += [str(path) for path in sorted(folder.rglob("*")) if not path.is_dir()]
+        return found
+
+    # --- making it ------------------------------------------------------------------------------------------------
+
+    def missing(self, specs: Sequence[NodeSpec]) -> list[str]:
+        """What `prepare` would have to make, in the words of the plan."""
+        wanted = {(spec.role, spec.release) for spec in specs}
+        absent = [f"image {role}-{release}" for role, release in sorted(wanted) if not images.find(role, release)]
+        if absent or not self._profile.instant:
+            return absent
+        return [
+            f"template {spec.role} ({spec.memory_mb} MiB, {len(spec.nics)} cards)"
+            for spec in self._one_per_shape(specs)
+            if templates.find(self._image(spec), self._shape(spec), images.find_depot(spec.release)) is None
+        ]
+
+    def prepare(self, specs: Sequence[NodeSpec], progress: Callable[[str, str], None]) -> None:
+        for release in sorted({spec.release for spec in specs}):
+            roles = sorted({spec.role for spec in specs if spec.release == release})
+            if any(images.find(role, release) is None for role in roles):
+                images.build(roles, release, progress=progress)
+        if not self._profile.instant:
+            return
+
+        def cut(spec: NodeSpec) -> None:
+            depot = images.find_depot(spec.release)
+            label = f"template {spec.role}"
+            templates.ensure(self._image(spec), self._shape(spec), depot, lambda step: progress(label, step))
+
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            for outcome in [pool.submit(cut, spec) for spec in self._one_per_shape(specs)]:
+                outcome.result()
+
+    def ensure_segments(self, wanted: Sequence[SegmentSpec], nodes: Sequence[NodeSpec], deadline: Deadline) -> None:
+        for bench in {segment.bench for segment in wanted}:
+            segments.ensure(self._folder(bench), wanted, nodes, deadline)
+
+    def ensure_node(self, spec: NodeSpec, deadline: Deadline) -> NodeStatus:
+        machine = self._machine(spec.key)
+        if machine.exists:
+            content = machine.read()
+            if content.spec != spec:
+                raise HypervisorError(
+                    f"{spec.key}: exists with another specification (the lab or the session changed); "
+                    "run plateau down, then up"
+                )
+            return self._status(machine, content)
+        if machine.folder.exists():
+            self._destroy(machine, deadline)
+        machine.folder.mkdir(mode=0o700, parents=True)
+        image = self._image(spec)
+        depot = images.find_depot(spec.release)
+        template = templates.find(image, self._shape(spec), depot) if self._profile.instant else None
+        templates.create_overlay(machine.disk, template.disk if template else image.disk)
+        write_private(machine.vnc_secret, secrets.token_hex(4).encode())
+        with ports.allocation(self._root):
+            ssh_port, vnc_port = ports.choose(self._root, self._profile.listen, self._profile.ports, 2)
+            content = MachineFile(
+                spec=spec,
+                image=image.digest,
+                template=str(template.folder) if template else None,
+                kernel=str(image.kernel),
+                initrd=str(image.initrd),
+                depot=str(depot) if depot else None,
+                ssh_port=ssh_port,
+                vnc_port=vnc_port,
+            )
+            machine.write(content)
+        return self._status(machine, content)
+
+    def start(self, key: NodeKey, deadline: Deadline) -> None:
+        machine = self._existing(key)
+        if machine.pid is not None:
+            return
+        if processes.owned(machine.folder):
+            self._end_all(machine, deadline)
+        content = machine.read()
+        instant = content.template is not None and not machine.started
+        self._launch(machine, content, deadline, instant=instant)
+        if instant:
+            self._resume(machine, content, deadline)
+
+    def stop(self, key: NodeKey, deadline: Deadline, *, force: bool = False) -> None:
+        machine = self._existing(key)
+        pid = machine.pid
+        if pid is None:
+            return
+        if not force:
+            try:
+                with Qmp(machine.monitor, deadline) as qmp:
+                    qmp.command("system_powerdown")
+                for _ in deadline.ticks(0.1):
+                    if processes.gone(pid):
+                        return
+            except HypervisorError:
+                pass  # a machine that no longer listens is ended like a power cut, below
+        processes.end(pid, Deadline.after(10), force=force)
+
+    def reset(self, key: NodeKey, deadline: Deadline) -> None:
+        with self._monitor(key, deadline) as qmp:
+            qmp.command("system_reset")
+
+    def mark_ready(self, key: NodeKey) -> None:
+        self._existing(key).mark("ready")
+
+    def delete(self, key: NodeKey, deadline: Deadline) -> None:
+        machine = self._machine(key)
+        if machine.folder.exists() or processes.owned(machine.folder):
+            self._destroy(machine, deadline)
+
+    def delete_segments(self, bench: BenchKey, deadline: Deadline) -> None:
+        folder = self._folder(bench)
+        segments.delete(folder, deadline)
+        for pid in processes.owned(folder):
+            processes.end(pid, deadline, force=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another bench of the session is still there
+            folder.parent.rmdir()
+
+    # --- using it -------------------------------------------------------------------------------------------------
+
+    def wait_agent(self, key: NodeKey, deadline: Deadline) -> None:
+        machine = self._existing(key)
+        agent = GuestAgent(machine.folder)
+
+        def answers() -> bool | None:
+            if machine.pid is None:
+                raise HypervisorError(f"{key}: its machine is not running")
+            try:
+                agent.ping(deadline.sooner(3.0))
+            except HypervisorError:
+                return None
+            return True
+
+        deadline.poll(answers, f"{key}: its guest agent", interval=0.1)
+
+    def execute(self, key: NodeKey, argv: Sequence[str], deadline: Deadline, *, stdin: bytes = b"") -> ExecResult:
+        machine = self._existing(key)
+        if machine.pid is None:
+            raise HypervisorError(f"{key}: its machine is not running")
+        return GuestAgent(machine.folder).execute(argv, deadline, stdin)
+
+    def snapshot(self, key: NodeKey, name: str, deadline: Deadline) -> None:
+        with self._monitor(key, deadline) as qmp:
+            if name in _snapshots(qmp):
+                qmp.run_job("snapshot-delete", tag=name, devices=["disk0"])
+            qmp.run_job("snapshot-save", tag=name, vmstate="disk0", devices=["disk0"])
+
+    def rollback(self, key: NodeKey, name: str, deadline: Deadline) -> None:
+        machine = self._existing(key)
+        content = machine.read()
+        if machine.pid is None:
+            self._launch(machine, content, deadline, instant=False, paused=True)
+        with self._monitor(key, deadline) as qmp:
+            known = _snapshots(qmp)
+            if name not in known:
+                raise HypervisorError(f"{key}: no snapshot {name!r}; it has: {', '.join(known) or 'none'}")
+            qmp.run_job("snapshot-load", tag=name, vmstate="disk0", devices=["disk0"])
+            qmp.command("cont")
+        self._refresh(machine, content, deadline)
+
+    def set_link(self, key: NodeKey, nic: int, up: bool, deadline: Deadline) -> None:
+        with self._monitor(key, deadline) as qmp:
+            qmp.command("set_link", name=f"nic{nic}", up=up)
+
+    def console(self, key: NodeKey) -> Console:
+        machine = self._existing(key)
+        content = machine.read()
+        return Console(
+            vnc=(self._profile.listen, content.vnc_port),
+            vnc_password=machine.vnc_secret.read_text(),
+            serial_socket=str(machine.folder / "serial.sock"),
+        )
+
+    # --- inside ---------------------------------------------------------------------------------------------------
+
+    def _launch(
+        self, machine: Machine, content: MachineFile, deadline: Deadline, *, instant: bool, paused: bool = False
+    ) -> None:
+        content = self._with_free_ports(machine, content)
+        shape = self._shape(content.spec)
+        listen = self._profile.listen
+        arguments = command.base_arguments(
+            shape,
+            folder=machine.folder,
+            disk=machine.disk,
+            kernel=content.kernel,
+            initrd=content.initrd,
+            cmdline=images.KERNEL_CMDLINE,
+            depot=content.depot,
+        )
+        if instant and content.template:
+            ram = templates.Template(Path(content.template)).ram
+            arguments += [*command.memory(ram, shape.memory_mb, share=False), "-incoming", "defer"]
+        else:
+            arguments += command.plain_memory(shape.memory_mb)
+        arguments += command.management(f"{listen}:{content.ssh_port}")
+        for index, nic in enumerate(content.spec.nics):
+            arguments += command.card(index, nic.mac)
+        arguments += [
+            *("-object", f"secret,id=vnc0,file={machine.vnc_secret}"),
+            *("-vnc", f"{listen}:{content.vnc_port - 5900},password-secret=vnc0"),
+        ]
+        if paused:
+            arguments.append("-S")
+        # From here on the disk may differ from the template's RAM: a launch that is cut short must not resume again.
+        machine.mark("started")
+        spawn(arguments, machine.folder, deadline)
+
+    def _resume(self, machine: Machine, content: MachineFile, deadline: Deadline) -> None:
+        assert content.template is not None
+        state = templates.Template(Path(content.template)).state
+        with Qmp(machine.monitor, deadline) as qmp:
+            qmp.command("migrate-set-capabilities", capabilities=[{"capability": "x-ignore-shared", "state": True}])
+            qmp.command("migrate-incoming", uri=f"exec:cat {state}")
+
+            def arrived() -> bool | None:
+                status = qmp.command("query-migrate").get("status")
+                if status == "failed":
+                    raise HypervisorError(f"{machine.key}: its RAM template could not be resumed")
+                return True if status == "completed" else None
+
+            deadline.poll(arrived, f"{machine.key}: its RAM template", interval=0.01)
+            qmp.command("cont")
+        self._refresh(machine, content, deadline)
+
+    def _refresh(self, machine: Machine, content: MachineFile, deadline: Deadline) -> None:
+        script = resume.script([nic.mac for nic in content.spec.nics])
+        result = GuestAgent(machine.folder).execute(["/bin/sh"], deadline, script.encode())
+        if result.exit_status:
+            reason = result.stderr.decode("utf-8", "replace").strip()
+            raise HypervisorError(f"{machine.key}: randomness and clock could not be renewed: {reason}")
+
+    def _with_free_ports(self, machine: Machine, content: MachineFile) -> MachineFile:
+        listen = self._profile.listen
+        if ports.is_free(listen, content.ssh_port) and ports.is_free(listen, content.vnc_port):
+            return content
+        with ports.allocation(self._root):
+            ssh_port, vnc_port = ports.choose(self._root, listen, self._profile.ports, 2)
+            content = replace(content, ssh_port=ssh_port, vnc_port=vnc_port)
+            machine.write(content)
+        return content
+
+    def _status(self, machine: Machine, content: MachineFile) -> NodeStatus:
+        running = machine.pid is not None
+        return NodeStatus(
+            key=machine.key,
+            power=Power.RUNNING if running else Power.STOPPED,
+            ready=machine.ready,
+            ssh=(self._profile.listen, content.ssh_port),
+            since=machine.pid_file.stat().st_mtime if running else None,
+        )
+
+    def snapshots(self, key: NodeKey, deadline: Deadline) -> list[str]:
+        with self._monitor(key, deadline) as qmp:
+            return _snapshots(qmp)
+
+    def _destroy(self, machine: Machine, deadline: Deadline) -> None:
+        self._end_all(machine, deadline)
+        machine.remove()
+
+    def _end_all(self, machine: Machine, deadline: Deadline) -> None:
+        for pid in processes.owned(machine.folder):
+            processes.end(pid, deadline, force=True)
+
+    def _monitor(self, key: NodeKey, deadline: Deadline) -> Qmp:
+        machine = self._existing(key)
+        if machine.pid is None:
+            raise HypervisorError(f"{key}: its machine is not running")
+        return Qmp(machine.monitor, deadline)
+
+    def _folder(self, bench: BenchKey) -> Path:
+        return self._root / bench.session / bench.candidate
+
+    def _machine(self, key: NodeKey) -> Machine:
+        return Machine(self._folder(key.bench) / key.node)
+
+    def _existing(self, key: NodeKey) -> Machine:
+        machine = self._machine(key)
+        if not machine.exists:
+            raise HypervisorError(f"{key}: there is no such machine; run plateau up")
+        return machine
+
+    def _image(self, spec: NodeSpec) -> images.RoleImage:
+        image = images.find(spec.role, spec.release)
+        if image is None:
+            raise EnvironmentLackError(
+                f"the image of role {spec.role} ({spec.release}) is not built; run plateau image build {spec.role}"
+            )
+        return image
+
+    def _shape(self, spec: NodeSpec) -> command.Shape:
+        depot = images.find_depot(spec.release) is not None
+        return command.Shape(spec.memory_mb, spec.cores, len(spec.nics), depot, self._accelerate(spec))
+
+    def _accelerate(self, spec: NodeSpec) -> str:
+        with self._accelerator_lock:
+            if self._accelerator is None:
+                wanted = self._profile.accelerator
+                if wanted == "auto":
+                    wanted = "kvm" if kvm.usable(self._image(spec).kernel) else "tcg"
+                self._accelerator = wanted
+            return self._accelerator
+
+    def _one_per_shape(self, specs: Sequence[NodeSpec]) -> list[NodeSpec]:
+        return list({(spec.role, spec.release, self._shape(spec)): spec for spec in specs}.values())
+
+
+def _snapshots(qmp: Qmp) -> list[str]:
+    for device in qmp.command("query-block"):
+        inserted = device.get("inserted", {})
+        if inserted.get("node-name") == "disk0":
+            return [snapshot["name"] for snapshot in inserted["image"].get("snapshots", [])]
+    return []

@@ -1,0 +1,58 @@
+"""TCP ports of this host given to machines: free now, and in no other machine's file."""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from labs.errors import EnvironmentLackError
+from labs.hypervisors.qemu.machine import all_machines
+from labs.models.profile import PortRange
+
+
+@contextmanager
+def allocation(root: Path) -> Iterator[None]:
+    """Hold this while choosing ports and writing them down: two runs never choose the same."""
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (root / "ports.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def is_free(address: str, port: int) -> bool:
+    """Whether nothing listens on that port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_count(root: Path, allowed: PortRange) -> int:
+    """Ports of the range that no machine holds."""
+    taken = _taken(root)
+    return sum(port not in taken for port in range(allowed.first, allowed.last + 1))
+
+
+def choose(root: Path, address: str, allowed: PortRange, count: int) -> list[int]:
+    """The first `count` free ports of the range. Raises EnvironmentLackError when there are not enough."""
+    taken = _taken(root)
+    chosen: list[int] = []
+    for port in range(allowed.first, allowed.last + 1):
+        if port not in taken and is_free(address, port):
+            chosen.append(port)
+            if len(chosen) == count:
+                return chosen
+    raise EnvironmentLackError(
+        f"no {count} free TCP ports between {allowed.first} and {allowed.last} on {address}; "
+        "widen ports: in the hypervisor profile, or end what holds them"
+    )
+
+
+def _taken(root: Path) -> set[int]:
+    return {port for _, content in all_machines(root) for port in (content.ssh_port, content.vnc_port)}

@@ -1,0 +1,89 @@
+"""The first configuration of a machine: who it is, who may enter, and the files its lab gives it.
+
+One shell script, run as root through the guest agent, so that it needs neither network nor SSH; run again it
+changes nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shlex
+import subprocess
+
+from labs.bench import Bench, BenchNode
+from labs.errors import EnvironmentLackError, InputError
+from labs.paths import CATALOGUE
+from labs.sessionfiles import SessionFiles, ensure_key
+from labs.variants import template_environment
+
+
+def ensure_keys(bench: Bench, files: SessionFiles) -> None:
+    """Make the grader's key and the host keys of the bench unless they are there."""
+    ensure_key(files.grader_key, f"plateau-grader@{bench.session.name}")
+    for node in bench.nodes:
+        ensure_key(files.host_key(bench.candidate.id, node.name), f"{bench.candidate.id}-{node.name}")
+
+
+def script(bench: Bench, node: BenchNode, files: SessionFiles) -> str:
+    """The script for one machine. Raises InputError when a template of the lab cannot be rendered."""
+    host_key = files.host_key(bench.candidate.id, node.name)
+    grader = files.grader_key.with_name("grader.pub").read_text()
+    lines = [
+        "set -eu",
+        "umask 022",
+        f"echo {node.name} >/etc/hostname; hostname {node.name}",
+        f"printf '127.0.0.1 localhost\\n127.0.1.1 {node.name}\\n::1 localhost\\n' >/etc/hosts",
+        f"echo {_machine_id(str(node.spec.key))} >/etc/machine-id",
+        "mkdir -p /etc/plateau",
+        _put("/etc/plateau/authorized_keys", grader, "0600"),
+        _put("/etc/ssh/ssh_host_ed25519_key", host_key.read_text(), "0600"),
+        _put("/etc/ssh/ssh_host_ed25519_key.pub", host_key.with_name(host_key.name + ".pub").read_text(), "0644"),
+    ]
+    if node.graded:
+        lines.append(f"usermod -p {shlex.quote(_password_hash(bench.password))} candidat")
+    lines += [_put(path, content, mode) for path, content, mode in _lab_files(bench, node)]
+    if node.model.files:
+        lines.append("systemctl daemon-reload")
+    lines += node.model.run
+    lines += [
+        "if [ -s /run/sshd.pid ]; then kill -HUP $(cat /run/sshd.pid); else systemctl restart --no-block ssh; fi",
+        "sync",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _lab_files(bench: Bench, node: BenchNode) -> list[tuple[str, str, str]]:
+    folder = CATALOGUE / bench.session.lab.name / "files"
+    environment = template_environment()
+    rendered = []
+    for file in node.model.files:
+        path = folder / file.template
+        try:
+            text = environment.from_string(path.read_text(encoding="utf-8")).render(bench.variables)
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such template; lab.yaml names it for node {node.name}") from None
+        except Exception as problem:  # noqa: BLE001 - a template runs arbitrary expressions: any error is its author's
+            raise InputError(f"{path}: cannot be rendered: {problem}") from None
+        rendered.append((file.path, text, file.mode))
+    return rendered
+
+
+def _put(path: str, content: str, mode: str) -> str:
+    encoded = base64.b64encode(content.encode()).decode()
+    quoted = shlex.quote(path)
+    return f"echo {encoded} | base64 -d >{quoted}.plateau; chmod {mode} {quoted}.plateau; mv {quoted}.plateau {quoted}"
+
+
+def _machine_id(key: str) -> str:
+    return hashlib.sha256(f"machine-id/{key}".encode()).hexdigest()[:32]
+
+
+def _password_hash(password: str) -> str:
+    try:
+        answer = subprocess.run(
+            ["openssl", "passwd", "-6", "-stdin"], input=password, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        raise EnvironmentLackError("openssl cannot hash a password; run ./bootstrap, or plateau doctor") from None
+    return answer.stdout.strip()

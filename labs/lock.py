@@ -1,0 +1,36 @@
+"""One command at a time changes a session."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from labs.errors import EnvironmentLackError
+
+
+@contextmanager
+def exclusive(path: Path, verb: str) -> Iterator[None]:
+    """Hold the session's lock. Raises EnvironmentLackError naming who holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise EnvironmentLackError(f"{path.parent.name}: {_holder(path)}; wait for it, or stop it") from None
+        lock.truncate(0)
+        lock.write(json.dumps({"pid": os.getpid(), "verb": verb, "since": time.strftime("%H:%M:%S")}))
+        lock.flush()
+        yield
+
+
+def _holder(path: Path) -> str:
+    try:
+        holder = json.loads(path.read_text())
+        return f"`plateau {holder['verb']}` (pid {holder['pid']}, since {holder['since']}) is working on this session"
+    except (OSError, ValueError, KeyError):
+        return "another plateau is working on this session"
