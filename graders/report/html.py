@@ -1,0 +1,143 @@
+"""report.html: one self-contained page, the session first, then one section a candidate. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from graders import referentials
+from graders.records import Evidence, Record, Run, Verdict
+from graders.referentials import Referential
+from graders.report import aggregate, text
+from graders.report.causes import BlockedGroup
+from graders.report.messages import Messages
+from graders.report.sheets import Sheet, sheets
+
+HEAD, TAIL = 4000, 1500
+"""Characters of one output that are shown: its beginning and its end."""
+
+SYMBOLS = {
+    Verdict.PASSED: "✓",
+    Verdict.FAILED: "✗",
+    Verdict.BLOCKED: "⊘",
+    Verdict.ERROR: "!",
+    Verdict.MANUAL: "✎",
+    Verdict.NOT_APPLICABLE: "–",
+    "missing": "…",
+}
+OUTCOME_SYMBOLS = {
+    aggregate.Outcome.MET: "✓",
+    aggregate.Outcome.PARTIAL: "◐",
+    aggregate.Outcome.NOT_MET: "✗",
+    aggregate.Outcome.NOT_ASSESSABLE: "?",
+    aggregate.Outcome.NOT_APPLICABLE: "–",
+}
+
+
+def render(run: Run, lang: str = "fr") -> str:
+    """The whole document. Raises ValueError when there is no such language.
+
+    The same run gives the same bytes: nothing comes from the clock or the machine.
+    """
+    messages = Messages(lang)
+    result = aggregate.build(run)
+    referential = _referential(run.header.referential)
+    page_styles = [f"@page c{n} {{ @bottom-left {{ content: {text.css_string(text.visible(_label(c)))}; }} }}"
+                   for n, c in enumerate(result.candidates, 1)]  # fmt: skip
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            run=run.header,
+            result=result,
+            referential=referential,
+            sheets=partial(_sheets, referential=referential, lang=lang),
+            page_styles=Markup("\n".join(page_styles)),  # noqa: S704  # built from css_string only
+            t=messages,
+            lang=lang,
+            verdicts=list(Verdict),
+            symbols=SYMBOLS,
+            outcome_symbols=OUTCOME_SYMBOLS,
+            number=lambda value: text.number(value, lang),
+            typo=lambda value: text.typo(text.short(value, 1200), lang),
+            local=lambda stamp: text.local(stamp, lang),
+            short=text.short,
+            flatten=text.flatten,
+            extract=_extract,
+            placed=place,
+            open_checks=_open_checks,
+            anchor=_anchor,
+        )
+    )
+
+
+def _extract(evidence: Evidence) -> tuple[str, int, str]:
+    return text.cut(evidence.output, HEAD, TAIL)
+
+
+def _open_checks(candidate: aggregate.CandidateResult) -> int:
+    behind = sum(len(group.records) for group in candidate.blocked if not group.settled)
+    return candidate.tally.counts[Verdict.ERROR] + len(candidate.tally.missing) + behind
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where each group of blocked checks is shown, once."""
+
+    under: dict[tuple[str, str], list[BlockedGroup]]
+    """Under the check that is their cause, by (check, phase)."""
+    outside: list[BlockedGroup]
+    """Before the tasks: the cause is a machine, or a check that is not part of this run."""
+    elsewhere: dict[str, list[Record]]
+    """By task: its blocked checks that are listed outside of it."""
+
+
+def place(candidate: aggregate.CandidateResult) -> Placed:
+    """Put every blocked check of a candidate under its cause."""
+    placed = Placed({}, [], {})
+    for group in candidate.blocked:
+        origin = group.origin
+        if origin is None or origin.verdict is Verdict.BLOCKED:
+            placed.outside.append(group)
+            origin = None
+        else:
+            placed.under.setdefault((origin.check, origin.phase), []).append(group)
+        for record in group.records:
+            if origin is None or record.task != origin.task:
+                placed.elsewhere.setdefault(record.task, []).append(record)
+    return placed
+
+
+def _label(candidate: aggregate.CandidateResult) -> str:
+    return text.short(f"{candidate.bench.name} ({candidate.bench.candidate})", 80)
+
+
+def _anchor(number: int, record: Record) -> str:
+    safe = "".join(c if c.isascii() and c.isalnum() else "-" for c in f"{record.check}-{record.phase}")
+    return f"c{number}-{safe}"
+
+
+def _referential(name: str) -> Referential | None:
+    """The referential of the run, or None when this version does not have it: ids are shown instead of titles."""
+    return referentials.load(name) if name in referentials.names() else None
+
+
+def _sheets(candidate: aggregate.CandidateResult, referential: Referential | None, lang: str) -> list[Sheet]:
+    return sheets(candidate.competences, referential, lang)
+
+
+@cache
+def _environment() -> Environment:
+    """Jinja with escaping everywhere; every value shown goes through `visible` first."""
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates", encoding="utf-8"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: value if isinstance(value, Markup) else text.visible(str(value)),
+    )

@@ -1,0 +1,57 @@
+"""marks.csv: one line a candidate, for a French spreadsheet. Pure."""
+
+from __future__ import annotations
+
+import csv
+import io
+import unicodedata
+
+from graders.records import Run, Verdict
+from graders.report import aggregate
+from graders.report.text import number, visible
+
+BOM = "\ufeff"
+_VERDICTS = {
+    Verdict.PASSED: "acquis",
+    Verdict.FAILED: "non_acquis",
+    Verdict.BLOCKED: "bloque",
+    Verdict.ERROR: "non_mesurable",
+    Verdict.MANUAL: "a_evaluer",
+    Verdict.NOT_APPLICABLE: "sans_objet",
+}
+
+
+def write(run: Run) -> str:
+    """Semicolons, decimal commas, a byte order mark first; a text that a spreadsheet would run is disarmed.
+
+    Marks are final (`notes_definitives`) when nothing waits for a measure or for a person.
+    """
+    result = aggregate.build(run)
+    tasks = list(dict.fromkeys(task.id for candidate in result.candidates for task in candidate.tasks))
+    out = io.StringIO()
+    lines = csv.writer(out, delimiter=";", lineterminator="\r\n")
+    headings = ["identifiant", "nom", "total", "maximum", *map(_cell, tasks), *_VERDICTS.values(), "non_execute"]
+    lines.writerow([*headings, "notes_definitives"])
+    for candidate in result.candidates:
+        tally = candidate.tally
+        by_task = {task.id: task.tally.points for task in candidate.tasks}
+        lines.writerow(
+            [
+                _cell(candidate.bench.candidate),
+                _cell(candidate.bench.name),
+                number(tally.points, "fr"),
+                number(tally.max_points, "fr"),
+                *(number(by_task.get(task, 0.0), "fr") for task in tasks),
+                *(tally.counts[verdict] for verdict in _VERDICTS),
+                len(tally.missing),
+                "oui" if tally.complete else "non",
+            ]
+        )
+    return BOM + out.getvalue()
+
+
+def _cell(text: str) -> str:
+    """A text cell on one line that no spreadsheet takes for a formula."""
+    shown = " ".join(visible(text).split())
+    first = unicodedata.normalize("NFKC", shown[:1])
+    return f"'{shown}" if first in {"=", "+", "-", "@", "|", "\u2212"} else shown
