@@ -122,8 +122,11 @@ class Run:
 
 
 def dump(item: RunHeader | BenchHeader | Record) -> str:
-    """One line of the records file: always valid UTF-8, even when evidence holds a lone surrogate."""
-    text = json.dumps(dataclasses.asdict(item), ensure_ascii=False, sort_keys=True)
+    """One line of the records file: always valid UTF-8, even when evidence holds a lone surrogate.
+
+    Keys stay in the order of the fields and of the author's data: the lab's order of checks and values is read here.
+    """
+    text = json.dumps(dataclasses.asdict(item), ensure_ascii=False)
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

@@ -102,13 +102,9 @@ def css_string(text: str) -> str:
 
 
 def flatten(value: object, path: str = "") -> list[tuple[str, str]]:
-    """Nested values as (path, value) lines: `{"lan": {"prefix": 24}}` gives `[("lan.prefix", "24")]`; keys sorted."""
+    """Nested values as (path, value) lines: `{"lan": {"prefix": 24}}` gives `[("lan.prefix", "24")]`."""
     if isinstance(value, dict):
-        return [
-            line
-            for key, item in sorted(value.items(), key=str)
-            for line in flatten(item, f"{path}.{key}" if path else str(key))
-        ]
+        return [line for key, item in value.items() for line in flatten(item, f"{path}.{key}" if path else str(key))]
     if isinstance(value, list):
         if all(not isinstance(item, dict | list) for item in value):
             return [(path, ", ".join(map(str, value)))]
