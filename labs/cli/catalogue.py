@@ -1,0 +1,94 @@
+"""labs, lab show, lab check, schema: the catalogue and its authors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from labs.cli.options import JsonOption, LangOption
+from labs.errors import InputError
+
+lab = typer.Typer(help="One lab of the catalogue.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the command line."""
+    app.command("labs")(labs)
+    app.command()(schema)
+    app.add_typer(lab, name="lab")
+
+
+def labs(json: JsonOption = False, lang: LangOption = "fr") -> None:
+    """The catalogue: every lab with its title, machines and points."""
+    from labs.cli.output import out, print_json, table
+    from labs.models.lab import lab_names, load_lab
+
+    found = [load_lab(name) for name in lab_names()]
+    if json:
+        print_json([{**one.model_dump(mode="json"), "points": one.points} for one in found])
+        return
+    shown = table("Lab", "Version", "Title", "Machines", "Points", "Time")
+    for one in found:
+        nodes = ", ".join(node.name for node in one.nodes)
+        title = one.title.get("fr" if lang == "fr" else "en", one.name)
+        shown.add_row(one.name, one.version, title, nodes, f"{one.points:g}", f"{one.duration_minutes} min")
+    out.print(shown)
+
+
+@lab.command("show")
+def show(
+    name: Annotated[str, typer.Argument(metavar="LAB")], json: JsonOption = False, lang: LangOption = "fr"
+) -> None:
+    """A lab's diagram, tasks and points."""
+    from labs import diagram
+    from labs.cli.output import out, print_json, table
+    from labs.models.lab import load_lab
+
+    found = load_lab(name)
+    if json:
+        print_json({**found.model_dump(mode="json"), "points": found.points})
+        return
+    language = _language(lang)
+    out.print(f"[bold]{found.title[language]}[/] ({found.name} {found.version}, {found.duration_minutes} min)")
+    out.print(found.summary[language])
+    out.print()
+    out.print(diagram.text(found, language), markup=False)
+    shown = table("Task", "", "Checks", "Points")
+    for task in found.tasks:
+        shown.add_row(task.id, task.title[language], ", ".join(task.checks), f"{task.points:g}")
+    shown.add_row("", "", "", f"[bold]{found.points:g}[/]")
+    out.print(shown)
+
+
+@lab.command("check")
+def check(path: Annotated[Path, typer.Argument(metavar="PATH", help="A lab's folder, or its lab.yaml.")]) -> None:
+    """Validate an author's files: model, values for several candidates, templates, playbook, checks."""
+    from labs.cli.output import out
+    from labs.labcheck import check_lab
+
+    file = path / "lab.yaml" if path.is_dir() else path
+    found = check_lab(file)
+    out.print(f"{file}: well formed; {len(found.nodes)} machines, {len(found.tasks)} tasks, {found.points:g} points")
+
+
+def schema(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="lab, session or profile.")],
+) -> None:
+    """The JSON Schema of a file, for completion and checking in an editor."""
+    from labs.cli.output import print_json
+    from labs.models.lab import Lab
+    from labs.models.profile import Profile
+    from labs.models.session import SessionFile
+
+    models = {"lab": Lab, "session": SessionFile, "profile": Profile}
+    if model not in models:
+        raise InputError(f"no model {model!r}; known: {', '.join(models)}")
+    print_json(models[model].model_json_schema())
+
+
+def _language(lang: str) -> str:
+    if lang not in {"fr", "en"}:
+        raise InputError(f"--lang {lang}: must be fr or en")
+    return lang

@@ -1,0 +1,92 @@
+"""doctor and image: what the machine has."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Annotated
+
+import typer
+
+from labs.cli.options import JsonOption
+from labs.errors import EnvironmentLackError
+
+image = typer.Typer(help="Role images of the embedded hypervisor.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the command line."""
+    app.command()(doctor)
+    app.add_typer(image, name="image")
+
+
+def doctor(
+    fix: Annotated[bool, typer.Option("--fix", help="Install the missing Debian packages.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """What this machine lacks, one line each with the remedy."""
+    from labs import doctor as examiner
+    from labs.cli.output import out, print_json, table
+    from labs.models.profile import Profile
+
+    findings = examiner.examine(Profile())
+    if fix and any(finding.package and not finding.ok for finding in findings):
+        examiner.fix(findings)
+        findings = examiner.examine(Profile())
+    if json:
+        print_json([dataclasses.asdict(finding) for finding in findings])
+    else:
+        shown = table("", "", "")
+        for finding in findings:
+            mark = "[green]ok[/]" if finding.ok else "[red]lacks[/]"
+            shown.add_row(mark, finding.what, finding.detail if finding.ok else f"{finding.detail}: {finding.remedy}")
+        out.print(shown)
+    lacking = [finding.what for finding in findings if not finding.ok]
+    if lacking:
+        raise EnvironmentLackError(f"this machine lacks {', '.join(lacking)}; plateau doctor --fix installs packages")
+
+
+@image.command("build")
+def build(
+    roles: Annotated[
+        list[str] | None, typer.Argument(metavar="[ROLE]...", help="All roles when none is named.")
+    ] = None,
+    release: Annotated[str, typer.Option(help="Debian release of the guests: trixie or bookworm.")] = "trixie",
+    mirror: Annotated[str | None, typer.Option(help="Debian mirror; by default the one apt uses here.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Build again even when nothing changed.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Build role images from Debian packages; one that is up to date is kept."""
+    from labs import images
+    from labs.cli.output import Progress, duration, out, print_json
+
+    started = time.monotonic()
+    progress = Progress(quiet=json)
+    with progress.showing():
+        built = images.build(roles or images.role_names(), release, progress=progress, mirror=mirror, force=force)
+    if json:
+        print_json([_described(one) for one in built])
+        return
+    size = sum(one.size_bytes for one in built) >> 20
+    out.print(f"{len(built)} images ready in {duration(time.monotonic() - started)}, {size} MiB on disk")
+
+
+@image.command("list")
+def list_(json: JsonOption = False) -> None:
+    """Role images in the cache, with size and age."""
+    from labs import images
+    from labs.cli.output import out, print_json, table
+
+    found = images.list_images()
+    if json:
+        print_json([_described(one) for one in found])
+        return
+    shown = table("Role", "Release", "Digest", "Size", "Built")
+    for one in found:
+        built = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.built))
+        shown.add_row(one.role, one.release, one.digest[:12], f"{one.size_bytes >> 20} MiB", built)
+    out.print(shown if found else "no image yet: run plateau image build")
+
+
+def _described(one: object) -> dict[str, object]:
+    return {key: str(value) if key in {"disk", "kernel", "initrd"} else value for key, value in vars(one).items()}

@@ -1,0 +1,57 @@
+"""Entry point of `plateau`: the verbs, and errors as one line with the right exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from labs import __version__
+from labs.cli import catalogue, environment, grading, provisioning, work
+from labs.errors import PlateauError
+
+app = typer.Typer(
+    name="plateau",
+    help="Hands-on infrastructure labs on real virtual machines, graded from outside.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+)
+for module in (environment, catalogue, provisioning, work, grading):
+    module.register(app)
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    context: typer.Context, version: bool = typer.Option(False, "--version", help="Print the version.")
+) -> None:
+    if version:
+        typer.echo(f"plateau {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
+
+
+def main() -> None:
+    """Run the command line; every error a user can cause ends as one line on standard error."""
+    try:
+        app()
+    except PlateauError as problem:
+        from labs.cli.output import err
+
+        err.print(f"[red]plateau:[/] {_escaped(str(problem))}", soft_wrap=True)
+        sys.exit(problem.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except KeyboardInterrupt:
+        sys.stderr.write("plateau: interrupted; run the same command again to go on\n")
+        sys.exit(130)
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

@@ -1,0 +1,330 @@
+"""plan, up, status, freeze, reset, down: benches come, are looked after, and go."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from labs.cli.options import CandidateArg, CandidateOption, JsonOption, SessionArg
+from labs.errors import EnvironmentLackError, InputError
+
+if TYPE_CHECKING:
+    from labs.bench import Bench
+    from labs.execute import Outcome
+    from labs.hypervisors.base import Hypervisor
+    from labs.models.session import Session
+    from labs.plan import Plan
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the command line."""
+    for verb in (plan, up, status, freeze, reset, down):
+        app.command()(verb)
+
+
+def plan(session: SessionArg, candidate: CandidateOption = None, json: JsonOption = False) -> None:
+    """Preflight: what `up` would do, and whether it fits. Touches nothing."""
+    from labs.cli.output import duration, out, print_json, table
+
+    loaded, hypervisor, benches = _open(session, candidate)
+    made = _plan(loaded, hypervisor, benches)
+    if json:
+        print_json(
+            {
+                "session": loaded.name,
+                "fits": not made.problems,
+                "needs": [{**dataclasses.asdict(need), "fits": need.fits} for need in made.needs],
+                "missing": list(made.missing),
+                "nodes": [{"node": str(node.spec.key), "action": node.action.value} for node in made.nodes],
+                "seconds": round(made.seconds, 1),
+            }
+        )
+    else:
+        needs = table("Resource", "Needed", "Available", "")
+        for need in made.needs:
+            verdict = "[green]fits[/]" if need.fits else "[red]does not fit[/]"
+            needs.add_row(need.resource, f"{need.needed} {need.unit}", f"{need.available} {need.unit}", verdict)
+        out.print(f"{loaded.name}: {len(benches)} benches of {loaded.lab.name}, {len(made.nodes)} machines")
+        out.print(needs)
+        for action in sorted({node.action for node in made.nodes}):
+            out.print(f"{action.value}: {made.count(action)} machines")
+        for what in made.missing:
+            out.print(f"first to be made: {what}")
+        out.print(f"estimated time: {duration(made.seconds)}")
+    if made.problems:
+        raise EnvironmentLackError(f"{loaded.name} does not fit: {'; '.join(made.problems)}")
+
+
+def up(session: SessionArg, candidate: CandidateOption = None, json: JsonOption = False) -> None:
+    """Bring the benches up to ready machines and access sheets. Safe to run again at any time."""
+    started = time.monotonic()
+    loaded, hypervisor, benches = _open(session, candidate)
+    outcome = bring_up(loaded, hypervisor, benches, quiet=json)
+    _report(loaded, hypervisor, benches, outcome, json=json, seconds=time.monotonic() - started)
+    if outcome.errors:
+        raise typer.Exit(1)
+
+
+def bring_up(loaded: Session, hypervisor: Hypervisor, benches: list[Bench], *, quiet: bool) -> Outcome:
+    """The work of `up`, under the session's lock. Raises EnvironmentLackError when it does not fit."""
+    from labs import accesssheet, inventory, subject
+    from labs.bench import compute_benches
+    from labs.cli.output import Progress
+    from labs.execute import Executor
+    from labs.hypervisors.base import Power
+    from labs.lock import exclusive
+    from labs.sessionfiles import SessionFiles
+
+    files = SessionFiles(loaded.folder)
+    progress = Progress(quiet)
+    with exclusive(files.lock, "up"), _journal(files, "up") as journal, progress.showing():
+        made = _plan(loaded, hypervisor, benches)
+        if made.problems:
+            raise EnvironmentLackError(f"{loaded.name} does not fit: {'; '.join(made.problems)}")
+        if made.missing:
+            hypervisor.prepare([node.spec for bench in benches for node in bench.nodes], progress)
+        outcome = Executor(loaded, hypervisor, journal, progress).up(benches, made)
+        present = {status.key.bench for status in hypervisor.list_nodes(loaded.uid) if status.power is Power.RUNNING}
+        inventory.write(loaded, [bench for bench in compute_benches(loaded) if bench.key in present], hypervisor, files)
+        for bench in benches:
+            if bench.key in present:
+                accesssheet.write(bench, hypervisor, files)
+                subject.write(bench, files)
+    return outcome
+
+
+def status(
+    session: SessionArg,
+    json: JsonOption = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh every 2 s until Ctrl-C.")] = False,
+) -> None:
+    """Every bench and machine: state, address, since when, last error."""
+    from labs.cli.output import out, print_json
+
+    loaded, hypervisor, benches = _open(session, None)
+    while True:
+        rows = _status_rows(loaded, hypervisor, benches)
+        if json:
+            print_json({"session": loaded.name, "nodes": rows})
+        else:
+            if watch:
+                out.clear()
+            out.print(_status_table(rows))
+        if not watch:
+            break
+        time.sleep(2)
+    if any(row["state"] != "ready" for row in rows):
+        raise typer.Exit(1)
+
+
+def freeze(session: SessionArg, candidate: CandidateOption = None) -> None:
+    """At the bell: a snapshot `frozen` of every machine, disk and memory."""
+    from labs.cli.output import out
+
+    loaded, hypervisor, benches = _open(session, candidate)
+    outcome = _with_executor(loaded, hypervisor, "freeze", lambda executor: executor.snapshot(benches, "frozen"))
+    out.print(f"{outcome.changed} machines frozen; go back with: plateau reset {session} CANDIDATE --to frozen")
+    _fail_on(outcome)
+
+
+def reset(
+    session: SessionArg,
+    candidate: CandidateArg,
+    to: Annotated[str, typer.Option("--to", help="baseline (as received) or frozen (as at the bell).")] = "baseline",
+) -> None:
+    """Return one candidate's bench to a snapshot."""
+    from labs.cli.output import out
+
+    if to not in {"baseline", "frozen"}:
+        raise InputError(f"--to {to}: must be baseline or frozen")
+    loaded, hypervisor, benches = _open(session, [candidate])
+    outcome = _with_executor(loaded, hypervisor, "reset", lambda executor: executor.rollback(benches, to))
+    out.print(f"{candidate}: {outcome.changed} machines back at {to}")
+    _fail_on(outcome)
+
+
+def down(session: SessionArg, candidate: CandidateOption = None, json: JsonOption = False) -> None:
+    """Delete the benches, then prove that nothing is left. Results and reports stay."""
+    from labs.cli.output import out, print_json
+
+    loaded, hypervisor, _ = _open(session, candidate)
+    started = time.monotonic()
+    outcome, left = take_down(loaded, hypervisor, candidate, quiet=json)
+    if json:
+        print_json({"session": loaded.name, "deleted": outcome.changed, "left": left, "errors": outcome.errors})
+    else:
+        out.print(f"{outcome.changed} machines deleted in {time.monotonic() - started:.1f} s; nothing is left of them")
+    _fail_on(outcome)
+
+
+def take_down(
+    loaded: Session, hypervisor: Hypervisor, candidates: list[str] | None, *, quiet: bool
+) -> tuple[Outcome, list[str]]:
+    """The work of `down`. Raises PlateauError naming what is left when absence cannot be proved."""
+    from labs.cli.output import Progress
+    from labs.errors import PlateauError
+    from labs.execute import Executor
+    from labs.hypervisors.base import BenchKey
+    from labs.lock import exclusive
+    from labs.sessionfiles import SessionFiles
+
+    files = SessionFiles(loaded.folder)
+    progress = Progress(quiet)
+    chosen = {one.id for one in loaded.select(candidates)}
+    with exclusive(files.lock, "down"), _journal(files, "down") as journal, progress.showing():
+        # A candidate taken out of the session file may still have machines: the hypervisor knows.
+        known = {status.key.candidate for status in hypervisor.list_nodes(loaded.uid)}
+        keys = [BenchKey(loaded.uid, one) for one in sorted(chosen if candidates else chosen | known)]
+        outcome = Executor(loaded, hypervisor, journal, progress).down(loaded.uid, keys)
+        left = [what for key in keys for what in hypervisor.leftovers(loaded.uid) if f"/{key.candidate}/" in what]
+        if not candidates:
+            left = hypervisor.leftovers(loaded.uid)
+            for generated in (files.inventory, files.known_hosts):
+                generated.unlink(missing_ok=True)
+    if left:
+        raise PlateauError(f"{loaded.name}: still there after down: {'; '.join(left[:5])}; run plateau down again")
+    return outcome, left
+
+
+def _open(session: str, candidates: list[str] | None) -> tuple[Session, Hypervisor, list[Bench]]:
+    from labs.bench import compute_benches
+    from labs.hypervisors import open_hypervisor
+    from labs.models.session import load_session
+
+    loaded = load_session(session)
+    return loaded, open_hypervisor(loaded.profile), compute_benches(loaded, candidates)
+
+
+def _plan(loaded: Session, hypervisor: Hypervisor, benches: list[Bench]) -> Plan:
+    from labs.plan import make_plan
+
+    specs = [node.spec for bench in benches for node in bench.nodes]
+    missing = hypervisor.missing(specs)
+    return make_plan(
+        benches,
+        hypervisor.list_nodes(loaded.uid),
+        hypervisor.capacity()[0],
+        missing,
+        memory_reserve_mb=loaded.profile.memory_reserve_mb,
+        instant=loaded.profile.instant,
+    )
+
+
+def _with_executor(loaded: Session, hypervisor: Hypervisor, verb: str, work: Any) -> Outcome:
+    from labs.cli.output import Progress
+    from labs.execute import Executor
+    from labs.lock import exclusive
+    from labs.sessionfiles import SessionFiles
+
+    files = SessionFiles(loaded.folder)
+    progress = Progress(quiet=False)
+    with exclusive(files.lock, verb), _journal(files, verb) as journal, progress.showing():
+        result: Outcome = work(Executor(loaded, hypervisor, journal, progress))
+    return result
+
+
+def _journal(files: Any, verb: str) -> Any:
+    import contextlib
+
+    from labs.journal import Journal
+
+    return contextlib.closing(Journal(files.journal, verb))
+
+
+def _status_rows(loaded: Session, hypervisor: Hypervisor, benches: list[Bench]) -> list[dict[str, Any]]:
+    from labs.hypervisors.base import Power
+    from labs.sessionfiles import SessionFiles
+
+    files = SessionFiles(loaded.folder)
+    known = {status.key: status for status in hypervisor.list_nodes(loaded.uid)}
+    errors: dict[str, str] = {}
+    if files.journal.exists():
+        with _journal(files, "status") as journal:
+            for bench in benches:
+                for node in bench.nodes:
+                    error = journal.last_error(str(node.spec.key))
+                    if error:
+                        errors[str(node.spec.key)] = error
+    rows = []
+    for bench in benches:
+        for node in bench.nodes:
+            found = known.get(node.spec.key)
+            power = found.power if found else Power.ABSENT
+            state = power.value
+            if found and power is Power.RUNNING:
+                state = "ready" if found.ready else "unfinished"
+            rows.append(
+                {
+                    "candidate": bench.candidate.id,
+                    "node": node.name,
+                    "state": state,
+                    "ssh": f"{found.ssh[0]}:{found.ssh[1]}" if found and found.ssh else None,
+                    "since": datetime.fromtimestamp(found.since).astimezone().isoformat(timespec="seconds")
+                    if found and found.since
+                    else None,
+                    "last_error": errors.get(str(node.spec.key)),
+                }
+            )
+    return rows
+
+
+def _status_table(rows: list[dict[str, Any]]) -> Any:
+    from labs.cli.output import table
+
+    shown = table("Candidate", "Machine", "State", "SSH", "Since", "Last error")
+    for row in rows:
+        colour = "green" if row["state"] == "ready" else "yellow"
+        since = row["since"][11:19] if row["since"] else ""
+        shown.add_row(
+            row["candidate"],
+            row["node"],
+            f"[{colour}]{row['state']}[/]",
+            row["ssh"] or "",
+            since,
+            row["last_error"] or "",
+        )
+    return shown
+
+
+def _report(
+    loaded: Session, hypervisor: Hypervisor, benches: list[Bench], outcome: Outcome, *, json: bool, seconds: float
+) -> None:
+    from labs.cli.output import duration, out, print_json
+    from labs.sessionfiles import SessionFiles
+
+    rows = _status_rows(loaded, hypervisor, benches)
+    if json:
+        print_json(
+            {
+                "session": loaded.name,
+                "changed": outcome.changed,
+                "seconds": round(seconds, 2),
+                "nodes": rows,
+                "errors": outcome.errors,
+            }
+        )
+        return
+    out.print(_status_table(rows))
+    files = SessionFiles(loaded.folder)
+    if outcome.changed:
+        out.print(f"{outcome.changed} machines brought up in {duration(seconds)}")
+    else:
+        out.print("everything was up already; nothing was changed")
+    out.print(f"access sheets and subjects: {files.access}")
+    for candidate, nodes in outcome.errors.items():
+        for node, problem in nodes.items():
+            out.print(f"[red]{candidate}/{node}[/]: {problem}")
+
+
+def _fail_on(outcome: Outcome) -> None:
+    from labs.cli.output import err
+
+    for candidate, nodes in outcome.errors.items():
+        for node, problem in nodes.items():
+            err.print(f"[red]{candidate}/{node}[/]: {problem}")
+    if outcome.errors:
+        raise typer.Exit(1)

@@ -1,0 +1,150 @@
+"""Grade a session: one `pytest graders/` per candidate, side by side, and their records joined.
+
+This is what `plateau grade` adds to `pytest graders/ --session …`: benches in parallel, progress, one report.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from labs.errors import PlateauError
+from labs.models.session import Session
+from labs.paths import GRADERS, ROOT
+from labs.sessionfiles import SessionFiles
+
+KEPT = {0, 1, 4}
+"""Exit statuses of a grader that measured: all passed, something not passed, something not measurable."""
+
+
+@dataclass
+class _Grader:
+    candidate: str
+    folder: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def records(self) -> Path:
+        return self.folder / "records.jsonl"
+
+
+def new_run_folder(session: Session) -> Path:
+    """A folder for a new run, named after the moment it begins (UTC)."""
+    results = SessionFiles(session.folder).results
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    for number in range(100):
+        folder = results / (stamp if not number else f"{stamp}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return folder
+    raise PlateauError(f"{results}: a hundred runs in one second; try again")
+
+
+def grade(
+    session: Session,
+    candidates: Sequence[str],
+    run_folder: Path,
+    progress: Callable[[str, str], None],
+    *,
+    keyword: str | None = None,
+    reboot: bool = True,
+) -> Path:
+    """Grade the candidates' benches and return the joined records.
+
+    Raises PlateauError, naming the log, when a grader ended without measuring.
+    """
+    parts = run_folder / "parts"
+    waiting = list(candidates)
+    running: list[_Grader] = []
+    done: list[_Grader] = []
+    try:
+        while waiting or running:
+            while waiting and len(running) < _parallel(session):
+                running.append(_start(session, waiting.pop(0), parts, keyword, reboot))
+            for grader in list(running):
+                _show(grader, progress)
+                if grader.process.poll() is not None:
+                    running.remove(grader)
+                    _finish(grader, run_folder)
+                    done.append(grader)
+            time.sleep(0.2)
+    finally:
+        for grader in running:
+            grader.process.terminate()
+        for grader in running:
+            grader.process.wait()
+    records = run_folder / "records.jsonl"
+    _join([part.records for part in sorted(done, key=lambda part: candidates.index(part.candidate))], records)
+    for part in done:
+        shutil.copyfile(part.folder / "grader.log", run_folder / f"grader-{part.candidate}.log")
+    shutil.rmtree(parts)
+    return records
+
+
+def _parallel(session: Session) -> int:
+    return session.profile.parallel or max(1, os.cpu_count() or 1)
+
+
+def _start(session: Session, candidate: str, parts: Path, keyword: str | None, reboot: bool) -> _Grader:
+    folder = parts / candidate
+    folder.mkdir(parents=True)
+    command = [sys.executable, "-m", "pytest", str(GRADERS), "-q", "-p", "no:cacheprovider"]
+    command += ["--session", str(session.path), "--candidate", candidate, "--run-dir", str(folder)]
+    if keyword:
+        command += ["-k", keyword]
+    if not reboot:
+        command.append("--no-reboot")
+    with (folder / "grader.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    return _Grader(candidate, folder, process)
+
+
+def _show(grader: _Grader, progress: Callable[[str, str], None]) -> None:
+    try:
+        lines = grader.records.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        progress(grader.candidate, "begins")
+        return
+    for line in reversed(lines):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue  # the grader is writing this line right now
+        if record.get("kind") == "record":
+            progress(grader.candidate, f"{record['check']} {record['verdict']}")
+            return
+
+
+def _finish(grader: _Grader, run_folder: Path) -> None:
+    if grader.process.returncode in KEPT and grader.records.exists():
+        return
+    log = run_folder / f"grader-{grader.candidate}.log"
+    shutil.copyfile(grader.folder / "grader.log", log)
+    words = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    reason = next((line for line in words if line.startswith(("ERROR", "E  "))), words[-1] if words else "no message")
+    raise PlateauError(f"{grader.candidate}: the grader did not measure: {reason.strip()} (see {log})")
+
+
+def _join(parts: Sequence[Path], target: Path) -> None:
+    header: str | None = None
+    lines: list[str] = []
+    for part in parts:
+        for line in part.read_text(encoding="utf-8").splitlines():
+            if json.loads(line)["kind"] == "run":
+                header = header or line
+            else:
+                lines.append(line)
+    temporary = target.with_suffix(".tmp")
+    temporary.write_text("\n".join([header or "", *lines]) + "\n", encoding="utf-8")
+    temporary.replace(target)
