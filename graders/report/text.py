@@ -20,19 +20,14 @@ _HIDDEN = re.compile(
 
 
 def _show(match: re.Match[str]) -> str:
-    code = ord(match.group())
-    if code < 0x20:
-        return chr(0x2400 + code)
-    if code == 0x7F:
-        return "\u2421"
-    return f"\u27e6U+{code:04X}\u27e7"
+    return f"\u27e6U+{ord(match.group()):04X}\u27e7"
 
 
 def visible(text: str) -> str:
     """The text with colour codes removed and every control or invisible character shown.
 
     >>> visible("\\x1b[31mred\\x1b[0m a\\x00b \\u202eevil")
-    'red a\\u2400b \\u27e6U+202E\\u27e7evil'
+    'red a⟦U+0000⟧b ⟦U+202E⟧evil'
     """
     if "\r" in text:
         text = text.replace("\r\n", "\n")
@@ -59,7 +54,7 @@ def typo(text: str, lang: str) -> str:
         return text
     text = re.sub(r" ([;!?])", NARROW + r"\1", text)
     text = re.sub(r" ([:%»])", NBSP + r"\1", text)
-    return text.replace("« ", "«" + NBSP)
+    return text.replace("« ", "«" + NBSP).replace("n° ", "n°" + NBSP)
 
 
 def number(value: float, lang: str) -> str:
