@@ -1,7 +1,8 @@
-"""The Ansible inventory of a session, and the host keys that go with it: `ansible -i inventories/demo/hosts.yml all -m ping`.
+"""The Ansible inventory of a session, and the host keys that go with it.
 
-Groups: one a candidate (`camille`), one a machine (`rtr`), one a role, the candidates' machines under `candidats` and the
-probes under `centre`. The candidate's values (addresses, domain, …) are variables of the candidate's group.
+Usable by hand: `ansible -i inventories/demo/hosts.yml all -m ping`. Groups: one a candidate (`camille`), one a machine
+(`rtr`), one a role, the candidates' machines under `candidats` and the probes under `centre`. The candidate's values
+(addresses, domain, …) are variables of the candidate's group.
 """
 
 from __future__ import annotations

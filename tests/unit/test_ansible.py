@@ -1,0 +1,95 @@
+"""labs.ansible with a real ansible-playbook on this machine: outcome, first failure, deadline, nothing left behind."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from labs.ansible import PlaybookError, environment, run_playbook
+from labs.deadline import Deadline
+from labs.errors import DeadlineError, PlateauError
+
+
+@pytest.fixture
+def inventory(tmp_path: Path) -> Path:
+    path = tmp_path / "hosts.yml"
+    path.write_text(
+        "all: {vars: {ansible_connection: local, ansible_python_interpreter: /usr/bin/python3}, "
+        "hosts: {one: {}, two: {}}}"
+    )
+    return path
+
+
+def playbook(tmp_path: Path, tasks: str) -> Path:
+    path = tmp_path / "play.yml"
+    path.write_text(f"- hosts: all\n  gather_facts: false\n  tasks:\n{tasks}")
+    return path
+
+
+def test_counts_and_progress(tmp_path: Path, inventory: Path) -> None:
+    play = playbook(
+        tmp_path,
+        "    - {name: same, ansible.builtin.command: {cmd: 'true'}, changed_when: false}\n"
+        "    - {name: new, ansible.builtin.command: 'echo {{ word }}'}\n",
+    )
+    seen: list[tuple[str, str, str]] = []
+    summary = run_playbook(
+        play,
+        inventory,
+        Deadline.after(60),
+        limit=["one"],
+        variables={"word": "hello"},
+        progress=lambda *event: seen.append(event),
+    )
+    assert set(summary.hosts) == {"one"}
+    assert (summary.hosts["one"].ok, summary.hosts["one"].changed, summary.changed) == (2, 1, 1)
+    assert [event for event in seen if event[2] != "started"] == [("same", "one", "ok"), ("new", "one", "changed")]
+
+
+def test_first_failure_in_one_line(tmp_path: Path, inventory: Path) -> None:
+    play = playbook(
+        tmp_path, "    - {name: broken, ansible.builtin.command: {cmd: 'sh -c \"echo why >&2; exit 3\"'}}\n"
+    )
+    with pytest.raises(PlaybookError) as caught:
+        run_playbook(play, inventory, Deadline.after(60), limit=["two"])
+    assert str(caught.value) == "play.yml: broken: two: why"
+
+
+def test_syntax_error_is_told(tmp_path: Path, inventory: Path) -> None:
+    play = tmp_path / "play.yml"
+    play.write_text("- hosts: all\n  tasks: [{nosuchmodule: {}}]\n")
+    with pytest.raises(PlateauError, match="nosuchmodule"):
+        run_playbook(play, inventory, Deadline.after(60))
+
+
+def test_no_host_matches(tmp_path: Path, inventory: Path) -> None:
+    play = playbook(tmp_path, "    - {ansible.builtin.command: {cmd: 'true'}}\n")
+    with pytest.raises(PlateauError, match="no hosts"):
+        run_playbook(play, inventory, Deadline.after(60), limit=["three"])
+
+
+def test_deadline_ends_everything(tmp_path: Path, inventory: Path) -> None:
+    marker = "61.2357"
+    play = playbook(tmp_path, f"    - {{ansible.builtin.command: {{cmd: 'sleep {marker}'}}}}\n")
+    started = time.monotonic()
+    with pytest.raises(DeadlineError, match=r"play\.yml"):
+        run_playbook(play, inventory, Deadline.after(6), limit=["one"])
+    assert time.monotonic() - started < 20
+    left = subprocess.run(["pgrep", "-f", f"sleep {marker}|{play}"], capture_output=True, text=True, check=False)
+    assert left.stdout == ""
+
+
+def test_the_users_ansible_settings_do_not_leak(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ANSIBLE_STRATEGY", "host_pinned")
+    monkeypatch.setenv("ANSIBLE_CONFIG", "/nowhere")
+    seen = environment(tmp_path)
+    assert "ANSIBLE_STRATEGY" not in seen
+    assert seen["ANSIBLE_CONFIG"].endswith("playbooks/ansible.cfg")
+
+
+def test_unknown_playbook(inventory: Path) -> None:
+    with pytest.raises(PlaybookError, match="no such playbook"):
+        run_playbook("solutions/nowhere.yml", inventory, Deadline.after(5))
