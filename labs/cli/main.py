@@ -13,6 +13,7 @@ from labs.errors import PlateauError
 
 app = typer.Typer(
     name="plateau",
+    rich_markup_mode=None,  # plain help needs no rich: it must appear at once
     help="Hands-on infrastructure labs on real virtual machines, graded from outside.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
