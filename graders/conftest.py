@@ -1,0 +1,43 @@
+"""Loads the grading plugin for this folder, so that plain `pytest graders/ --session …` works."""
+
+from graders.plugin.fixtures import _bench_run, bench, deadline, expect, login, patience, probe
+from graders.plugin.hooks import (
+    candidate,
+    pytest_addhooks,
+    pytest_collection_modifyitems,
+    pytest_generate_tests,
+    pytest_plateau_hypervisor,
+    pytest_plateau_probe,
+    pytest_report_teststatus,
+    pytest_runtest_call,
+    pytest_runtest_makereport,
+    pytest_runtest_setup,
+    pytest_sessionfinish,
+    pytest_sessionstart,
+    pytest_terminal_summary,
+)
+from graders.plugin.options import pytest_addoption
+
+__all__ = [
+    "_bench_run",
+    "bench",
+    "candidate",
+    "deadline",
+    "expect",
+    "login",
+    "patience",
+    "probe",
+    "pytest_addhooks",
+    "pytest_addoption",
+    "pytest_collection_modifyitems",
+    "pytest_generate_tests",
+    "pytest_plateau_hypervisor",
+    "pytest_plateau_probe",
+    "pytest_report_teststatus",
+    "pytest_runtest_call",
+    "pytest_runtest_makereport",
+    "pytest_runtest_setup",
+    "pytest_sessionfinish",
+    "pytest_sessionstart",
+    "pytest_terminal_summary",
+]

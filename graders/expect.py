@@ -1,0 +1,104 @@
+"""Expectations: what a check compares. All are evaluated; the check fails at its end when one is not met."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from graders.records import Comparison
+from labs.deadline import Deadline
+
+T = TypeVar("T")
+
+
+class Unmet(AssertionError):  # noqa: N818 - a verdict about the candidate, not an error
+    """An expectation is not met: the only exception that makes a check fail."""
+
+
+class NothingMeasuredError(Exception):
+    """A check ended without a single expectation: that says nothing about the candidate."""
+
+
+class Expect:
+    """Collects the comparisons of one check. Labels and texts are French: the candidate reads them."""
+
+    def __init__(self) -> None:
+        self.comparisons: list[Comparison] = []
+
+    def true(self, label: str, expected: str, observed: str, ok: bool) -> bool:
+        """Record a comparison decided by the check; returns `ok`."""
+        self.comparisons.append(Comparison(label, _cut(expected), _cut(observed), bool(ok)))
+        return bool(ok)
+
+    def equal(self, label: str, expected: object, observed: object) -> bool:
+        """Both values are the same."""
+        return self.true(label, show(expected), show(observed), expected == observed)
+
+    def within(self, label: str, low: float, high: float, observed: float | None) -> bool:
+        """A number lies between two bounds, both included."""
+        ok = observed is not None and low <= observed <= high
+        return self.true(label, f"entre {show(low)} et {show(high)}", show(observed), ok)
+
+    def same_set(self, label: str, expected: Iterable[object], observed: Iterable[object]) -> bool:
+        """The same values, whatever their order."""
+        left, right = set(map(show, expected)), set(map(show, observed))
+        return self.true(label, show(sorted(left)), show(sorted(right)), left == right)
+
+    def contains(self, label: str, expected: object, observed: Iterable[object]) -> bool:
+        """One value is among those observed."""
+        values = list(observed)
+        return self.true(label, show(expected), show(values), expected in values)
+
+    def all_of(self, label: str, expected: str, wrong: Iterable[object], total: int) -> bool:
+        """None of `total` observations is wrong; those that are get listed."""
+        bad = [show(one) for one in wrong]
+        observed = f"{total - len(bad)} sur {total}" + (f" ; en défaut : {', '.join(bad)}" if bad else "")
+        return self.true(label, expected, observed, not bad and total > 0)
+
+    def require(self, ok: bool) -> None:
+        """Stop here unless `ok` (the result of a comparison): what follows would have no sense."""
+        if not ok:
+            self.conclude()
+            raise NothingMeasuredError("require() was given something else than the result of a comparison")
+
+    def conclude(self) -> None:
+        """Raise Unmet with the first expectation not met, or NothingMeasuredError when there was none at all."""
+        if not self.comparisons:
+            raise NothingMeasuredError("the check ended without a single expectation: it measured nothing")
+        for one in self.comparisons:
+            if not one.ok:
+                raise Unmet(f"{one.label} : attendu {one.expected}, observé {one.observed}.")
+
+
+def show(value: object) -> str:
+    """A value as a candidate reads it."""
+    match value:
+        case None | "" | [] | ():
+            return "rien"
+        case True:
+            return "oui"
+        case False:
+            return "non"
+        case set() | frozenset():
+            return show(sorted(map(show, value)))
+        case list() | tuple():
+            return ", ".join(show(one) for one in value)
+        case float():
+            return f"{value:g}".replace(".", ",")
+    return str(value)
+
+
+def converge(deadline: Deadline, observe: Callable[[], T], ok: Callable[[T], bool], interval: float = 1.0) -> T:
+    """Observe again until `ok` or the deadline, and return the last observation.
+
+    Only for behaviour that is not yet there (after a boot, a lost packet); what is there is measured once.
+    """
+    for _ in deadline.ticks(interval):
+        last = observe()
+        if ok(last):
+            break
+    return last
+
+
+def _cut(text: str, limit: int = 2000) -> str:
+    return text if len(text) <= limit else f"{text[:limit]} […]"

@@ -1,0 +1,274 @@
+"""pytest's hooks: which checks are collected, how each is run, what becomes of its outcome."""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from graders.check import CheckSpec, spec_of
+from graders.notebook import Measurement
+from graders.plugin import hookspecs, plan
+from graders.plugin.options import choose_session
+from graders.plugin.recording import Outcome, RecordsFile, TimeLimitError, classify
+from graders.plugin.run import BenchRun, GradingRun, default_run_dir, note_exception
+from graders.records import Verdict
+from labs.deadline import Deadline
+from labs.errors import PlateauError
+from labs.paths import GRADERS
+from labs.sessionfiles import SessionFiles
+
+if TYPE_CHECKING:
+    from graders.probe_client import Link
+    from labs.bench import Bench
+    from labs.hypervisors.base import Hypervisor
+    from labs.models.session import Candidate, Session
+
+RUN = pytest.StashKey[GradingRun]()
+BENCH_RUN = pytest.StashKey[BenchRun]()
+MEASUREMENT = pytest.StashKey[Measurement]()
+BEGAN = pytest.StashKey[float]()
+KNOWN = pytest.StashKey[Outcome]()
+REPORT = pytest.StashKey[str]()
+
+USAGE, UNMEASURED = 2, 4
+CONNECT_SECONDS = 30.0
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+def pytest_plateau_hypervisor(session: Session) -> Hypervisor:
+    """The default: what the profile names."""
+    from labs.hypervisors import open_hypervisor
+
+    return open_hypervisor(session.profile)
+
+
+def pytest_plateau_probe(hypervisor: Hypervisor, bench: Bench) -> Callable[[], Link]:
+    """The default: SSH to the node of role `probe`."""
+    from graders.probe_client import SshLink
+    from labs.ssh import connect
+
+    def open_link() -> Link:
+        node = next(one for one in bench.nodes if one.model.role == "probe")
+        deadline = Deadline.after(CONNECT_SECONDS)
+        return SshLink(connect(hypervisor, node, SessionFiles(bench.session.folder), deadline), deadline)
+
+    return open_link
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Find out what is to be graded; nothing is touched yet."""
+    config = session.config
+    if config.getoption("numprocesses", None) or hasattr(config, "workerinput"):
+        pytest.exit("grading is not spread with -n: use --candidate, one pytest a candidate", USAGE)
+    hook = config.hook
+    try:
+        chosen = choose_session(config.getoption("session"), lambda one: hook.pytest_plateau_hypervisor(session=one))
+        candidates = chosen.select(config.getoption("candidate"))
+    except PlateauError as problem:
+        pytest.exit(str(problem), USAGE)
+    run_dir = config.getoption("run_dir") or default_run_dir(chosen)
+    config.stash[RUN] = GradingRun(
+        chosen,
+        candidates,
+        SessionFiles(chosen.folder),
+        RecordsFile(Path(run_dir).resolve()),
+        lambda one: hook.pytest_plateau_hypervisor(session=one),
+        lambda hypervisor, bench: hook.pytest_plateau_probe(hypervisor=hypervisor, bench=bench),
+        not config.getoption("no_reboot"),
+    )
+
+
+@pytest.fixture
+def candidate(request: pytest.FixtureRequest) -> Candidate:
+    """The person whose bench is graded."""
+    found: Candidate = request.param
+    return found
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One item a check and candidate."""
+    if spec_of(metafunc.function) is None:
+        pytest.fail(f"{metafunc.function.__name__}: a check needs @check(id)", pytrace=False)
+    metafunc.fixturenames.append("candidate")
+    candidates = metafunc.config.stash[RUN].candidates
+    metafunc.parametrize("candidate", candidates, indirect=True, ids=[one.id for one in candidates])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, None, None]:
+    """Validate every check, leave out those that are not in the lab's sheet, put the rest in order."""
+    run = config.stash[RUN]
+    specs = {spec.id: spec for spec in map(item_spec, items)}
+    functions = {(item_spec(item).id, item.function) for item in items if isinstance(item, pytest.Function)}
+    try:
+        plan.validate([spec_of(function) or _lost(name) for name, function in functions], run.session.lab,
+                      complete=_is_complete(config))  # fmt: skip
+        ranks = {name: rank for rank, name in enumerate(plan.order(specs.values()))}
+    except PlateauError as problem:
+        pytest.exit(str(problem), USAGE)
+    graded = plan.sheet(run.session.lab)
+    left_out = [item for item in items if item_spec(item).id not in graded]
+    items[:] = [item for item in items if item_spec(item).id in graded]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+    yield
+    people = {one.id: rank for rank, one in enumerate(run.candidates)}
+    items.sort(key=lambda item: (people[item_candidate(item).id], ranks[item_spec(item).id]))
+    chosen = {item_spec(item).id for item in items}
+    run.specs = [specs[name] for name in ranks if name in chosen]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Block what cannot be assessed, reboot when its turn has come."""
+    run, spec = item.config.stash[RUN], item_spec(item)
+    item.stash[BEGAN] = time.monotonic()
+    bench_run = run.bench_run(item_candidate(item))
+    item.stash[BENCH_RUN] = bench_run
+    item.stash[MEASUREMENT] = bench_run.notebook.begin(spec.seconds)
+    known = run.begin(bench_run, spec)
+    if known:
+        item.stash[KNOWN] = known
+        pytest.skip(f"{known.verdict}: {known.message}")
+    item.stash[MEASUREMENT].deadline = Deadline.after(spec.seconds)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Run the check within its time, then weigh its expectations."""
+    seconds = item_spec(item).seconds
+
+    def expire(_signal: int, _frame: FrameType | None) -> None:
+        raise TimeLimitError(f"le contrôle a dépassé {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    item.stash[MEASUREMENT].expect.conclude()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn pytest's report into a record, and the record into what pytest shows."""
+    report = yield
+    problem = call.excinfo.value if call.excinfo else None
+    if call.when == "teardown" or (call.when == "setup" and problem is None):
+        return report
+    run, spec = item.config.stash[RUN], item_spec(item)
+    bench_run = item.stash.get(BENCH_RUN, None)
+    if bench_run is None:  # the hypervisor itself does not answer: nobody's bench was seen
+        report.longrepr = f"{spec.id}: {classify(problem).message}"
+        return report
+    measured = item.stash.get(MEASUREMENT, None) or Measurement(0)
+    outcome = item.stash.get(KNOWN, None) or classify(problem)
+    if outcome.verdict is Verdict.ERROR and problem is not None:
+        note_exception(measured, problem)
+        run.look_again(bench_run)
+        outcome = run.node_down(bench_run, spec) or outcome
+    record = run.record(bench_run, spec, outcome, measured, item.stash[BEGAN])
+    report.user_properties += [("check", spec.id), ("verdict", str(record.verdict))]
+    _show(report, item, record.verdict, outcome)
+    if record.verdict in {Verdict.FAILED, Verdict.ERROR}:
+        lines = [f"{spec.id} {spec.title} [{record.candidate}]", outcome.message]
+        lines += [f"  - {c.label} : attendu {c.expected}, observé {c.observed}" for c in record.comparisons if not c.ok]
+        report.longrepr = "\n".join(lines)
+    return report
+
+
+def _show(report: pytest.TestReport, item: pytest.Item, verdict: Verdict, outcome: Outcome) -> None:
+    match verdict:
+        case Verdict.PASSED:
+            report.outcome, report.longrepr = "passed", None
+        case Verdict.FAILED | Verdict.ERROR:
+            report.outcome = "failed"
+        case _:
+            report.outcome = "skipped"
+            report.longrepr = (str(item.path), 0, f"Skipped: {outcome.message}")
+
+
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    """Our own words on the terminal: a letter and a verdict."""
+    verdict = dict(report.user_properties).get("verdict") if report.when != "teardown" else None
+    match verdict:
+        case "error":
+            return "error", "E", "ERROR (not measured)"
+        case "blocked":
+            return "skipped", "b", "BLOCKED"
+        case "not_applicable":
+            return "skipped", "n", "NOT APPLICABLE"
+    return None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None, None, None]:
+    """Hang up, write the report, and say with the exit status whether marks are final."""
+    yield
+    run = session.config.stash.get(RUN, None)
+    if run is None:
+        return
+    wrote = run.records.opened
+    run.close()
+    if exitstatus not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
+        session.exitstatus = UNMEASURED if exitstatus == pytest.ExitCode.INTERNAL_ERROR else exitstatus
+    else:
+        session.exitstatus = _exit_status(run, session)
+    if wrote:
+        try:
+            paths = importlib.import_module("graders.report").write_all(run.records.folder)
+            session.config.stash[REPORT] = f"report: {paths['report.html']}"
+        except (OSError, ValueError) as problem:
+            session.config.stash[REPORT] = f"report not written: {problem}"
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    run = config.stash.get(RUN, None)
+    for candidate_id, bench_run in (run.benches if run else {}).items():
+        verdicts = [outcome.verdict for outcome in bench_run.outcomes.values()]
+        counts = ", ".join(f"{verdicts.count(one)} {one}" for one in Verdict if one in verdicts)
+        terminalreporter.write_line(f"{candidate_id}: {counts}")
+    if config.stash.get(REPORT, None):
+        terminalreporter.write_line(config.stash[REPORT])
+
+
+def item_spec(item: pytest.Item) -> CheckSpec:
+    """The spec of an item of this folder."""
+    return spec_of(getattr(item, "function", None)) or _lost(item.nodeid)
+
+
+def item_candidate(item: pytest.Item) -> Candidate:
+    """Whose bench an item grades."""
+    assert isinstance(item, pytest.Function)
+    return cast("Candidate", item.callspec.params["candidate"])
+
+
+def _lost(name: str) -> CheckSpec:
+    raise PlateauError(f"{name}: not a check")
+
+
+def _is_complete(config: pytest.Config) -> bool:
+    """Whether the whole folder was asked for, so that a missing check is a mistake and not a choice."""
+    return any(Path(str(one).partition("::")[0]).resolve() in {GRADERS, *GRADERS.parents} for one in config.args)
+
+
+def _exit_status(run: GradingRun, session: pytest.Session) -> int:
+    verdicts = [outcome.verdict for bench_run in run.benches.values() for outcome in bench_run.outcomes.values()]
+    if Verdict.ERROR in verdicts or (session.testsfailed and Verdict.FAILED not in verdicts):
+        return UNMEASURED
+    good = {Verdict.PASSED, Verdict.NOT_APPLICABLE, Verdict.MANUAL}
+    return 0 if all(verdict in good for verdict in verdicts) else 1

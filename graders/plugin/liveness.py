@@ -1,0 +1,114 @@
+"""Is a machine up? Three channels are asked before it is called down: hypervisor, management (agent, SSH), ARP."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from labs.errors import DeadlineError, HypervisorError
+from labs.hypervisors.base import Power
+from labs.ssh import UnreachableError, connect
+
+if TYPE_CHECKING:
+    from graders.probe_client import ProbeClient
+    from labs.bench import Bench, BenchNode
+    from labs.deadline import Deadline
+    from labs.hypervisors.base import Hypervisor
+    from labs.sessionfiles import SessionFiles
+
+AGENT_SECONDS = 8.0
+SSH_SECONDS = 8.0
+
+
+@dataclass(frozen=True)
+class NodeState:
+    """What each channel says of one machine; None where a channel was not asked (a better one had answered)."""
+
+    name: str
+    power: Power
+    agent: bool | None = None
+    ssh: bool | None = None
+    arp: bool | None = None
+
+    @property
+    def up(self) -> bool:
+        return self.power is Power.RUNNING and any((self.agent, self.ssh, self.arp))
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the grader can log in."""
+        return bool(self.agent or self.ssh)
+
+    @property
+    def reason(self) -> str:
+        """Why it is down, in French."""
+        if self.power is not Power.RUNNING:
+            return f"la machine {self.name} n'est pas démarrée"
+        return f"la machine {self.name} ne répond par aucune voie (agent, SSH, réseau)"
+
+
+def survey(
+    hypervisor: Hypervisor, bench: Bench, files: SessionFiles, probe: ProbeClient | None, deadline: Deadline
+) -> dict[str, NodeState]:
+    """State of every graded machine, all asked at once."""
+    nodes = bench.graded_nodes
+    with ThreadPoolExecutor(max_workers=max(1, len(nodes))) as pool:
+        states = list(pool.map(lambda node: _management(hypervisor, node, files, deadline), nodes))
+    by_name = {state.name: state for state in states}
+    silent = [state for state in states if state.power is Power.RUNNING and not state.reachable]
+    if silent and probe is not None:
+        macs = _answering_macs(bench, probe)
+        for state in silent:
+            own = {nic.mac for nic in bench.node(state.name).spec.nics}
+            by_name[state.name] = NodeState(state.name, state.power, state.agent, state.ssh, bool(own & macs))
+    return by_name
+
+
+def header_nodes(bench: Bench, states: Mapping[str, NodeState]) -> list[dict[str, object]]:
+    """The machines as a BenchHeader shows them."""
+    return [
+        {
+            "name": node.name,
+            "role": node.model.role,
+            "state": states[node.name].power.value,
+            "reachable": states[node.name].reachable,
+            "image": f"{node.model.role}-{bench.session.lab.release}",
+        }
+        for node in bench.graded_nodes
+    ]
+
+
+def _management(hypervisor: Hypervisor, node: BenchNode, files: SessionFiles, deadline: Deadline) -> NodeState:
+    power = hypervisor.status(node.spec.key).power
+    if power is not Power.RUNNING:
+        return NodeState(node.name, power)
+    try:
+        hypervisor.execute(node.spec.key, ["/bin/true"], deadline.sooner(AGENT_SECONDS))
+        return NodeState(node.name, power, agent=True)
+    except (HypervisorError, DeadlineError):
+        pass
+    try:
+        connect(hypervisor, node, files, deadline.sooner(SSH_SECONDS)).close()
+    except UnreachableError:
+        return NodeState(node.name, power, agent=False, ssh=False)
+    return NodeState(node.name, power, agent=False, ssh=True)
+
+
+def _answering_macs(bench: Bench, probe: ProbeClient) -> set[str]:
+    """MAC addresses that answer ARP for any address of the candidate's plan."""
+    addresses = [value for value in bench.values.values() if isinstance(value, str) and _is_private(value)]
+    found: set[str] = set()
+    for segment in bench.segments:
+        answers = probe.call("arp.who_has", segment.name, addresses=addresses)
+        found.update(mac for macs in answers.values() for mac in macs)
+    return found
+
+
+def _is_private(text: str) -> bool:
+    try:
+        return ipaddress.IPv4Address(text).is_private
+    except ValueError:
+        return False

@@ -1,0 +1,62 @@
+"""Which checks run, and in which order: pure functions over specs and the lab's sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from graders.check import CheckSpec
+from graders.plugin.recording import Outcome
+from graders.records import Verdict
+from labs.errors import InputError
+from labs.models.lab import Lab
+
+
+def sheet(lab: Lab) -> dict[str, tuple[str, float]]:
+    """Check id -> its task and its points."""
+    return {check: (task.id, points) for task in lab.tasks for check, points in task.checks.items()}
+
+
+def validate(specs: Iterable[CheckSpec], lab: Lab, *, complete: bool) -> None:
+    """Raise InputError when a need is unknown, an id is used twice or, if `complete`, a graded id has no check."""
+    known: set[str] = set()
+    found = list(specs)
+    for spec in found:
+        if spec.id in known:
+            raise InputError(f"check {spec.id} is defined twice in graders/")
+        known.add(spec.id)
+    graded = sheet(lab)
+    for spec in found:
+        for need in spec.needs:
+            if need not in known and need not in graded:
+                raise InputError(f"check {spec.id} needs {need}, which no check in graders/ is")
+            if spec.phase == "live" and any(other.id == need and other.phase == "reboot" for other in found):
+                raise InputError(f"check {spec.id} is live and cannot need {need}, measured after the reboot")
+    missing = sorted(set(graded) - known)
+    if complete and missing:
+        raise InputError(f"lab {lab.name}: tasks: no check in graders/ for {', '.join(missing)}")
+
+
+def order(specs: Iterable[CheckSpec]) -> list[str]:
+    """Ids in running order: live before reboot, then prerequisites first. Raises InputError on a cycle."""
+    left = {spec.id: spec for spec in specs}
+    done: list[str] = []
+    while left:
+        ready = [spec for spec in left.values() if not any(need in left for need in spec.needs)]
+        if not ready:
+            raise InputError(f"the needs of {', '.join(sorted(left))} go in a circle")
+        live = [spec for spec in ready if spec.phase == "live"]
+        waiting_live = any(spec.phase == "live" for spec in left.values())
+        chosen = live or ready if waiting_live else ready
+        for spec in chosen:
+            done.append(spec.id)
+            del left[spec.id]
+    return done
+
+
+def blocked_by(spec: CheckSpec, outcomes: Mapping[str, Outcome]) -> str | None:
+    """The root cause that blocks a check: the first of its needs that was measured and is not passed."""
+    for need in spec.needs:
+        outcome = outcomes.get(need)
+        if outcome and outcome.verdict not in {Verdict.PASSED, Verdict.NOT_APPLICABLE}:
+            return outcome.blocked_by or need
+    return None

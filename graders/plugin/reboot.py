@@ -1,0 +1,80 @@
+"""The persistence phase: every graded machine of a bench really reboots, all at once."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from labs.deadline import Deadline
+from labs.errors import DeadlineError, HypervisorError
+
+if TYPE_CHECKING:
+    from labs.bench import BenchNode
+    from labs.hypervisors.base import Hypervisor, NodeKey
+
+REBOOT_SECONDS = 240.0
+PATIENCE = 45.0
+"""For a clean shutdown; then the reset button is pressed."""
+SETTLE_SECONDS = 40.0
+"""For the machine's own services to be started, once its agent answers."""
+
+
+def reboot(hypervisor: Hypervisor, nodes: Sequence[BenchNode]) -> dict[str, str]:
+    """Reboot the machines and wait until they are back; what happened to each, as text for the evidence.
+
+    A machine that does not come back is not an error here: liveness tells, after.
+    """
+    with ThreadPoolExecutor(max_workers=max(1, len(nodes))) as pool:
+        told = list(pool.map(lambda node: _reboot_one(hypervisor, node), nodes))
+    return {node.name: text for node, text in zip(nodes, told, strict=True)}
+
+
+def boot_id(hypervisor: Hypervisor, key: NodeKey, deadline: Deadline) -> str | None:
+    """The kernel's boot id; None when the agent does not answer."""
+    try:
+        result = hypervisor.execute(key, ["/bin/cat", "/proc/sys/kernel/random/boot_id"], deadline)
+    except (HypervisorError, DeadlineError):
+        return None
+    return result.text.strip() if result.exit_status == 0 else None
+
+
+def _reboot_one(hypervisor: Hypervisor, node: BenchNode) -> str:
+    key, began = node.spec.key, time.monotonic()
+    deadline = Deadline.after(REBOOT_SECONDS)
+    before = boot_id(hypervisor, key, deadline.sooner(10))
+    way = "reboot"
+    with contextlib.suppress(HypervisorError, DeadlineError):
+        argv = ["/bin/sh", "-c", "sync; (sleep 0.5; systemctl reboot) >/dev/null 2>&1 &"]
+        hypervisor.execute(key, argv, deadline.sooner(10))
+    after = _wait_new_boot(hypervisor, key, before, deadline.sooner(PATIENCE))
+    if after is None:
+        way = "reset"
+        with contextlib.suppress(HypervisorError, DeadlineError):
+            hypervisor.reset(key, deadline)
+        after = _wait_new_boot(hypervisor, key, before, deadline)
+    if after is None:
+        return f"{way}: boot id {before}, then no answer for {time.monotonic() - began:.0f} s"
+    settled = _wait_settled(hypervisor, key, deadline.sooner(SETTLE_SECONDS))
+    return f"{way}: boot id {before} -> {after}, {settled}, {time.monotonic() - began:.0f} s"
+
+
+def _wait_new_boot(hypervisor: Hypervisor, key: NodeKey, before: str | None, deadline: Deadline) -> str | None:
+    for _ in deadline.ticks(1.0):
+        now = boot_id(hypervisor, key, deadline.sooner(5))
+        if now is not None and now != before:
+            return now
+    return None
+
+
+def _wait_settled(hypervisor: Hypervisor, key: NodeKey, deadline: Deadline) -> str:
+    """Wait until systemd has no job left; a unit that hangs must not hold the grading."""
+    state = "unknown"
+    for _ in deadline.ticks(1.0):
+        with contextlib.suppress(HypervisorError, DeadlineError):
+            state = hypervisor.execute(key, ["systemctl", "is-system-running"], deadline.sooner(5)).text.strip()
+        if state in {"running", "degraded"}:
+            break
+    return f"system {state}"

@@ -1,0 +1,121 @@
+"""From what happened to a check to its record, and to the records file."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import os
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import labs
+from graders.expect import NothingMeasuredError, Unmet
+from graders.records import BenchHeader, Evidence, Record, RunHeader, Verdict, dump
+from labs.errors import PlateauError
+
+if TYPE_CHECKING:
+    from labs.models.session import Session
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Verdict of a check with its reason (French)."""
+
+    verdict: Verdict
+    message: str = ""
+    blocked_by: str | None = None
+
+
+class TimeLimitError(BaseException):
+    """A check exceeded its time; not an Exception, so that no check can swallow it."""
+
+
+def classify(problem: BaseException | None) -> Outcome:
+    """The verdict that an exception means: only an unmet expectation speaks against the candidate.
+
+    >>> classify(AssertionError("from a library")).verdict
+    <Verdict.ERROR: 'error'>
+    """
+    match problem:
+        case None:
+            return Outcome(Verdict.PASSED)
+        case Unmet():
+            return Outcome(Verdict.FAILED, str(problem))
+        case TimeLimitError():
+            return Outcome(Verdict.ERROR, f"Mesure interrompue : {problem}.")
+        case NothingMeasuredError():
+            return Outcome(Verdict.ERROR, f"Rien n'a été mesuré : {problem}.")
+        case PlateauError():
+            return Outcome(Verdict.ERROR, f"Mesure impossible : {problem}.")
+    place = traceback.extract_tb(problem.__traceback__)[-1:]
+    where = f" ({Path(place[0].filename).name}:{place[0].lineno})" if place else ""
+    return Outcome(Verdict.ERROR, f"Mesure impossible : {type(problem).__name__}: {problem}{where}.")
+
+
+def exception_evidence(problem: BaseException) -> Evidence:
+    """The traceback, for whoever repairs the check; never shown as the verdict."""
+    text = "".join(traceback.format_exception(problem))
+    return Evidence("grader", "exception", text[-16384:], 0.0)
+
+
+def now() -> str:
+    """The grader's clock, ISO 8601 in UTC."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+
+
+def run_header(session: Session, run: str, hypervisor: str) -> RunHeader:
+    """The first line of a records file."""
+    lab = session.lab
+    return RunHeader(
+        run=run,
+        session=session.name,
+        title=session.file.title,
+        mode=session.file.mode,
+        lab=lab.name,
+        lab_title={str(lang): text for lang, text in lab.title.items()},
+        lab_version=lab.version,
+        referential=lab.referential,
+        seed_digest=hashlib.sha256(session.file.seed.encode()).hexdigest(),
+        started=now(),
+        grader_version=labs.__version__,
+        hypervisor=hypervisor,
+        tasks=[
+            {"id": task.id, "title": dict(task.title), "points": task.points, "checks": dict(task.checks)}
+            for task in lab.tasks
+        ],
+    )
+
+
+class RecordsFile:
+    """records.jsonl: one line at a time, in one write each, so that a kill loses nothing that was measured."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "records.jsonl"
+        self._descriptor: int | None = None
+
+    @property
+    def opened(self) -> bool:
+        return self._descriptor is not None
+
+    def open(self, header: RunHeader) -> None:
+        """Create the file with its header; append when it is there (a run that is continued)."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        new = not self.path.exists()
+        self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if new:
+            self.write(header)
+
+    def write(self, item: RunHeader | BenchHeader | Record) -> None:
+        assert self._descriptor is not None
+        data = dump(item).encode() + b"\n"
+        while data:
+            data = data[os.write(self._descriptor, data) :]
+
+    def close(self) -> None:
+        if self._descriptor is not None:
+            os.fsync(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = None

@@ -1,0 +1,179 @@
+"""One grading run: the benches being graded, the outcomes so far, the records file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from graders.check import CheckSpec
+from graders.login import Login
+from graders.notebook import Measurement, Notebook
+from graders.plugin import plan
+from graders.plugin.liveness import NodeState, header_nodes, survey
+from graders.plugin.reboot import reboot
+from graders.plugin.recording import Outcome, RecordsFile, exception_evidence, now, run_header
+from graders.probe_client import Link, ProbeClient
+from graders.records import BenchHeader, Record, Verdict
+from labs.bench import Bench, compute_bench
+from labs.deadline import Deadline
+from labs.errors import PlateauError
+from labs.models.session import Candidate, Session
+from labs.sessionfiles import SessionFiles
+
+if TYPE_CHECKING:
+    from labs.hypervisors.base import Hypervisor
+
+SURVEY_SECONDS = 60.0
+OpenProbe = Callable[["Hypervisor", Bench], Callable[[], Link]]
+
+
+@dataclass
+class BenchRun:
+    """One candidate's bench while it is graded."""
+
+    bench: Bench
+    notebook: Notebook
+    probe: ProbeClient
+    login: Login
+    states: dict[str, NodeState] = field(default_factory=dict)
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    broken: str | None = None
+    """Why the probe machine cannot be used, once that is known."""
+    rebooted: bool = False
+
+
+@dataclass
+class GradingRun:
+    """The whole run."""
+
+    session: Session
+    candidates: tuple[Candidate, ...]
+    files: SessionFiles
+    records: RecordsFile
+    open_hypervisor: Callable[[Session], Hypervisor]
+    open_probe: OpenProbe
+    with_reboot: bool
+    benches: dict[str, BenchRun] = field(default_factory=dict)
+    specs: list[CheckSpec] = field(default_factory=list)
+    """The selected checks, in running order."""
+    _hypervisor: Hypervisor | None = None
+
+    @property
+    def hypervisor(self) -> Hypervisor:
+        """Opened when it is first needed: collecting touches nothing."""
+        if self._hypervisor is None:
+            self._hypervisor = self.open_hypervisor(self.session)
+        return self._hypervisor
+
+    def bench_run(self, candidate: Candidate) -> BenchRun:
+        """The bench of a candidate; the first call surveys it, writes its header and starts what is slow."""
+        if candidate.id not in self.benches:
+            if not self.records.opened:
+                self.records.open(run_header(self.session, self.records.folder.name, self.session.profile.driver))
+            run = self.benches[candidate.id] = self._open_bench(candidate)
+            self._start_early(run)
+        return self.benches[candidate.id]
+
+    def begin(self, run: BenchRun, spec: CheckSpec) -> Outcome | None:
+        """Get ready for a check; an outcome when it is known without measuring.
+
+        Raises PlateauError when the probe machine cannot be used.
+        """
+        if spec.phase == "reboot" and not self.with_reboot:
+            return Outcome(Verdict.NOT_APPLICABLE, "La phase de redémarrage n'a pas été demandée.")
+        cause = plan.blocked_by(spec, run.outcomes)
+        if cause:
+            return Outcome(Verdict.BLOCKED, f"Non évaluable : dépend de {cause}, qui n'est pas acquis.", cause)
+        if run.broken:
+            raise PlateauError(run.broken)
+        if spec.phase == "reboot" and not run.rebooted:
+            self._reboot(run)
+        return self.node_down(run, spec)
+
+    def node_down(self, run: BenchRun, spec: CheckSpec) -> Outcome | None:
+        """The outcome `blocked` when a machine that the check needs is down."""
+        for name in spec.nodes:
+            state = run.states.get(name)
+            if state is not None and not state.up:
+                return Outcome(Verdict.BLOCKED, f"Non évaluable : {state.reason}.", f"node:{name}")
+        return None
+
+    def look_again(self, run: BenchRun) -> None:
+        """Ask again which machines are up (a check could not be measured)."""
+        probe = None if run.broken else run.probe
+        run.states = survey(self.hypervisor, run.bench, self.files, probe, Deadline.after(SURVEY_SECONDS))
+
+    def record(self, run: BenchRun, spec: CheckSpec, outcome: Outcome, measured: Measurement, began: float) -> Record:
+        """Write the record of a check."""
+        run.outcomes[spec.id] = outcome
+        task, points = plan.sheet(self.session.lab)[spec.id]
+        record = Record(
+            candidate=run.bench.candidate.id,
+            check=spec.id,
+            competence=spec.competence,
+            task=task,
+            title=spec.title,
+            verdict=outcome.verdict,
+            points=points if outcome.verdict is Verdict.PASSED else 0.0,
+            max_points=points,
+            phase=spec.phase,
+            message=outcome.message,
+            blocked_by=outcome.blocked_by,
+            comparisons=measured.expect.comparisons,
+            evidence=measured.evidence,
+            started=now(),
+            seconds=round(time.monotonic() - began, 3),
+        )
+        self.records.write(record)
+        return record
+
+    def close(self) -> None:
+        """Hang up everywhere and close the records file."""
+        for run in self.benches.values():
+            run.probe.close()
+            run.login.forget()
+        self.records.close()
+
+    def _open_bench(self, candidate: Candidate) -> BenchRun:
+        bench = compute_bench(self.session, candidate)
+        notebook = Notebook()
+        probe = ProbeClient(self.open_probe(self.hypervisor, bench), notebook)
+        run = BenchRun(bench, notebook, probe, Login(self.hypervisor, bench, self.files, notebook))
+        notebook.begin(SURVEY_SECONDS)
+        try:
+            probe.connect()
+        except PlateauError as problem:
+            run.broken = f"la sonde ne peut pas être utilisée : {problem}"
+        self.look_again(run)
+        values = {name: bench.values[name] for name in self.session.lab.subject_values}
+        self.records.write(BenchHeader(candidate.id, candidate.name, values, header_nodes(bench, run.states)))
+        return run
+
+    def _start_early(self, run: BenchRun) -> None:
+        for spec in self.specs:
+            if spec.early and spec.phase == "live" and not run.broken and self.node_down(run, spec) is None:
+                spec.early(run.bench, run.probe)
+
+    def _reboot(self, run: BenchRun) -> None:
+        run.rebooted = True
+        run.login.forget()
+        run.probe.forget()
+        up = [node for node in run.bench.graded_nodes if run.states[node.name].up]
+        began = time.monotonic()
+        told = reboot(self.hypervisor, up)
+        for name, text in told.items():
+            run.notebook.add(f"agent:{name}", "reboot", text, time.monotonic() - began)
+        self.look_again(run)
+
+
+def note_exception(measured: Measurement, problem: BaseException) -> None:
+    """Keep the traceback of a check that could not be measured."""
+    measured.evidence.append(exception_evidence(problem))
+
+
+def default_run_dir(session: Session) -> Path:
+    """SESSION/results/<UTC time>."""
+    return SessionFiles(session.folder).results / time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())

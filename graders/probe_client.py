@@ -1,0 +1,155 @@
+"""The grader's end of the probe agent: requests out, answers in, each one noted as evidence."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import IO, TYPE_CHECKING, Any, Protocol, cast
+
+from graders.notebook import Notebook
+from labs.errors import PlateauError
+
+if TYPE_CHECKING:
+    import paramiko
+
+    from labs.deadline import Deadline
+
+PROBE_FOLDER = "/run/plateau"
+COMMAND = f"exec python3 -I {PROBE_FOLDER}/probe.zip"
+MARGIN = 5.0
+
+
+class ProbeError(PlateauError):
+    """The probe could not measure: never the candidate's fault."""
+
+
+class Link(Protocol):
+    """A running agent: two pipes, whatever carries them."""
+
+    stdin: IO[bytes]
+    stdout: IO[bytes]
+
+    def close(self) -> None:
+        """Hang up; the agent ends by itself."""
+        ...
+
+
+class ProbeClient:
+    """Calls probes on the probe machine; several may be in flight.
+
+    >>> client.call("icmp.ping", "lan", address="10.1.2.1")["received"]
+    3
+    """
+
+    def __init__(self, open_link: Callable[[], Link], notebook: Notebook) -> None:
+        self._open_link = open_link
+        self._notebook = notebook
+        self._link: Link | None = None
+        self._pending: dict[int, Future[dict[str, Any]]] = {}
+        self._early: dict[str, Future[dict[str, Any]]] = {}
+        self._last = 0
+        self._lock = threading.Lock()
+
+    def call(self, probe: str, leg: str | None = None, *, timeout: float = 20.0, **params: Any) -> Any:
+        """Run a probe (in a leg) and return its result. Raises ProbeError when the probe itself failed."""
+        future = self._early.pop(_key(probe, leg, params), None) or self._send(probe, leg, timeout, params)
+        left = self._notebook.current.deadline.remaining
+        try:
+            answer = future.result(min(timeout + MARGIN, left) if left else timeout + MARGIN)
+        except FutureTimeoutError:
+            raise ProbeError(f"{probe} in leg {leg}: the probe did not answer in time") from None
+        shown = answer["result"] if answer.get("ok") else answer.get("error")
+        action = f"{probe}({', '.join(f'{key}={json.dumps(value)}' for key, value in params.items())})"
+        text = json.dumps(shown, ensure_ascii=False)
+        self._notebook.add(f"probe:{leg or 'all'}", action[:4096], text, float(answer.get("seconds", 0)))
+        if not answer.get("ok"):
+            raise ProbeError(f"{probe} in leg {leg}: {answer.get('error')}")
+        return answer["result"]
+
+    def prefetch(self, probe: str, leg: str | None = None, *, timeout: float = 20.0, **params: Any) -> None:
+        """Start a probe now; the first `call` with the same arguments gets its answer."""
+        self._early[_key(probe, leg, params)] = self._send(probe, leg, timeout, params)
+
+    def forget(self) -> None:
+        """Drop the answers of prefetched probes (the bench has changed since)."""
+        self._early.clear()
+
+    def connect(self) -> None:
+        """Start the agent unless it runs. Raises ProbeError or UnreachableError."""
+        if self._link is None:
+            link = self._open_link()
+            greeting = link.stdout.readline()
+            if not greeting:
+                link.close()
+                raise ProbeError("the probe agent did not start")
+            self._link = link
+            threading.Thread(target=self._read, args=(link,), daemon=True).start()
+
+    def close(self) -> None:
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+    def _send(self, probe: str, leg: str | None, timeout: float, params: dict[str, Any]) -> Future[dict[str, Any]]:
+        self.connect()
+        assert self._link is not None
+        future: Future[dict[str, Any]] = Future()
+        with self._lock:
+            self._last += 1
+            number = self._last
+            self._pending[number] = future
+        request = {"id": number, "probe": probe, "leg": leg, "params": params, "timeout": timeout}
+        try:
+            self._link.stdin.write(json.dumps(request).encode() + b"\n")
+            self._link.stdin.flush()
+        except OSError as problem:
+            self.close()
+            raise ProbeError(f"{probe}: the probe agent is gone ({problem})") from None
+        return future
+
+    def _read(self, link: Link) -> None:
+        """Hand answers out until the agent is gone; then nobody is left waiting."""
+        try:
+            for line in iter(link.stdout.readline, b""):
+                answer = json.loads(line)
+                with self._lock:
+                    future = self._pending.pop(answer["id"], None)
+                if future is not None:
+                    future.set_result(answer)
+        except (OSError, ValueError):
+            pass
+        with self._lock:
+            left, self._pending = self._pending, {}
+            if self._link is link:
+                self._link = None
+        for future in left.values():
+            future.set_result({"ok": False, "error": "the probe agent is gone", "seconds": 0.0})
+
+
+class SshLink:
+    """The agent in an SSH channel of the probe machine."""
+
+    def __init__(self, client: paramiko.SSHClient, deadline: Deadline) -> None:
+        from graders.probes.bundle import build
+
+        self._client = client
+        upload = f"mkdir -p {PROBE_FOLDER} && cat > {PROBE_FOLDER}/probe.zip"
+        stdin, stdout, stderr = client.exec_command(upload, timeout=deadline.remaining)
+        stdin.write(build())
+        stdin.channel.shutdown_write()
+        if stdout.channel.recv_exit_status() != 0:
+            raise ProbeError(f"the probe refused the agent: {stderr.read(300).decode('utf-8', 'replace').strip()}")
+        channel = client.get_transport().open_session(timeout=deadline.remaining)  # type: ignore[union-attr]
+        channel.exec_command(COMMAND)
+        self.stdin = cast("IO[bytes]", channel.makefile_stdin("wb"))
+        self.stdout = cast("IO[bytes]", channel.makefile("rb"))
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def _key(probe: str, leg: str | None, params: dict[str, Any]) -> str:
+    return json.dumps([probe, leg, params], sort_keys=True)

@@ -1,0 +1,191 @@
+"""Flow matrix: which traffic passes between the probe's legs, and with which source it arrives."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from .legs import Legs, card, packet_socket
+from .packets import ACK, SYN, TCP, UDP, Packet, parse
+
+Flow = dict[str, Any]
+
+
+def matrix(
+    legs: Legs, flows: list[Flow], extra: dict[str, str] | None = None, window: float = 3.0
+) -> dict[str, dict[str, Any]]:
+    """Try every flow at once, from leg `from` to a listener of ours on leg `to`.
+
+    A flow: id, from, to, address, protocol (tcp, udp), port, and optionally `patience`, the seconds it may take
+    (default `window`). `extra` gives a leg one more address, for the time of the call.
+    State of each: `open` (our word went and its answer came back), `arrived` (seen on the other side, no answer back),
+    `refused`, `filtered`. `source` is the address that the other side saw.
+
+    >>> matrix(legs, [{"id": "web", "from": "lan", "to": "wan", "address": "203.0.113.9", "protocol": "tcp",
+    ...     "port": 80}])
+    {'web': {'state': 'open', 'source': '198.51.100.2'}}
+    """
+    with _extra_addresses(legs, extra or {}), contextlib.ExitStack() as stack:
+        far_side = _FarSide(legs, flows, stack)
+        watcher = threading.Thread(target=far_side.run, daemon=True)
+        watcher.start()
+        with ThreadPoolExecutor(max_workers=len(flows) + 1) as pool:
+            states = list(pool.map(lambda flow: _attempt(legs, flow, float(flow.get("patience", window))), flows))
+        time.sleep(0.1)
+        far_side.stopped = True
+        watcher.join()
+    return {flow["id"]: far_side.judge(*state) for flow, state in zip(flows, states, strict=True)}
+
+
+class _FarSide:
+    """The listeners and the captures on the legs where the flows go."""
+
+    def __init__(self, legs: Legs, flows: list[Flow], stack: contextlib.ExitStack) -> None:
+        self.stopped = False
+        self.words: dict[bytes, str] = {}
+        """Word received by a listener -> source address."""
+        self.captured: dict[bytes | tuple[int, int], str] = {}
+        """Word of a UDP datagram, or (port, sequence number) of a SYN, as it comes in -> source address."""
+        self.sent: dict[tuple[str, int, str, int], int] = {}
+        """Sequence number of each SYN that left: what tells it again behind an address translation."""
+        self.selector = stack.enter_context(selectors.DefaultSelector())
+        for leg in {flow["from"] for flow in flows} | {flow["to"] for flow in flows}:
+            with legs.inside(leg):
+                self._register(stack.enter_context(packet_socket(card())), "capture")
+        for leg, protocol, address, port in {(f["to"], f["protocol"], f["address"], f["port"]) for f in flows}:
+            kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+            with legs.inside(leg):
+                listener = stack.enter_context(socket.socket(socket.AF_INET, kind))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((address, port))
+            if protocol == "tcp":
+                listener.listen(16)
+            self._register(listener, protocol)
+
+    def _register(self, link: socket.socket, role: str) -> None:
+        link.setblocking(False)
+        self.selector.register(link, selectors.EVENT_READ, role)
+
+    def run(self) -> None:
+        """Serve until stopped."""
+        while not self.stopped:
+            for key, _ in self.selector.select(0.1):
+                link = key.fileobj
+                assert isinstance(link, socket.socket)
+                with contextlib.suppress(OSError):
+                    self._serve(link, key.data)
+
+    def _serve(self, link: socket.socket, role: str) -> None:
+        if role == "capture":
+            frame, address = link.recvfrom(2048)
+            packet = parse(frame)
+            if packet:
+                self._note(packet, outgoing=address[2] == socket.PACKET_OUTGOING)
+        elif role == "tcp":
+            connection, _ = link.accept()
+            self._register(connection, "connection")
+        elif role == "udp":
+            word, peer = link.recvfrom(64)
+            self.words[word] = peer[0]
+            link.sendto(word[::-1], peer)
+        else:
+            word = link.recv(64)
+            if word:
+                self.words[word] = link.getpeername()[0]
+                link.sendall(word[::-1])
+            self.selector.unregister(link)
+            link.close()
+
+    def _note(self, packet: Packet, outgoing: bool) -> None:
+        if packet.protocol == TCP and packet.flags & (SYN | ACK) == SYN:
+            if outgoing:
+                self.sent[packet.source, packet.sport, packet.destination, packet.dport] = packet.seq
+            else:
+                self.captured[packet.dport, packet.seq] = packet.source
+        elif packet.protocol == UDP and not outgoing:
+            self.captured[packet.payload] = packet.source
+
+    def judge(self, state: str, word: bytes, flow: tuple[str, int, str, int] | None) -> dict[str, Any]:
+        """What became of one attempt."""
+        source = self.words.get(word)
+        if state == "open" and source:
+            return {"state": "open", "source": source}
+        key: bytes | tuple[int, int] = word
+        if flow is not None:
+            key = flow[3], self.sent.get(flow, -1)
+        source = source or self.captured.get(key)
+        return {"state": "arrived" if source else "filtered" if state == "open" else state, "source": source}
+
+
+def _attempt(legs: Legs, flow: Flow, patience: float) -> tuple[str, bytes, tuple[str, int, str, int] | None]:
+    """One flow from its near side: state, the word it carried, and for TCP its addresses and ports."""
+    word = os.urandom(8).hex().encode()
+    end = time.monotonic() + patience
+    kind = socket.SOCK_STREAM if flow["protocol"] == "tcp" else socket.SOCK_DGRAM
+    with legs.inside(flow["from"]), socket.socket(socket.AF_INET, kind) as link:
+        link.settimeout(patience)
+        try:
+            if flow["protocol"] == "tcp":
+                return _attempt_tcp(link, (flow["address"], flow["port"]), word, end)
+            return _attempt_udp(link, (flow["address"], flow["port"]), word, end), word, None
+        except TimeoutError:
+            return "filtered", word, None
+        except OSError:
+            return "refused", word, None
+
+
+def _attempt_tcp(
+    link: socket.socket, target: tuple[str, int], word: bytes, end: float
+) -> tuple[str, bytes, tuple[str, int, str, int] | None]:
+    link.bind(("", 0))
+    port = link.getsockname()[1]
+    state = "filtered"
+    try:
+        link.connect(target)
+        link.settimeout(max(0.1, end - time.monotonic()))
+        link.sendall(word)
+        state = "open" if link.recv(64) == word[::-1] else "refused"
+    except TimeoutError:
+        state = "filtered"
+    except OSError:
+        state = "refused"
+    return state, word, (_own_address(link), port, *target)
+
+
+def _attempt_udp(link: socket.socket, target: tuple[str, int], word: bytes, end: float) -> str:
+    link.connect(target)
+    while (left := end - time.monotonic()) > 0:
+        link.send(word)
+        link.settimeout(min(1.0, left))
+        try:
+            if link.recv(64) == word[::-1]:
+                return "open"
+        except TimeoutError:
+            continue
+    return "filtered"
+
+
+def _own_address(link: socket.socket) -> str:
+    return str(link.getsockname()[0])
+
+
+@contextlib.contextmanager
+def _extra_addresses(legs: Legs, extra: dict[str, str]) -> Iterator[None]:
+    def change(verb: str) -> None:
+        for leg, address in extra.items():
+            with legs.inside(leg):
+                subprocess.run(["ip", "address", verb, f"{address}/32", "dev", "lo"], check=False, capture_output=True)
+
+    change("replace")
+    try:
+        yield
+    finally:
+        change("delete")

@@ -1,0 +1,392 @@
+"""The grading plugin: every verdict, every order, every exit status; each test runs a real pytest on written checks."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from graders.check import check, spec_of
+from graders.expect import Expect, NothingMeasuredError, Unmet
+from graders.plugin import plan
+from graders.records import load
+from labs.errors import InputError
+from labs.models.lab import load_lab
+
+CONFTEST = """
+from pathlib import Path
+from graders.conftest import *
+from tests.unit.plugin_world import FakeHypervisor, FakeLink
+
+HOME = Path(__file__).parent
+
+def pytest_plateau_hypervisor(session):
+    return FakeHypervisor(HOME)
+
+def pytest_plateau_probe(hypervisor, bench):
+    return lambda: FakeLink(HOME)
+"""
+SESSION = """
+name: essai
+title: Essai
+lab: reseau
+seed: un-secret-de-test
+candidates:
+  - {id: alice, name: Alice}
+  - {id: bob, name: Bob}
+"""
+HEAD = "import time\nfrom graders.check import check\n"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class World:
+    """A folder with checks, a session and described machines."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "conftest.py").write_text(CONFTEST)
+        (folder / "session.yaml").write_text(SESSION)
+        (folder / "pytest.ini").write_text("[pytest]\npython_files = check_*.py\npython_functions = check_*\n")
+        self.machines()
+
+    def machines(self, **nodes: dict) -> None:
+        (self.folder / "world.json").write_text(json.dumps(nodes))
+
+    def checks(self, source: str) -> None:
+        (self.folder / "check_it.py").write_text(HEAD + textwrap.dedent(source))
+
+    def command(self, *options: str) -> list[str]:
+        pytest_command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(self.folder)]
+        return [*pytest_command, "--session", str(self.folder / "session.yaml"), "--run-dir", str(self.run), *options]
+
+    @property
+    def run(self) -> Path:
+        return self.folder / "run"
+
+    def grade(self, *options: str) -> subprocess.CompletedProcess:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return subprocess.run(
+            self.command(*options), capture_output=True, text=True, env=environment, cwd=self.folder, check=False
+        )
+
+    def records(self) -> dict[tuple[str, str], object]:
+        return {(one.candidate, one.check): one for one in load(self.run / "records.jsonl").records}
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path)
+
+
+EVERY_VERDICT = '''
+    @check("CP06-S5.a", nodes=("rtr",))
+    def check_passed(expect, probe):
+        """Le routeur route."""
+        expect.equal("réponses", 3, probe.call("icmp.ping", "lan", received=3)["received"])
+
+    @check("CP03-S2.a")
+    def check_failed(expect, bench):
+        """Le poste a la bonne passerelle."""
+        expect.equal("adresse", bench.values["lan_poste"], bench.values["lan_poste"])
+        expect.equal("passerelle", "10.0.0.1", "10.0.0.254")
+        expect.true("domaine", "a.test", "b.test", False)
+
+    @check("CP06-S1.a", needs=("CP06-S5.a",))
+    def check_library_assertion(expect):
+        """Une bibliothèque échoue."""
+        expect.equal("x", 1, 1)
+        import json.decoder
+        raise AssertionError("from a library")
+
+    @check("CP06-S1.b", needs=("CP03-S2.a",))
+    def check_blocked(expect):
+        """Dépend du poste."""
+        expect.equal("x", 1, 1)
+
+    @check("CP06-S1.c", needs=("CP06-S1.b",))
+    def check_blocked_twice(expect):
+        """Dépend d'un bloqué."""
+        expect.equal("x", 1, 1)
+
+    @check("CP06-S2.a")
+    def check_nothing(bench):
+        """Ne mesure rien."""
+
+    @check("CP06-S2.b", seconds=0.3)
+    def check_slow(expect):
+        """Trop lent."""
+        expect.equal("x", 1, 1)
+        try:
+            time.sleep(5)
+        except Exception:
+            pass
+
+    @check("CP07-S2.a")
+    def check_probe_error(expect, probe):
+        """La sonde échoue."""
+        expect.equal("x", 1, 2)
+        probe.call("broken", "lan")
+
+    @check("CP07-S1.a")
+    def check_login(expect, login):
+        """Lit sur le poste."""
+        expect.contains("mot", "said:", login("ws").check_output("hello").split())
+
+    @check("CP99-S9.z")
+    def check_of_another_lab(expect):
+        """N'est pas dans le barème."""
+        expect.equal("x", 1, 2)
+
+    @check("CP06-S5.c", phase="reboot", needs=("CP06-S5.a",), nodes=("rtr",))
+    def check_after_reboot(expect, login):
+        """Après redémarrage."""
+        expect.contains("mot", "said:", login("rtr").check_output("hello").split())
+
+    @check("CP03-S2.b", phase="reboot", needs=("CP03-S2.a",))
+    def check_after_reboot_blocked(expect):
+        """Après redémarrage, bloqué."""
+        expect.equal("x", 1, 1)
+'''
+
+
+def test_every_verdict(world):
+    world.checks(EVERY_VERDICT)
+    result = world.grade()
+    records = world.records()
+    mine = {check: one for (candidate, check), one in records.items() if candidate == "alice"}
+    assert {check: str(one.verdict) for check, one in mine.items()} == {
+        "CP06-S5.a": "passed",
+        "CP03-S2.a": "failed",
+        "CP06-S1.a": "error",
+        "CP06-S1.b": "blocked",
+        "CP06-S1.c": "blocked",
+        "CP06-S2.a": "error",
+        "CP06-S2.b": "error",
+        "CP07-S2.a": "error",
+        "CP07-S1.a": "passed",
+        "CP06-S5.c": "passed",
+        "CP03-S2.b": "blocked",
+    }, result.stdout
+    assert result.returncode == 4, "an error means that marks are not final"
+    assert len(records) == 22, "both candidates"
+    passed, failed = mine["CP06-S5.a"], mine["CP03-S2.a"]
+    assert (passed.points, passed.max_points, passed.task, passed.title) == (10, 10, "adressage", "Le routeur route.")
+    assert [one.source for one in passed.evidence] == ["probe:lan"]
+    assert failed.points == 0
+    assert failed.message == "passerelle : attendu 10.0.0.1, observé 10.0.0.254."
+    assert [one.ok for one in failed.comparisons] == [True, False, False], "all are evaluated"
+    assert mine["CP06-S1.b"].blocked_by == "CP03-S2.a"
+    assert mine["CP06-S1.c"].blocked_by == "CP03-S2.a", "the root cause, not the link before"
+    assert "AssertionError: from a library" in mine["CP06-S1.a"].message
+    assert "measured nothing" in mine["CP06-S2.a"].message
+    assert "0.3 s" in mine["CP06-S2.b"].message
+    assert "no such leg" in mine["CP07-S2.a"].message
+    assert [one.source for one in mine["CP07-S1.a"].evidence] == ["ssh:ws", "agent:ws"], "SSH first, then the agent"
+    assert mine["CP06-S5.c"].phase == "reboot"
+    assert "Traceback" not in result.stdout
+    assert "passerelle : attendu 10.0.0.1, observé 10.0.0.254" in result.stdout
+    assert (world.folder / "boots-rtr").read_text() == "2", "each bench rebooted once"
+
+
+def test_order_is_candidate_then_phase_then_needs(world):
+    world.checks('''
+    @check("CP06-S5.c", phase="reboot")
+    def check_reboot(expect):
+        """Redémarrage."""
+        expect.equal("x", 1, 1)
+
+    @check("CP06-S1.c", needs=("CP06-S1.b",))
+    def check_third(expect):
+        """Trois."""
+        expect.equal("x", 1, 1)
+
+    @check("CP06-S1.b", needs=("CP06-S1.a",))
+    def check_second(expect):
+        """Deux."""
+        expect.equal("x", 1, 1)
+
+    @check("CP06-S1.a")
+    def check_first(expect):
+        """Un."""
+        expect.equal("x", 1, 1)
+    ''')
+    result = world.grade()
+    assert result.returncode == 0, result.stdout
+    order = list(world.records())
+    ids = ["CP06-S1.a", "CP06-S1.b", "CP06-S1.c", "CP06-S5.c"]
+    assert order == [(person, one) for person in ("alice", "bob") for one in ids]
+
+
+PAIR = '''
+    @check("CP06-S5.a", nodes=("rtr",))
+    def check_router(expect):
+        """Routeur."""
+        expect.equal("x", 1, {observed})
+
+    @check("CP03-S2.a", nodes=("ws", "rtr"))
+    def check_station(expect):
+        """Poste."""
+        expect.equal("x", 1, 1)
+
+    @check("CP06-S5.c", nodes=("rtr",), phase="reboot", needs=("CP06-S5.a",))
+    def check_again(expect):
+        """Encore."""
+        expect.equal("x", 1, 1)
+'''
+
+
+def test_machine_down_blocks_and_is_named(world):
+    world.checks(PAIR.format(observed=1))
+    world.machines(rtr={"power": "stopped"}, ws={"agent": False})
+    result = world.grade("--candidate", "alice")
+    records = world.records()
+    assert result.returncode == 1
+    assert {one.blocked_by for one in records.values()} == {"node:rtr", "node:ws", "CP06-S5.a"} - {"CP06-S5.a"}
+    assert records["alice", "CP06-S5.a"].message == "Non évaluable : la machine rtr n'est pas démarrée."
+    header = load(world.run / "records.jsonl").benches[0]
+    assert [(node["name"], node["state"], node["reachable"]) for node in header.nodes] == [
+        ("rtr", "stopped", False),
+        ("srv", "running", True),
+        ("ws", "running", False),
+    ]
+
+
+def test_no_reboot_and_failed(world):
+    world.checks(PAIR.format(observed=2))
+    result = world.grade("--candidate", "bob", "--no-reboot")
+    assert result.returncode == 1
+    verdicts = {one.check: str(one.verdict) for one in world.records().values()}
+    assert verdicts == {"CP06-S5.a": "failed", "CP03-S2.a": "passed", "CP06-S5.c": "not_applicable"}
+
+
+def test_probe_down_is_an_error_for_everybody(world):
+    world.checks(PAIR.format(observed=1))
+    world.machines(probe={"power": "stopped"})
+    result = world.grade("--candidate", "bob", "--no-reboot")
+    assert result.returncode == 4
+    one = world.records()["bob", "CP06-S5.a"]
+    assert str(one.verdict) == "error"
+    assert "the probe is not there" in one.message
+
+
+def test_records_survive_a_kill(world):
+    world.checks('''
+    @check("CP06-S5.a")
+    def check_fast(expect):
+        """Vite."""
+        expect.equal("x", 1, 1)
+
+    @check("CP03-S2.a", needs=("CP06-S5.a",))
+    def check_for_ever(expect):
+        """Jamais."""
+        time.sleep(60)
+    ''')
+    process = subprocess.Popen(
+        world.command(), stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=world.folder
+    )
+    path = world.run / "records.jsonl"
+    end = time.monotonic() + 20
+    while not (path.exists() and '"kind": "record"' in path.read_text()) and time.monotonic() < end:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    run = load(path)
+    assert [one.check for one in run.records] == ["CP06-S5.a"]
+    assert run.header.lab == "reseau"
+    assert run.benches[0].values["domaine"].endswith(".test")
+
+
+def test_report_is_written_and_named(world):
+    world.checks(PAIR.format(observed=1))
+    result = world.grade("--no-reboot")
+    assert result.returncode == 0
+    assert f"report: {world.run / 'report.html'}" in result.stdout
+    assert (world.run / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--session", "nulle-part"], "no session 'nulle-part'"),
+        (["--candidate", "zoe"], "unknown candidate 'zoe'; known: alice, bob"),
+        (["-n", "2"], "use --candidate"),
+    ],
+)
+def test_usage_errors_are_one_line(world, options, words):
+    world.checks(PAIR.format(observed=1))
+    result = world.grade(*options)
+    assert result.returncode == 2
+    assert words in result.stderr + result.stdout
+    assert "Traceback" not in result.stderr + result.stdout
+    assert not world.run.exists()
+
+
+def test_unknown_need_is_refused(world):
+    world.checks('''
+    @check("CP06-S5.a", needs=("CP06-S9.q",))
+    def check_router(expect):
+        """Routeur."""
+        expect.equal("x", 1, 1)
+    ''')
+    result = world.grade()
+    assert result.returncode == 2
+    assert "CP06-S5.a needs CP06-S9.q" in result.stdout + result.stderr
+
+
+def test_every_graded_id_must_have_a_check():
+    lab = load_lab("reseau")
+    with pytest.raises(InputError, match=r"lab reseau: tasks: no check in graders/ for CP03-S2\.a, CP03-S2\.b"):
+        plan.validate([], lab, complete=True)
+    plan.validate([], lab, complete=False)
+
+
+def test_decorator_refuses_what_it_cannot_grade():
+    with pytest.raises(ValueError, match="not a check id"):
+        check("CP6.a")
+    with pytest.raises(ValueError, match="no docstring"):
+
+        @check("CP06-S1.a")
+        def check_silent():
+            pass
+
+
+def test_decorator_keeps_the_function():
+    @check("CP06-S1.a", needs=("CP06-S5.a",))
+    def check_it():
+        """Titre.
+
+        Détail.
+        """
+
+    assert spec_of(check_it).title == "Titre."
+    assert spec_of(check_it).competence == "CP06"
+
+
+def test_circle_of_needs_is_refused():
+    @check("CP06-S1.a", needs=("CP06-S1.b",))
+    def one():
+        """Un."""
+
+    @check("CP06-S1.b", needs=("CP06-S1.a",))
+    def two():
+        """Deux."""
+
+    with pytest.raises(InputError, match="circle"):
+        plan.order([spec_of(one), spec_of(two)])
+
+
+def test_require_stops_and_conclude_weighs():
+    expect = Expect()
+    expect.equal("a", 1, 1)
+    expect.conclude()
+    with pytest.raises(Unmet, match="b : attendu 1, observé 2"):
+        expect.require(expect.equal("b", 1, 2))
+    with pytest.raises(NothingMeasuredError):
+        Expect().conclude()
+    empty = Expect()
+    assert not empty.all_of("rien à voir", "tous", [], 0), "nothing observed is never right"
