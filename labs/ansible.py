@@ -19,11 +19,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from labs.deadline import Deadline
 from labs.errors import DeadlineError, EnvironmentLackError, PlateauError
+from labs.inventory import host_name
 from labs.paths import PLAYBOOKS
+
+if TYPE_CHECKING:
+    from labs.bench import Bench
 
 Status = Literal["started", "ok", "changed", "skipped", "ignored", "failed", "unreachable"]
 Progress = Callable[[str, str, Status], None]
@@ -87,6 +91,17 @@ def run_playbook(
         return Summary(hosts, time.monotonic() - started)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def run(playbook: Path, inventory: Path, benches: Sequence[Bench], tell: Callable[[str, str], None]) -> Summary:
+    """Run a playbook on the machines of `benches`, telling (machine, what it is at); two minutes more per bench."""
+    hosts = [host_name(node) for bench in benches for node in bench.nodes]
+
+    def progress(task: str, host: str, status: Status) -> None:
+        tell(host, task if status == "started" else f"{task}: {status}")
+
+    deadline = Deadline.after(480 + 120 * len(benches))
+    return run_playbook(playbook, inventory, deadline, limit=hosts, progress=progress)
 
 
 def playbook_path(playbook: str | Path) -> Path:
@@ -177,7 +192,7 @@ def _kill(child: subprocess.Popen[bytes]) -> None:
     """End the child: politely, so that it ends what it started, then for good."""
     if child.stdout is not None:
         child.stdout.close()
-    for number, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+    for number, patience in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
         if child.poll() is not None:
             return
         with contextlib.suppress(ProcessLookupError):

@@ -54,6 +54,7 @@ def main() -> int:
             extravars=request["variables"],
             event_handler=on_event,
             cancel_callback=cancelled.is_set,
+            settings={"pexpect_timeout": 1},  # how often it looks at cancel_callback, in seconds
             suppress_env_files=True,
             quiet=True,
         )

@@ -57,9 +57,10 @@ def host_name(node: BenchNode) -> str:
 
 
 def candidate_group(session: Session, candidate: str) -> str:
-    """The candidate's group: the id, unless a machine, a role or Ansible itself has that name."""
+    """The candidate's group: the id as Ansible allows it (`jean_d`), or `candidat_…` where that name is not free."""
     taken = RESERVED | {name for node in session.lab.nodes for name in (node.name, node.role)}
-    return f"candidat-{candidate}" if candidate in taken else candidate
+    name = candidate.replace("-", "_")
+    return f"candidat_{name}" if name in taken or name[0].isdigit() else name
 
 
 def inventory(

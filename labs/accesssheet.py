@@ -1,0 +1,73 @@
+"""The sheet that a candidate gets: how to reach each of their machines. Nothing on it is the grader's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from labs.page import escape, french, page
+from labs.sessionfiles import SessionFiles, write_private
+
+if TYPE_CHECKING:
+    from labs.bench import Bench
+    from labs.hypervisors.base import Hypervisor
+
+ACCOUNT = "candidat"
+RESERVED = """\
+## Réservé au centre
+
+- La carte `eth0` de chaque machine : n'en changez ni l'adresse ni la route, et ne la filtrez pas.
+- Le compte `root`, ses clés SSH et l'agent de virtualisation : ne les désactivez pas.
+- Les machines de contrôle du centre : elles ne vous sont pas accessibles.
+
+Si une machine ne répond plus, prévenez le formateur : il peut la remettre dans son état de départ.
+"""
+
+
+def write(bench: Bench, hypervisor: Hypervisor, files: SessionFiles) -> list[Path]:
+    """Write access/<candidate>/acces.md and .html, readable by the trainer only; return the files."""
+    folder = files.access / bench.candidate.id
+    folder.mkdir(parents=True, exist_ok=True)
+    text = markdown(bench, hypervisor)
+    written = [folder / "acces.md", folder / "acces.html"]
+    for path, content in zip(written, (text, page(text, "fr")), strict=True):
+        write_private(path, content.encode())
+    return written
+
+
+def markdown(bench: Bench, hypervisor: Hypervisor) -> str:
+    """The sheet as Markdown; a machine without an address yet is shown without one."""
+    lines = [
+        "# Fiche d'accès",
+        "",
+        f"**{escape(bench.session.file.title)}** — {escape(bench.candidate.name)}",
+        "",
+        f"Compte, sur chaque machine : `{ACCOUNT}` — mot de passe : `{bench.password}`",
+        "",
+        "Ce compte peut tout faire avec `sudo`.",
+        "",
+        "## Machines",
+        "",
+        "| Machine | Rôle | Connexion SSH |",
+        "|---|---|---|",
+    ]
+    consoles = []
+    for node in bench.graded_nodes:
+        endpoint = hypervisor.status(node.spec.key).ssh
+        command = f"`ssh -p {endpoint[1]} {ACCOUNT}@{endpoint[0]}`" if endpoint else "—"
+        lines.append(f"| `{node.name}` | {escape(node.model.title['fr'])} | {command} |")
+        if endpoint is None:
+            continue
+        console = hypervisor.console(node.spec.key)
+        if console.vnc is not None:
+            password = f"`{console.vnc_password}`" if console.vnc_password else "aucun"
+            consoles.append(f"| `{node.name}` | `{console.vnc[0]}:{console.vnc[1]}` | {password} |")
+    if consoles:
+        lines += [
+            "",
+            "## Consoles (VNC)",
+            "",
+            "La console reste utilisable quand le réseau de la machine ne l'est plus.",
+        ]
+        lines += ["", "| Machine | Adresse | Mot de passe VNC |", "|---|---|---|", *consoles]
+    return french("\n".join([*lines, "", RESERVED]))
