@@ -18,7 +18,6 @@ from labs.models.session import Session
 from labs.plan import Action, NodePlan, Plan
 from labs.sessionfiles import SessionFiles
 
-BASELINE = "baseline"
 NODE_SECONDS = 300.0
 SSH_SECONDS = 120.0
 DELETE_SECONDS = 60.0
@@ -77,6 +76,11 @@ class Executor:
                 work.append((bench.candidate.id, node.name, self._node_work(bench, node, plan_node, outcome)))
         self._parallel(work, outcome)
         return outcome
+
+    def renew(self, benches: Sequence[Bench]) -> Outcome:
+        """Return benches to the baseline: every node is made again from its image, under the same identity."""
+        specs = tuple(NodePlan(node.spec, Action.RECREATE) for bench in benches for node in bench.nodes)
+        return self.up(benches, Plan(specs, (), (), 0.0))
 
     def down(self, session_uid: str, bench_keys: Sequence[BenchKey]) -> Outcome:
         """Delete these benches, then ask the hypervisor whether anything is left of them."""
@@ -153,7 +157,6 @@ class Executor:
             self._step("configure", node, lambda: self._configure(bench, node, deadline))
         self._step("wait for SSH", node, lambda: self._wait_ssh(node))
         if fresh:
-            self._step(f"snapshot {BASELINE}", node, lambda: self._snapshot(node, BASELINE))
             self._step("mark ready", node, lambda: hypervisor.mark_ready(key))
         self._progress(f"{key.candidate}/{node.name}", "ready")
 

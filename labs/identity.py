@@ -43,8 +43,6 @@ def script(bench: Bench, node: BenchNode, files: SessionFiles) -> str:
     if node.graded:
         lines.append(f"usermod -p {shlex.quote(_password_hash(bench.password))} candidat")
     lines += [_put(path, content, mode) for path, content, mode in _lab_files(bench, node)]
-    if node.model.files:
-        lines.append("systemctl daemon-reload")
     lines += node.model.run
     lines += [
         "if [ -s /run/sshd.pid ]; then kill -HUP $(cat /run/sshd.pid); else systemctl restart --no-block ssh; fi",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ def connect(hypervisor: Hypervisor, node: BenchNode, files: SessionFiles, deadli
     """Log in as root with the grader's key. Raises UnreachableError when that does not work in time."""
     import paramiko
 
+    # Its background thread logs a traceback for every refused connection, beside the exception that we handle.
+    logging.getLogger("paramiko.transport").setLevel(logging.CRITICAL)
     key = node.spec.key
     endpoint = hypervisor.status(key).ssh
     if endpoint is None:

@@ -136,13 +136,18 @@ def reset(
     candidate: CandidateArg,
     to: Annotated[str, typer.Option("--to", help="baseline (as received) or frozen (as at the bell).")] = "baseline",
 ) -> None:
-    """Return one candidate's bench to a snapshot."""
+    """Return one candidate's bench to what it received, or to the bell."""
     from labs.cli.output import out
 
     if to not in {"baseline", "frozen"}:
         raise InputError(f"--to {to}: must be baseline or frozen")
     loaded, hypervisor, benches = _open(session, [candidate])
-    outcome = _with_executor(loaded, hypervisor, "reset", lambda executor: executor.rollback(benches, to))
+    outcome = _with_executor(
+        loaded,
+        hypervisor,
+        "reset",
+        lambda executor: executor.renew(benches) if to == "baseline" else executor.rollback(benches, to),
+    )
     out.print(f"{candidate}: {outcome.changed} machines back at {to}")
     _fail_on(outcome)
 

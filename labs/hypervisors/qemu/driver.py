@@ -126,7 +126,7 @@ class QemuHypervisor:
         templates.create_overlay(machine.disk, template.disk if template else image.disk)
         write_private(machine.vnc_secret, secrets.token_hex(4).encode())
         with ports.allocation(self._root):
-            ssh_port, vnc_port = ports.choose(self._root, self._profile.listen, self._profile.ports, 2)
+            ssh_port, vnc_port = ports.choose(self._root, self._profile.listen, self._profile.ports, 2, str(spec.key))
             content = MachineFile(
                 spec=spec,
                 image=image.digest,
@@ -308,7 +308,7 @@ class QemuHypervisor:
         if ports.is_free(listen, content.ssh_port) and ports.is_free(listen, content.vnc_port):
             return content
         with ports.allocation(self._root):
-            ssh_port, vnc_port = ports.choose(self._root, listen, self._profile.ports, 2)
+            ssh_port, vnc_port = ports.choose(self._root, listen, self._profile.ports, 2, str(machine.key))
             content = replace(content, ssh_port=ssh_port, vnc_port=vnc_port)
             machine.write(content)
         return content

@@ -42,7 +42,7 @@ class GuestAgent:
                 status: dict[str, Any] = talk.command("guest-exec-status", {"pid": pid})
                 return status if status["exited"] else None
 
-            status = deadline.poll(ended, f"{self._folder.name}: {argv[0]}", interval=0.03)
+            status = deadline.poll(ended, f"{self._folder.name}: {argv[0]}", interval=0.03, slower=1.5)
         return ExecResult(
             exit_status=int(status.get("exitcode", 128 + int(status.get("signal", 0)))),
             stdout=base64.b64decode(status.get("out-data", "")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,11 +40,18 @@ def free_count(root: Path, allowed: PortRange) -> int:
     return sum(port not in taken for port in range(allowed.first, allowed.last + 1))
 
 
-def choose(root: Path, address: str, allowed: PortRange, count: int) -> list[int]:
-    """The first `count` free ports of the range. Raises EnvironmentLackError when there are not enough."""
+def choose(root: Path, address: str, allowed: PortRange, count: int, label: str) -> list[int]:
+    """`count` free ports of the range, searched from a place that depends on `label`.
+
+    A machine that is made again usually gets its ports back, so that an access sheet stays true.
+    Raises EnvironmentLackError when there are not enough.
+    """
     taken = _taken(root)
     chosen: list[int] = []
-    for port in range(allowed.first, allowed.last + 1):
+    size = allowed.last - allowed.first + 1
+    start = int.from_bytes(hashlib.sha256(label.encode()).digest()[:4], "big") % size
+    for step in range(size):
+        port = allowed.first + (start + step) % size
         if port not in taken and is_free(address, port):
             chosen.append(port)
             if len(chosen) == count:
