@@ -30,10 +30,16 @@ class CheckSpec:
     id: str
     title: str
     needs: tuple[str, ...]
+    causes: tuple[str, ...]
     nodes: tuple[str, ...]
     phase: Phase
     seconds: float
     early: Early | None
+
+    @property
+    def after(self) -> tuple[str, ...]:
+        """Checks that run before this one."""
+        return self.needs + self.causes
 
     @property
     def competence(self) -> str:
@@ -44,6 +50,7 @@ def check(
     check_id: str,
     *,
     needs: tuple[str, ...] = (),
+    causes: tuple[str, ...] = (),
     nodes: tuple[str, ...] = (),
     phase: Phase = "live",
     seconds: float = 60.0,
@@ -51,7 +58,9 @@ def check(
 ) -> Callable[[F], F]:
     """Make a function `check_*` the check `check_id`; the first line of its docstring is its title (French).
 
-    needs: checks that must be passed first; otherwise this one is blocked.
+    needs: checks that must be passed first; otherwise this one is blocked without being run.
+    causes: checks whose failure explains a failure of this one, which then is blocked; it runs all the same, and is
+        passed when it can (a wrong default route does not make a good DHCP service worth nothing).
     nodes: machines that must be up; otherwise this one is blocked by `node:NAME`.
     phase: `live` (as the candidate left the bench) or `reboot` (again after a real reboot).
     seconds: the time it may take; beyond, the verdict is `error`.
@@ -67,7 +76,7 @@ def check(
         if not documentation:
             raise ValueError(f"@check({check_id!r}): {function.__name__} has no docstring; the candidate reads it")
         title = documentation.splitlines()[0].strip()
-        spec = CheckSpec(check_id, title, tuple(needs), tuple(nodes), phase, seconds, early)
+        spec = CheckSpec(check_id, title, tuple(needs), tuple(causes), tuple(nodes), phase, seconds, early)
         setattr(function, ATTRIBUTE, spec)
         return function
 

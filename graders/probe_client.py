@@ -50,12 +50,22 @@ class ProbeClient:
         self._link: Link | None = None
         self._pending: dict[int, Future[dict[str, Any]]] = {}
         self._early: dict[str, Future[dict[str, Any]]] = {}
+        self._shared: dict[str, Future[dict[str, Any]]] = {}
         self._last = 0
         self._lock = threading.Lock()
 
-    def call(self, probe: str, leg: str | None = None, *, timeout: float = 20.0, **params: Any) -> Any:
-        """Run a probe (in a leg) and return its result. Raises ProbeError when the probe itself failed."""
-        future = self._early.pop(_key(probe, leg, params), None) or self._send(probe, leg, timeout, params)
+    def call(
+        self, probe: str, leg: str | None = None, *, timeout: float = 20.0, reuse: bool = False, **params: Any
+    ) -> Any:
+        """Run a probe (in a leg) and return its result. Raises ProbeError when the probe itself failed.
+
+        With `reuse`, the same call by another check gets the same answer: one measurement, two questions about it.
+        """
+        key = _key(probe, leg, params)
+        future = self._shared.get(key) if reuse else None
+        future = future or self._early.pop(key, None) or self._send(probe, leg, timeout, params)
+        if reuse:
+            self._shared[key] = future
         left = self._notebook.current.deadline.remaining
         try:
             answer = future.result(min(timeout + MARGIN, left) if left else timeout + MARGIN)
@@ -74,8 +84,9 @@ class ProbeClient:
         self._early[_key(probe, leg, params)] = self._send(probe, leg, timeout, params)
 
     def forget(self) -> None:
-        """Drop the answers of prefetched probes (the bench has changed since)."""
+        """Drop the answers of prefetched and shared probes (the bench has changed since)."""
         self._early.clear()
+        self._shared.clear()
 
     def connect(self) -> None:
         """Start the agent unless it runs. Raises ProbeError or UnreachableError."""

@@ -181,6 +181,7 @@ def pytest_runtest_makereport(
         note_exception(measured, problem)
         run.look_again(bench_run)
         outcome = run.node_down(bench_run, spec) or outcome
+    outcome = run.explained(bench_run, spec, outcome)
     record = run.record(bench_run, spec, outcome, measured, item.stash[BEGAN])
     report.user_properties += [("check", spec.id), ("verdict", str(record.verdict))]
     _show(report, item, record.verdict, outcome)

@@ -26,7 +26,7 @@ def validate(specs: Iterable[CheckSpec], lab: Lab, *, complete: bool) -> None:
         known.add(spec.id)
     graded = sheet(lab)
     for spec in found:
-        for need in spec.needs:
+        for need in spec.after:
             if need not in known and need not in graded:
                 raise InputError(f"check {spec.id} needs {need}, which no check in graders/ is")
             if spec.phase == "live" and any(other.id == need and other.phase == "reboot" for other in found):
@@ -41,7 +41,7 @@ def order(specs: Iterable[CheckSpec]) -> list[str]:
     left = {spec.id: spec for spec in specs}
     done: list[str] = []
     while left:
-        ready = [spec for spec in left.values() if not any(need in left for need in spec.needs)]
+        ready = [spec for spec in left.values() if not any(need in left for need in spec.after)]
         if not ready:
             raise InputError(f"the needs of {', '.join(sorted(left))} go in a circle")
         live = [spec for spec in ready if spec.phase == "live"]
@@ -53,9 +53,9 @@ def order(specs: Iterable[CheckSpec]) -> list[str]:
     return done
 
 
-def blocked_by(spec: CheckSpec, outcomes: Mapping[str, Outcome]) -> str | None:
-    """The root cause that blocks a check: the first of its needs that was measured and is not passed."""
-    for need in spec.needs:
+def root_cause(checks: Iterable[str], outcomes: Mapping[str, Outcome]) -> str | None:
+    """Of these checks, the first that was measured and is not passed, or rather what blocked it."""
+    for need in checks:
         outcome = outcomes.get(need)
         if outcome and outcome.verdict not in {Verdict.PASSED, Verdict.NOT_APPLICABLE}:
             return outcome.blocked_by or need

@@ -84,7 +84,7 @@ class GradingRun:
         """
         if spec.phase == "reboot" and not self.with_reboot:
             return Outcome(Verdict.NOT_APPLICABLE, "La phase de redémarrage n'a pas été demandée.")
-        cause = plan.blocked_by(spec, run.outcomes)
+        cause = plan.root_cause(spec.needs, run.outcomes)
         if cause:
             return Outcome(Verdict.BLOCKED, f"Non évaluable : dépend de {cause}, qui n'est pas acquis.", cause)
         if run.broken:
@@ -92,6 +92,13 @@ class GradingRun:
         if spec.phase == "reboot" and not run.rebooted:
             self._reboot(run)
         return self.node_down(run, spec)
+
+    def explained(self, run: BenchRun, spec: CheckSpec, outcome: Outcome) -> Outcome:
+        """A failure that another check's failure explains is shown under that one."""
+        cause = plan.root_cause(spec.causes, run.outcomes) if outcome.verdict is Verdict.FAILED else None
+        if cause is None:
+            return outcome
+        return Outcome(Verdict.BLOCKED, f"Non acquis, sans doute à cause de {cause}. {outcome.message}", cause)
 
     def node_down(self, run: BenchRun, spec: CheckSpec) -> Outcome | None:
         """The outcome `blocked` when a machine that the check needs is down."""

@@ -1,0 +1,1 @@
+"""CP03: physical and logical connection of the workstation."""

@@ -1,0 +1,1 @@
+"""CP06: TCP/IP network infrastructure (addressing, routing, DHCP, DNS)."""

@@ -1,0 +1,61 @@
+"""What routing looks like from the probe's legs; asked live and again after the reboot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from graders.vantage import neighbour_mac, stranger, text
+
+if TYPE_CHECKING:
+    from graders.probe_client import ProbeClient
+    from labs.bench import Bench
+
+
+class Row(NamedTuple):
+    """One comparison."""
+
+    label: str
+    expected: str
+    observed: str
+
+    @property
+    def ok(self) -> bool:
+        return self.expected == self.observed
+
+
+def start(bench: Bench, probe: ProbeClient) -> None:
+    """Trace all paths at once."""
+    for _, leg, target, _ in _paths(bench):
+        probe.prefetch("icmp.traceroute", leg, address=target)
+
+
+def observe(bench: Bench, probe: ProbeClient) -> list[Row]:
+    """Each path hop by hop, both ways, and the default route of rtr.
+
+    The default route is proved without any translation: rtr answers an echo whose source is a public address that
+    no configuration names, so the reply leaves by the default route; the frame is caught at the provider's card.
+    """
+    rows = []
+    paths = _paths(bench)
+    start(bench, probe)
+    for label, leg, target, expected in paths:
+        hops = probe.call("icmp.traceroute", leg, address=target)
+        rows.append(Row(label, " → ".join(expected), " → ".join(" ou ".join(hop) or "?" for hop in hops)))
+    wan_rtr = text(bench, "wan_rtr")
+    mac = neighbour_mac(bench, probe, "rtr", "wan", wan_rtr)
+    echo = probe.call("icmp.echo_from", "wan", source=stranger(bench, "echo"), address=wan_rtr, via_mac=mac)
+    answer = "réponse" if echo["received"] else "pas de réponse"
+    rows.append(Row(f"route par défaut de rtr (écho vers {wan_rtr} depuis une adresse d'Internet)", "réponse", answer))
+    return rows
+
+
+def _paths(bench: Bench) -> list[tuple[str, str, str, list[str]]]:
+    """Label, leg, target and expected hops of each path."""
+    lan, servers = text(bench, "lan_passerelle"), text(bench, "serveurs_passerelle")
+    srv = text(bench, "serveurs_srv")
+    host_lan, host_servers = text(bench, "lan_controle"), text(bench, "serveurs_controle")
+    return [
+        ("chemin du LAN vers le réseau des serveurs", "lan", host_servers, [lan, host_servers]),
+        ("chemin du LAN vers srv", "lan", srv, [lan, srv]),
+        ("chemin du réseau des serveurs vers le LAN", "serveurs", host_lan, [servers, host_lan]),
+    ]

@@ -1,0 +1,1 @@
+"""CP07: secured network infrastructure (filtering, address translation, firewall)."""

@@ -1,0 +1,84 @@
+"""CP07-S4: configure, test and repair a firewall."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from graders.check import check
+from graders.cp07_security import policy
+from graders.expect import Expect, show
+from graders.probe_client import ProbeClient, ProbeError
+from graders.vantage import neighbour_mac, number, text
+from labs.bench import Bench
+from labs.variants import render
+
+SCAN_SECONDS = 45.0
+
+
+def _start(bench: Bench, probe: ProbeClient) -> None:
+    probe.prefetch("scan.tcp_ports", "wan", timeout=SCAN_SECONDS + 5, **_scan(bench))
+
+
+@check("CP07-S4.a", needs=("CP06-S5.a",), nodes=("rtr", "srv"), early=_start, seconds=90)
+def check_firewall(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
+    """Vu d'Internet, seul le port publié est ouvert et rien ne contourne le pare-feu.
+
+    Les 65 535 ports de rtr sont balayés. Les machines internes restent hors d'atteinte : ni connexion directe, ni
+    paquet hors connexion, ni port source complaisant, ni adresse du LAN usurpée.
+    """
+    wan_rtr, published = text(bench, "wan_rtr"), number(bench, "port_publie")
+    shots = _shots(bench)
+    mac = neighbour_mac(bench, probe, "rtr", "wan", wan_rtr)
+    probe.prefetch("inject.send", leg="wan", via_mac=mac, shots=shots, watch=["lan", "serveurs"])
+    alive = probe.call("icmp.ping", "wan", address=wan_rtr)
+    expect.require(expect.true("rtr répond au ping d'Internet", "oui", "oui" if alive["received"] else "non",
+                               alive["received"] > 0))  # fmt: skip
+    seen = probe.call("inject.send", leg="wan", via_mac=mac, shots=shots, watch=["lan", "serveurs"])
+    for shot in shots:
+        through = seen[shot["id"]]["arrived"] or "syn-ack" in seen[shot["id"]]["replies"]
+        expect.equal(shot["id"], "refusé", "passe" if through else "refusé")
+    scan = probe.call("scan.tcp_ports", "wan", timeout=SCAN_SECONDS + 5, **_scan(bench))
+    if not scan["complete"]:
+        raise ProbeError(f"the scan ended after {scan['sent']} ports")
+    others = [port for port in scan["open"] if port != published]
+    label = f"ports TCP ouverts sur {wan_rtr}, hors {published} (65 535 ports balayés)"
+    expect.true(label, "aucun", show(others) if others else "aucun", not others)
+
+
+def _scan(bench: Bench) -> dict[str, Any]:
+    return {
+        "source": text(bench, "internet_web"),
+        "address": text(bench, "wan_rtr"),
+        "via_mac": bench.node("rtr").mac("wan"),
+        "window": SCAN_SECONDS,
+    }
+
+
+def _shots(bench: Bench) -> list[dict[str, Any]]:
+    """Packets that a firewall must not let in, each with the sentence that names it."""
+    outside, wan_rtr = policy.internet_host(bench), text(bench, "wan_rtr")
+    srv = text(bench, "serveurs_srv")
+    hosts = {"LAN": text(bench, "lan_controle"), "réseau des serveurs": text(bench, "serveurs_controle")}
+    shots = [
+        _tcp("connexion directe à la vitrine de srv", outside, srv, number(bench, "port_vitrine")),
+        _tcp("connexion SSH directe à srv", outside, srv, 22),
+        _tcp(f"connexion SSH à {wan_rtr} depuis le port source 53", outside, wan_rtr, 22, sport=53),
+    ]
+    for zone, host in hosts.items():
+        for sport in (53, 80, 443):
+            shots.append(_tcp(f"ACK hors connexion vers le {zone}, port source {sport}", outside, host,
+                              policy.drawn_port(bench), sport=sport, flags="A"))  # fmt: skip
+        shots.append(_tcp(f"connexion vers le {zone} depuis le port source 53", outside, host, 22, sport=53))
+    lan_host = render("{{ lan | host(77) }}", bench.values)
+    servers = hosts["réseau des serveurs"]
+    for service in (22, 80):
+        shots.append(
+            _tcp(f"adresse du LAN usurpée, TCP {service} vers le réseau des serveurs", lan_host, servers, service)
+        )
+    shots.append({"id": "adresse du LAN usurpée, ICMP vers le réseau des serveurs", "protocol": "icmp",
+                  "source": lan_host, "address": servers})  # fmt: skip
+    return shots
+
+
+def _tcp(label: str, source: str, address: str, port: int, **more: Any) -> dict[str, Any]:
+    return {"id": label, "protocol": "tcp", "source": source, "address": address, "port": port, **more}

@@ -1,0 +1,61 @@
+"""CP07-S2: configure, test and repair address translation."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from graders.check import check
+from graders.cp07_security import policy
+from graders.expect import Expect
+from graders.probe_client import ProbeClient
+from graders.vantage import nonce, number, text
+from labs.bench import Bench
+
+
+@check("CP07-S2.a", causes=("CP06-S5.a",), nodes=("rtr", "srv"))
+def check_nat(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
+    """L'agence sort avec son adresse publique et publie sa vitrine.
+
+    Le LAN et le réseau des serveurs atteignent Internet avec l'adresse de rtr ; le port publié mène à la vitrine, qui
+    voit l'adresse réelle du client ; entre le LAN et les serveurs, rien n'est traduit.
+    """
+    wan_rtr, host = text(bench, "wan_rtr"), text(bench, "lan_controle")
+    shop = f":{number(bench, 'port_vitrine')}/"
+    matrix = policy.request(bench, policy.flows(bench))
+    page = f"http://{text(bench, 'internet_web')}/{nonce()}"
+    published = f"http://{wan_rtr}:{number(bench, 'port_publie')}/"
+    inside = f"http://{text(bench, 'serveurs_srv')}{shop}"
+    for leg, url in (("lan", page), ("wan", published), ("lan", inside)):
+        probe.prefetch("http.get", leg, url=url)
+
+    sources = probe.call("flow.matrix", timeout=30, reuse=True, **matrix)
+    for flow_id, label in _SEEN.items():
+        expected = host if flow_id.startswith("lan-serveurs") else wan_rtr
+        expect.equal(label, expected, sources[flow_id]["source"])
+    web = probe.call("http.get", "lan", url=page)
+    expect.equal("adresse vue par un site web d'Internet", wan_rtr, _field(web, "client"))
+    shown = probe.call("http.get", "wan", url=published)
+    expect.equal(f"page publiée sur {wan_rtr}:{number(bench, 'port_publie')}", text(bench, "jeton_web"),
+                 _field(shown, "jeton"))  # fmt: skip
+    expect.equal("adresse du client d'Internet vue par la vitrine", shown["from"] or "celle du client",
+                 _field(shown, "client"))  # fmt: skip
+    direct = probe.call("http.get", "lan", url=inside)
+    expect.equal("adresse d'un poste vue par la vitrine", host, _field(direct, "client"))
+
+
+_SEEN = {
+    "lan-wan-tcp/80": "adresse source d'un flux du LAN, vue d'Internet",
+    "serveurs-wan-tcp/80": "adresse source d'un flux des serveurs, vue d'Internet",
+    "lan-serveurs-tcp/8000": "adresse source d'un flux du LAN, vue du réseau des serveurs",
+}
+
+
+def _field(answer: dict[str, Any], name: str) -> str:
+    """A field of a JSON page; what happened instead when there is none."""
+    if answer["status"] is None:
+        return f"pas de réponse ({answer['reason']})"
+    try:
+        return str(json.loads(answer["body"])[name])
+    except (ValueError, KeyError, TypeError):
+        return f"autre page (code {answer['status']})"
