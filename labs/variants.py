@@ -21,8 +21,17 @@ Values = dict[str, str | int]
 TOKEN_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"  # noqa: S105
 
 
+class ValueComputationError(InputError):
+    """A value of a lab cannot be computed; `value` is its name."""
+
+    def __init__(self, lab: str, value: str, reason: object) -> None:
+        super().__init__(f"lab {lab}: values.{value}: cannot be computed: {reason}")
+        self.value = value
+        self.reason = reason
+
+
 def draw_values(lab: Lab, seed: str, candidate: str) -> Values:
-    """All values of a lab for one candidate. Raises InputError naming the value that cannot be computed."""
+    """All values of a lab for one candidate. Raises ValueComputationError naming the one that fails."""
     environment = template_environment()
     values: Values = {}
     for name, rule in lab.values.items():
@@ -32,7 +41,7 @@ def draw_values(lab: Lab, seed: str, candidate: str) -> Values:
         try:
             values[name] = environment.from_string(rule).render(values)
         except (TemplateError, ValueError, TypeError) as problem:
-            raise InputError(f"lab {lab.name}: values.{name}: cannot be computed: {problem}") from None
+            raise ValueComputationError(lab.name, name, problem) from None
     return values
 
 
