@@ -11,9 +11,9 @@ from graders.probe_client import ProbeClient
 from graders.vantage import number, text
 from labs.bench import Bench
 
-ONE = {"count": 1, "window": 9.0, "linger": 3.5}
-SILENCE = {"count": 2, "window": 6.0, "linger": 6.0}
-CROWD = {"count": 20, "window": 28.0, "linger": 1.0}
+ONE: dict[str, Any] = {"count": 1, "window": 9.0, "linger": 3.5}
+SILENCE: dict[str, Any] = {"count": 2, "window": 6.0, "linger": 6.0}
+CROWD: dict[str, Any] = {"count": 20, "window": 28.0, "linger": 1.0}
 
 
 def _start_one(_bench: Bench, probe: ProbeClient) -> None:

@@ -79,7 +79,7 @@ def _expect_closed(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
         for name, to in ((by_router, wan_rtr), (by_server, srv))
     ]
     mac = neighbour_mac(bench, probe, "rtr", "wan", wan_rtr)
-    results = probe.call("inject.send", leg="wan", via_mac=mac, shots=shots, watch=[])
+    results = probe.call("inject.send", origin="wan", via_mac=mac, shots=shots, watch=[])
     for name, to in ((by_router, wan_rtr), (by_server, srv)):
         resolved = [reply for reply in results[name]["replies"] if _answer_count(reply)]
         asked = probe.call("dns.seen", nonce=name, window=0.2)

@@ -55,7 +55,7 @@ def _expect_closed(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     control = f"Internet vers l'adresse {text(bench, 'wan_rtr')} de rtr, ICMP"
     shots.append({"id": control, "protocol": "icmp", "source": source, "address": text(bench, "wan_rtr")})
     mac = neighbour_mac(bench, probe, "rtr", "wan", text(bench, "wan_rtr"))
-    seen = probe.call("inject.send", leg="wan", via_mac=mac, shots=shots, watch=["lan", "serveurs"])
+    seen = probe.call("inject.send", origin="wan", via_mac=mac, shots=shots, watch=["lan", "serveurs"])
     expect.equal(control, "passe", "passe" if seen[control]["replies"] else "refusé")
     for shot in shots[:-1]:
         expect.equal(shot["id"], "refusé", "passe" if seen[shot["id"]]["arrived"] else "refusé")

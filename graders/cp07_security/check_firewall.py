@@ -29,11 +29,11 @@ def check_firewall(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     wan_rtr, published = text(bench, "wan_rtr"), number(bench, "port_publie")
     shots = _shots(bench)
     mac = neighbour_mac(bench, probe, "rtr", "wan", wan_rtr)
-    probe.prefetch("inject.send", leg="wan", via_mac=mac, shots=shots, watch=["lan", "serveurs"])
+    probe.prefetch("inject.send", origin="wan", via_mac=mac, shots=shots, watch=["lan", "serveurs"])
     alive = probe.call("icmp.ping", "wan", address=wan_rtr)
     expect.require(expect.true("rtr répond au ping d'Internet", "oui", "oui" if alive["received"] else "non",
                                alive["received"] > 0))  # fmt: skip
-    seen = probe.call("inject.send", leg="wan", via_mac=mac, shots=shots, watch=["lan", "serveurs"])
+    seen = probe.call("inject.send", origin="wan", via_mac=mac, shots=shots, watch=["lan", "serveurs"])
     for shot in shots:
         through = seen[shot["id"]]["arrived"] or "syn-ack" in seen[shot["id"]]["replies"]
         expect.equal(shot["id"], "refusé", "passe" if through else "refusé")

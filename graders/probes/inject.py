@@ -17,24 +17,24 @@ Shot = dict[str, Any]
 
 
 def send(
-    legs: Legs, *, leg: str, via_mac: str, shots: list[Shot], watch: list[str], window: float = 2.0, tries: int = 2
+    legs: Legs, *, origin: str, via_mac: str, shots: list[Shot], watch: list[str], window: float = 2.0, tries: int = 2
 ) -> dict[str, dict[str, Any]]:
-    """Send each shot `tries` times from `leg` to `via_mac`; tell where it arrived and what came back.
+    """Send each shot `tries` times from `origin` to `via_mac`; tell where it arrived and what came back.
 
     A shot: id, protocol (tcp, udp, icmp), source, address, port; optionally sport, flags (`S`, `A`), payload (hex).
-    `arrived` lists the watched legs where the packet itself was seen; `replies` what came back to `leg`:
+    `arrived` lists the watched legs where the packet itself was seen; `replies` what came back to `origin`:
     `syn-ack`, `reset`, `udp:<hex>`, `echo-reply`.
 
-    >>> send(legs, leg="wan", via_mac="52:54:00:12:34:56", watch=["lan", "serveurs"], shots=[
+    >>> send(legs, origin="wan", via_mac="52:54:00:12:34:56", watch=["lan", "serveurs"], shots=[
     ...     {"id": "a", "protocol": "icmp", "source": "203.0.113.80", "address": "198.51.100.2"}])
     {'a': {'arrived': [], 'replies': ['echo-reply']}}
     """
     prepared = [_Prepared(shot) for shot in shots]
     with contextlib.ExitStack() as stack:
-        with legs.inside(leg):
+        with legs.inside(origin):
             out = stack.enter_context(packet_socket(card(), IPV4))
             mac = card_mac(card())
-        sockets = {out: leg}
+        sockets = {out: origin}
         for name in watch:
             with legs.inside(name):
                 sockets[stack.enter_context(packet_socket(card(), IPV4))] = name
@@ -42,7 +42,7 @@ def send(
             for one in prepared:
                 if not one.replies and not one.arrived:
                     out.send(ethernet(via_mac, mac, IPV4, one.packet))
-            _collect(sockets, leg, prepared, window if attempt == tries - 1 else window / 4)
+            _collect(sockets, origin, prepared, window if attempt == tries - 1 else window / 4)
     return {one.shot["id"]: {"arrived": sorted(one.arrived), "replies": sorted(one.replies)} for one in prepared}
 
 
