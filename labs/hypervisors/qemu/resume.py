@@ -24,6 +24,6 @@ def script(macs: Sequence[str]) -> str:
         f"ioctl($f, {RNDRESEEDCRNG}, 0) or die' || exit 71",
         f"date -u -s @{time.time():.3f} >/dev/null || exit 72",
     ]
-    for index, mac in enumerate(macs, 1):
-        lines.append(f'[ "$(cat /sys/class/net/eth{index}/address)" = {mac} ] || ip link set eth{index} address {mac}')
+    cards = "\\n".join(f"link set eth{index} address {mac}" for index, mac in enumerate(macs, 1))
+    lines.append(f"printf '{cards}\\n' | ip -batch - || exit 73")
     return "\n".join(lines) + "\n"
