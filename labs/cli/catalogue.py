@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from labs.cli.options import JsonOption, LangOption
 from labs.errors import InputError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 lab = typer.Typer(help="One lab of the catalogue.", no_args_is_help=True)
 
@@ -82,13 +85,13 @@ def schema(
     from labs.models.profile import Profile
     from labs.models.session import SessionFile
 
-    models = {"lab": Lab, "session": SessionFile, "profile": Profile}
+    models: dict[str, type[BaseModel]] = {"lab": Lab, "session": SessionFile, "profile": Profile}
     if model not in models:
         raise InputError(f"no model {model!r}; known: {', '.join(models)}")
     print_json(models[model].model_json_schema())
 
 
-def _language(lang: str) -> str:
-    if lang not in {"fr", "en"}:
-        raise InputError(f"--lang {lang}: must be fr or en")
-    return lang
+def _language(lang: str) -> Literal["fr", "en"]:
+    if lang == "fr" or lang == "en":  # noqa: PLR1714 - mypy narrows this form
+        return lang
+    raise InputError(f"--lang {lang}: must be fr or en")

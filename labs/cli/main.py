@@ -11,6 +11,8 @@ from labs import __version__
 from labs.cli import catalogue, environment, grading, provisioning, work
 from labs.errors import PlateauError
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="plateau",
     rich_markup_mode=None,  # plain help needs no rich: it must appear at once
@@ -35,10 +37,24 @@ def _version(
         raise typer.Exit(2)
 
 
+# Typer carries its own copy of click and names only some of its exceptions: the common base is this one's parent.
+UsageError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
+
+
 def main() -> None:
     """Run the command line; every error a user can cause ends as one line on standard error."""
     try:
-        app()
+        status = app(standalone_mode=False)
+        if status == INTERRUPTED:
+            sys.stderr.write("plateau: interrupted; run the same command again to go on\n")
+        sys.exit(status)
+    except UsageError as problem:
+        message = problem.format_message()
+        if "\n" in message:  # a group named without a verb: its help
+            problem.show()
+        else:
+            sys.stderr.write(f"plateau: {message} See {_path(problem)} --help\n")
+        sys.exit(problem.exit_code)
     except PlateauError as problem:
         from labs.cli.output import err
 
@@ -47,9 +63,10 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except KeyboardInterrupt:
-        sys.stderr.write("plateau: interrupted; run the same command again to go on\n")
-        sys.exit(130)
+
+
+def _path(problem: typer.BadParameter) -> str:
+    return problem.ctx.command_path if problem.ctx else "plateau"
 
 
 def _escaped(text: str) -> str:

@@ -12,6 +12,8 @@ from labs.cli.options import CandidateArg, CandidateOption, NodeArg, SessionArg
 from labs.errors import HypervisorError, InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from labs.hypervisors.base import NodeKey
     from labs.models.session import Session
 
@@ -82,7 +84,7 @@ def solve(session: SessionArg, candidate: CandidateOption = None) -> None:
     out.print(f"solution applied in {duration(time.monotonic() - started)}")
 
 
-def solve_benches(session: str, candidates: list[str] | None, progress: object) -> None:
+def solve_benches(session: str, candidates: list[str] | None, progress: Callable[[str, str], None]) -> None:
     """The work of `solve`. Raises PlateauError naming the first task that failed."""
     from labs import ansible
     from labs.bench import compute_benches
