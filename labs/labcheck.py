@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from jinja2 import TemplateError
 from labs import diagram, subject
 from labs.bench import Bench, compute_bench
 from labs.errors import InputError
-from labs.models.lab import Lab, load_lab_file
+from labs.models.lab import Lab, Node, Segment, Task, load_lab_file
 from labs.models.loader import line_of, read_yaml
 from labs.models.profile import Profile
 from labs.models.session import Candidate, Session, SessionFile
@@ -32,14 +32,15 @@ def check_lab(file: Path) -> Lab:
     """
     lab = load_lab_file(file.absolute())
     problems = _Problems(file, read_yaml(file))
-    _check_words(lab, problems)
+    worded = _check_words(lab, problems)
     _check_names(lab, problems)
     benches = _benches(lab, file, problems)
     if benches:
         _check_networks(benches, problems)
         _check_files(benches, problems)
         _check_addresses(benches, problems)
-        _check_subjects(benches, problems)
+        if worded:
+            _check_subjects(benches, problems)
     if problems.lines:
         raise InputError("\n".join(problems.lines))
     return lab
@@ -67,16 +68,23 @@ class _Problems:
             self.lines.append(line)
 
 
-def _check_words(lab: Lab, problems: _Problems) -> None:
-    """Every text in every language that the documents are written in."""
+def _check_words(lab: Lab, problems: _Problems) -> bool:
+    """Every text in every language that the documents are written in; whether none is missing."""
+    before = len(problems.lines)
     texts: list[tuple[list[Any], Any]] = [(["title"], lab.title), (["summary"], lab.summary)]
     texts += [(["subject_values", name], text) for name, text in lab.subject_values.items()]
-    for kind, items in (("segments", lab.segments), ("nodes", lab.nodes), ("tasks", lab.tasks)):
+    titled: dict[str, Sequence[Segment | Node | Task]] = {
+        "segments": lab.segments,
+        "nodes": lab.nodes,
+        "tasks": lab.tasks,
+    }
+    for kind, items in titled.items():
         texts += [([kind, index, "title"], item.title) for index, item in enumerate(items)]
     for loc, text in texts:
         for language in LANGUAGES:
             if not text.get(language, "").strip():
                 problems.add(".".join(str(part) for part in loc), f"{language}: missing; add this text", at=loc)
+    return len(problems.lines) == before
 
 
 def _check_names(lab: Lab, problems: _Problems) -> None:
@@ -239,8 +247,6 @@ def _inside(address: str, network: str) -> bool:
 def _check_subjects(benches: list[Bench], problems: _Problems) -> None:
     """The subject in French (which every lab has) and in the other languages it has."""
     lab = benches[0].session.lab
-    if any(set(text) != set(LANGUAGES) for text in [lab.title, lab.summary, *(node.title for node in lab.nodes)]):
-        return  # said already, and no subject can be rendered without
     for language in LANGUAGES:
         path = problems.file.parent / f"subject.{language}.md.j2"
         if not path.is_file():

@@ -92,6 +92,8 @@ def schema(
 
 
 def _language(lang: str) -> Literal["fr", "en"]:
-    if lang == "fr" or lang == "en":  # noqa: PLR1714 - mypy narrows this form
-        return lang
+    if lang == "fr":
+        return "fr"
+    if lang == "en":
+        return "en"
     raise InputError(f"--lang {lang}: must be fr or en")

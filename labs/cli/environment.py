@@ -88,5 +88,20 @@ def list_(json: JsonOption = False) -> None:
     out.print(shown if found else "no image yet: run plateau image build")
 
 
+@image.command("prune")
+def prune(json: JsonOption = False) -> None:
+    """Remove older images and templates that no machine uses."""
+    from labs.cli.output import out, print_json
+    from labs.hypervisors.qemu.prune import prune as remove
+
+    removed, size = remove()
+    if json:
+        print_json({"removed": removed, "bytes": size})
+        return
+    for name in removed:
+        out.print(name)
+    out.print(f"{len(removed)} removed, {size >> 20} MiB freed")
+
+
 def _described(one: object) -> dict[str, object]:
     return {key: str(value) if key in {"disk", "kernel", "initrd"} else value for key, value in vars(one).items()}

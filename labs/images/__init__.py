@@ -3,7 +3,7 @@
 from labs.images.boot import DEPOT_LABEL, KERNEL_CMDLINE
 from labs.images.build import build
 from labs.images.model import DEFAULT_RELEASE, RELEASES, role_names
-from labs.images.store import RoleImage, find, find_depot, list_images
+from labs.images.store import RoleImage, find, find_base, find_depot, list_images
 
 __all__ = [
     "DEFAULT_RELEASE",
@@ -13,6 +13,7 @@ __all__ = [
     "RoleImage",
     "build",
     "find",
+    "find_base",
     "find_depot",
     "list_images",
     "role_names",

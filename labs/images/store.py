@@ -56,6 +56,12 @@ def find_depot(release: str) -> Path | None:
     return None if folder is None else folder / "depot.img"
 
 
+def find_base(release: str) -> Path | None:
+    """Folder of the base tree that roles are layers of, or None when it has to be built."""
+    model.check_release(release)
+    return newest("base", release, digests.base_digest(model.load_base(), release))
+
+
 def list_images() -> list[RoleImage]:
     """Every image in the cache, those of older data too, by role and age."""
     images = [_image(folder) for folder in _complete("*") if (folder / "disk.qcow2").exists()]
