@@ -53,7 +53,7 @@ def main() -> None:
         if "\n" in message:  # a group named without a verb: its help
             problem.show()
         else:
-            sys.stderr.write(f"plateau: {message} See {_path(problem)} --help\n")
+            sys.stderr.write(f"plateau: {message.rstrip('.')}; see {_path(problem)} --help\n")
         sys.exit(problem.exit_code)
     except PlateauError as problem:
         from labs.cli.output import err

@@ -1,0 +1,155 @@
+"""The command line as a user runs it: exit codes, one line for each mistake, documents for machines."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from samples import SESSION, write_session
+
+from labs import __version__
+from labs.paths import CATALOGUE
+
+PLATEAU = str(Path(sys.executable).with_name("plateau"))
+
+
+def plateau(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [PLATEAU, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL)
+
+
+def refusal(*arguments: object, code: int = 2) -> str:
+    """What a refused command says: one line on standard error, nothing on standard output."""
+    answer = plateau(*arguments)
+    assert answer.returncode == code, answer.stderr
+    assert answer.stdout == ""
+    assert answer.stderr.count("\n") == 1, answer.stderr
+    assert "Traceback" not in answer.stderr
+    return answer.stderr
+
+
+@pytest.mark.parametrize(
+    "verb", [("plan",), ("up",), ("status",), ("grade",), ("report",), ("freeze",), ("solve",), ("down",)]
+)
+def test_unknown_session(verb: tuple[str]) -> None:
+    assert refusal(*verb, "nulle-part").startswith("plateau: no session 'nulle-part': ")
+
+
+def test_unknown_lab() -> None:
+    assert refusal("lab", "show", "resau").startswith("plateau: unknown lab 'resau'; known: ")
+
+
+def test_unknown_lab_in_a_session(tmp_path: Path) -> None:
+    path = write_session(tmp_path, SESSION.replace("lab: reseau", "lab: resau"))
+    assert refusal("plan", path).startswith(f"plateau: {path}: lab: unknown lab 'resau'; known: ")
+
+
+def test_typo_in_a_session(tmp_path: Path) -> None:
+    path = write_session(tmp_path, SESSION + "mod: exam\n")
+    assert refusal("up", path) == f"plateau: {path}:8: mod: unknown key; check the spelling\n"
+
+
+def test_bad_yaml(tmp_path: Path) -> None:
+    path = write_session(tmp_path, "name: [a\n")
+    assert refusal("status", path).startswith(f"plateau: {path}:2: not valid YAML: ")
+
+
+def test_unknown_candidate(tmp_path: Path) -> None:
+    path = write_session(tmp_path)
+    assert refusal("plan", path, "-c", "zoe") == f"plateau: {path}: unknown candidate 'zoe'; known: alex, sam\n"
+
+
+def test_unknown_node(tmp_path: Path) -> None:
+    told = refusal("console", write_session(tmp_path), "alex", "zorro")
+    assert told == "plateau: lab reseau has no machine 'zorro'; known: rtr, srv, ws, probe\n"
+
+
+def test_unknown_verb_and_option(tmp_path: Path) -> None:
+    assert "frobnicate" in refusal("frobnicate")
+    assert "--frobnicate" in refusal("plan", write_session(tmp_path), "--frobnicate")
+    assert "SESSION" in refusal("plan")
+
+
+def test_what_is_not_up(tmp_path: Path) -> None:
+    path = write_session(tmp_path)
+    assert refusal("grade", path) == "plateau: essai: no bench of alex, sam is up; run plateau up first\n"
+    assert "no results yet" in refusal("report", path)
+    assert refusal("reset", path, "alex", "--to", "yesterday").startswith("plateau: --to yesterday: must be baseline")
+
+
+def test_does_not_fit(tmp_path: Path) -> None:
+    path = write_session(tmp_path, SESSION + "hypervisor: salle\n")
+    (tmp_path / "salle.hypervisor.yaml").write_text("memory_reserve_mb: 9000000\ninstant: false\naccelerator: tcg\n")
+    answer = plateau("plan", path, "--json")
+    assert answer.returncode == 3
+    assert json.loads(answer.stdout)["fits"] is False
+    assert answer.stderr.startswith("plateau: essai does not fit: memory: ")
+    assert answer.stderr.count("\n") == 1
+
+
+def test_plan_touches_nothing(tmp_path: Path) -> None:
+    path = write_session(tmp_path)
+    answer = plateau("plan", path, "--json")
+    found = json.loads(answer.stdout)
+    assert answer.returncode == (0 if found["fits"] else 3)
+    assert {node["action"] for node in found["nodes"]} == {"create"}
+    assert len(found["nodes"]) == 8
+    assert sorted(found["missing"])[0].startswith("image ")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_status_of_nothing(tmp_path: Path) -> None:
+    answer = plateau("status", write_session(tmp_path), "--json")
+    assert answer.returncode == 1
+    assert {node["state"] for node in json.loads(answer.stdout)["nodes"]} == {"absent"}
+
+
+def test_down_of_nothing(tmp_path: Path) -> None:
+    answer = plateau("down", write_session(tmp_path), "--json")
+    assert answer.returncode == 0
+    assert json.loads(answer.stdout) == {"session": "essai", "deleted": 0, "left": [], "errors": {}}
+
+
+def test_labs_and_lab_show() -> None:
+    listed = json.loads(plateau("labs", "--json").stdout)
+    assert {one["name"]: one["points"] for one in listed}["reseau"] == 100
+    shown = plateau("lab", "show", "reseau")
+    assert shown.returncode == 0
+    assert "adressage" in shown.stdout
+    assert "rtr" in shown.stdout
+
+
+@pytest.mark.parametrize("model", ["lab", "session", "profile"])
+def test_schema(model: str) -> None:
+    schema = json.loads(plateau("schema", model).stdout)
+    assert schema["type"] == "object"
+    assert schema["additionalProperties"] is False
+
+
+def test_unknown_schema() -> None:
+    assert refusal("schema", "labs") == "plateau: no model 'labs'; known: lab, session, profile\n"
+
+
+def test_lab_check() -> None:
+    answer = plateau("lab", "check", CATALOGUE / "reseau")
+    assert answer.returncode == 0, answer.stderr
+    assert "well formed" in answer.stdout
+
+
+def test_version_and_help() -> None:
+    assert plateau("--version").stdout == f"plateau {__version__}\n"
+    began = time.monotonic()
+    answer = plateau("--help")
+    assert time.monotonic() - began < 3  # the figure that counts is measured by the benchmark
+    for verb in ("doctor", "image", "labs", "plan", "up", "status", "ssh", "console", "freeze", "reset", "solve"):
+        assert f" {verb} " in answer.stdout
+    assert plateau().returncode == 2
+
+
+def test_image_list_of_an_empty_cache() -> None:
+    assert json.loads(plateau("image", "list", "--json").stdout) == []
+    assert refusal("image", "build", "toaster").startswith("plateau: role 'toaster': unknown; known roles: ")

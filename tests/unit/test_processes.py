@@ -1,0 +1,85 @@
+"""Our processes, and only ours, are found again from disk and /proc."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from labs.deadline import Deadline
+from labs.hypervisors.qemu import processes
+
+SLEEPER = "import time; time.sleep(60)"
+STUBBORN = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
+)
+
+
+@pytest.fixture
+def spawn() -> Iterator[object]:
+    started: list[subprocess.Popen[str]] = []
+
+    def run(*arguments: str, code: str = SLEEPER) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", code, *arguments]
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_only_processes_that_name_our_folder_are_ours(spawn, tmp_path: Path) -> None:
+    ours = spawn("-pidfile", f"{tmp_path}/one/qemu.pid")
+    drive = spawn("-drive", f"file={tmp_path}/one/disk.qcow2,if=none")
+    spawn("-pidfile", f"{tmp_path}-other/qemu.pid")
+    spawn("-name", "qemu-system-x86_64 plateau")
+    found = processes.owned(tmp_path)
+    assert set(found) == {ours.pid, drive.pid}
+    assert processes.owned(tmp_path / "one").keys() == found.keys()
+    assert processes.owned(tmp_path / "on") == {}
+
+
+def test_pid_file_alone_proves_nothing(spawn, tmp_path: Path) -> None:
+    pid_file = tmp_path / "qemu.pid"
+    ours = spawn("-pidfile", str(pid_file))
+    pid_file.write_text(f"{ours.pid}\n")
+    assert processes.pid_of(pid_file) == ours.pid
+    stranger = spawn("-pidfile", "/somewhere/else/qemu.pid")
+    pid_file.write_text(f"{stranger.pid}\n")
+    assert processes.pid_of(pid_file) is None
+    for content in ("", "no number", "0", "4194304999"):
+        pid_file.write_text(content)
+        assert processes.pid_of(pid_file) is None
+    assert processes.pid_of(tmp_path / "nothing.pid") is None
+
+
+def test_dead_and_zombie_processes_are_gone(spawn, tmp_path: Path) -> None:
+    pid_file = tmp_path / "qemu.pid"
+    ours = spawn("-pidfile", str(pid_file))
+    pid_file.write_text(str(ours.pid))
+    ours.kill()
+    os.waitid(os.P_PID, ours.pid, os.WEXITED | os.WNOWAIT)  # dead, and nobody reaped it
+    assert processes.pid_of(pid_file) is None
+    assert processes.owned(tmp_path) == {}
+    assert processes.gone(ours.pid)
+
+
+def test_end_is_polite_first_and_sure_in_the_end(spawn, tmp_path: Path) -> None:
+    polite = spawn(str(tmp_path))
+    processes.end(polite.pid, Deadline.after(5), force=False)
+    assert not Path(f"/proc/{polite.pid}").exists()
+    stubborn = spawn(str(tmp_path), code=STUBBORN)
+    assert stubborn.stdout.readline() == "ready\n"
+    processes.end(stubborn.pid, Deadline.after(0.3), force=False)
+    assert processes.gone(stubborn.pid)
+    processes.end(stubborn.pid, Deadline.after(1), force=True)  # again: nothing happens
+
+
+def test_this_process_is_never_listed() -> None:
+    assert os.getpid() not in processes.owned(Path("/"))
