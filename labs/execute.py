@@ -203,5 +203,8 @@ class Executor:
                         outcome.fail(candidate, node, problem)
             except KeyboardInterrupt:
                 self._cancelled.set()
-                pool.shutdown(wait=True, cancel_futures=True)
+                try:
+                    pool.shutdown(wait=True, cancel_futures=True)
+                except KeyboardInterrupt:
+                    os._exit(InterruptedRunError.exit_code)  # asked twice: at once; the next run puts things right
                 raise InterruptedRunError("interrupted; what was begun was finished: run it again to go on") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -124,11 +125,16 @@ def parse(data: object, model: type[T], source: str) -> T:
 
 
 def _load(path: Path, model: type[T]) -> T:
+    return parse(_read(path), model, str(path))
+
+
+@functools.cache
+def _read(path: Path) -> object:
+    """Read once a process: the data are asked for with every image that is looked up, and do not change meanwhile."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        data = YAML(typ="safe").load(path)
+        return YAML(typ="safe").load(path)
     except YAMLError as error:
         raise InputError(f"{path}: {' '.join(str(error).split())}") from None
-    return parse(data, model, str(path))

@@ -7,6 +7,7 @@ memory, mapped copy-on-write by every clone) and `state` (the devices). It fits 
 from __future__ import annotations
 
 import fcntl
+import functools
 import hashlib
 import json
 import shutil
@@ -93,6 +94,7 @@ def ensure(image: RoleImage, shape: command.Shape, depot: Path | None, progress:
     return Template(folder)
 
 
+@functools.cache
 def qemu_version() -> str:
     """First line of `qemu-system-x86_64 --version`. Raises HypervisorError when it cannot run."""
     try:
