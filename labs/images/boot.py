@@ -39,6 +39,7 @@ exec </dev/console >/dev/console 2>&1
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 while read -r module; do insmod "/modules/$module"; done </modules/order
+loadkmap </keyboard.bmap
 
 root= mode=ro init=/sbin/init
 for word in $(cat /proc/cmdline); do

@@ -66,6 +66,7 @@ class _Build:
             return
         host.check_space(store.images_dir(), (_BASE_MB + _ROLE_MB * len(roles[:2]) + _DEPOT_MB) << 20)
         base = self._base(force=force)
+        with_depot = with_depot or self._depot_is_older(base)
         with ThreadPoolExecutor(2) as pool:
             jobs = [pool.submit(self._depot, base)] if with_depot else []
             jobs += [pool.submit(self._role, role, base) for role in roles]
@@ -75,6 +76,12 @@ class _Build:
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
+
+    def _depot_is_older(self, base: Path) -> bool:
+        """Whether packages of the depot may ask for exact versions that a newer base tree no longer has."""
+        depot_image = store.find_depot(self.release)
+        built = 0.0 if depot_image is None else float(store.meta(depot_image.parent)["built"])
+        return built < float(store.meta(base)["built"])
 
     def _base(self, *, force: bool) -> Path:
         data = model.load_base()
@@ -189,11 +196,13 @@ def _kernel(tree: Path, folder: Path) -> str:
             if name.startswith("boot/vmlinuz-") and (data := archive.extractfile(member)) is not None:
                 (folder / "vmlinuz").write_bytes(data.read())
                 version = name.removeprefix("boot/vmlinuz-")
+            elif name == "etc/plateau/keyboard.bmap" and (data := archive.extractfile(member)) is not None:
+                keyboard = data.read()
             elif "lib/modules/" in name and member.isfile() and (data := archive.extractfile(member)) is not None:
                 target = modules / name.partition("lib/modules/")[2]
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(data.read())
-    (folder / "initrd").write_bytes(initramfs.build(modules / version))
+    (folder / "initrd").write_bytes(initramfs.build(modules / version, keyboard))
     shutil.rmtree(modules)
     return version
 

@@ -22,7 +22,7 @@ mkdir root
 tar -x --numeric-owner --xattrs --xattrs-include='*' -C root -f -
 truncate -s {size}M disk.raw
 echo '{start_sector},,83,*' | sfdisk -q --label dos disk.raw
-mke2fs -q -F -t ext4 -d root -L {label} -O {features} -b 4096 -i 32768 -m 1 -J size=32 \
+mke2fs -q -F -t ext4 -d root -L {label} -O {features} -b 4096 -i 32768 -m 1 -e remount-ro -J size=32 \
   -E offset={offset},lazy_itable_init=0,assume_storage_prezeroed=1 disk.raw {blocks}
 dd if={grub}/boot.img of=disk.raw bs=440 count=1 conv=notrunc status=none
 dd if=core.img of=disk.raw bs=512 seek=1 conv=notrunc status=none

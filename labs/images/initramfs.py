@@ -12,7 +12,7 @@ from pathlib import Path
 from labs.errors import EnvironmentLackError
 from labs.images.boot import INIT, KERNEL_MODULES
 
-_APPLETS = ("cat", "findfs", "insmod", "mount", "sh", "sleep", "switch_root")
+_APPLETS = ("cat", "findfs", "insmod", "loadkmap", "mount", "sh", "sleep", "switch_root")
 
 
 def module_order(modules_dep: str, wanted: Sequence[str]) -> list[str]:
@@ -40,8 +40,8 @@ def module_order(modules_dep: str, wanted: Sequence[str]) -> list[str]:
     return order
 
 
-def build(modules_dir: Path) -> bytes:
-    """The archive for the kernel whose `/lib/modules/VERSION` is `modules_dir`."""
+def build(modules_dir: Path, keyboard: bytes) -> bytes:
+    """The archive for the kernel whose `/lib/modules/VERSION` is `modules_dir`; `keyboard` is a binary key map."""
     shell = shutil.which("busybox")
     if shell is None:
         raise EnvironmentLackError("busybox: not found (Debian package busybox-static); run ./bootstrap")
@@ -57,6 +57,7 @@ def build(modules_dir: Path) -> bytes:
     for path, name in zip(order, names, strict=True):
         archive.file(f"modules/{name}", _read_module(modules_dir / path))
     archive.file("modules/order", "".join(f"{name}\n" for name in names).encode())
+    archive.file("keyboard.bmap", keyboard)
     archive.file("init", INIT.encode(), 0o755)
     return archive.finish()
 
