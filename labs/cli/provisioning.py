@@ -1,14 +1,15 @@
-"""plan, up, status, freeze, reset, down: benches come, are looked after, and go."""
+"""plan, up, freeze, reset, down: benches come, return to a state, and go."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from labs.cli import cohort
+from labs.cli.opening import open_journal, open_session
 from labs.cli.options import CandidateArg, CandidateOption, JsonOption, SessionArg
 from labs.errors import EnvironmentLackError, InputError
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command line."""
-    for verb in (plan, up, status, freeze, reset, down):
+    for verb in (plan, up, freeze, reset, down):
         app.command()(verb)
 
 
@@ -30,7 +31,7 @@ def plan(session: SessionArg, candidate: CandidateOption = None, json: JsonOptio
     """Preflight: what `up` would do, and whether it fits. Touches nothing."""
     from labs.cli.output import duration, out, print_json, table
 
-    loaded, hypervisor, benches = _open(session, candidate)
+    loaded, hypervisor, benches = open_session(session, candidate)
     made = _plan(loaded, hypervisor, benches)
     if json:
         print_json(
@@ -62,7 +63,7 @@ def plan(session: SessionArg, candidate: CandidateOption = None, json: JsonOptio
 def up(session: SessionArg, candidate: CandidateOption = None, json: JsonOption = False) -> None:
     """Bring the benches up to ready machines and access sheets. Safe to run again at any time."""
     started = time.monotonic()
-    loaded, hypervisor, benches = _open(session, candidate)
+    loaded, hypervisor, benches = open_session(session, candidate)
     outcome = bring_up(loaded, hypervisor, benches, quiet=json)
     _report(loaded, hypervisor, benches, outcome, json=json, seconds=time.monotonic() - started)
     if outcome.errors:
@@ -81,7 +82,7 @@ def bring_up(loaded: Session, hypervisor: Hypervisor, benches: list[Bench], *, q
 
     files = SessionFiles(loaded.folder)
     progress = Progress(quiet)
-    with exclusive(files.lock, "up"), _journal(files, "up") as journal, progress.showing():
+    with exclusive(files.lock, "up"), open_journal(files, "up") as journal, progress.showing():
         made = _plan(loaded, hypervisor, benches)
         if made.problems:
             raise EnvironmentLackError(f"{loaded.name} does not fit: {'; '.join(made.problems)}")
@@ -97,35 +98,11 @@ def bring_up(loaded: Session, hypervisor: Hypervisor, benches: list[Bench], *, q
     return outcome
 
 
-def status(
-    session: SessionArg,
-    json: JsonOption = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Refresh every 2 s until Ctrl-C.")] = False,
-) -> None:
-    """Every bench and machine: state, address, since when, last error."""
-    from labs.cli.output import out, print_json
-
-    loaded, hypervisor, benches = _open(session, None)
-    while True:
-        rows = _status_rows(loaded, hypervisor, benches)
-        if json:
-            print_json({"session": loaded.name, "nodes": rows})
-        else:
-            if watch:
-                out.clear()
-            out.print(_status_table(rows))
-        if not watch:
-            break
-        time.sleep(2)
-    if any(row["state"] != "ready" for row in rows):
-        raise typer.Exit(1)
-
-
 def freeze(session: SessionArg, candidate: CandidateOption = None) -> None:
     """At the bell: a snapshot `frozen` of every machine, disk and memory."""
     from labs.cli.output import out
 
-    loaded, hypervisor, benches = _open(session, candidate)
+    loaded, hypervisor, benches = open_session(session, candidate)
     outcome = _with_executor(loaded, hypervisor, "freeze", lambda executor: executor.snapshot(benches, "frozen"))
     out.print(f"{outcome.changed} machines frozen; go back with: plateau reset {session} CANDIDATE --to frozen")
     _fail_on(outcome)
@@ -141,7 +118,7 @@ def reset(
 
     if to not in {"baseline", "frozen"}:
         raise InputError(f"--to {to}: must be baseline or frozen")
-    loaded, hypervisor, benches = _open(session, [candidate])
+    loaded, hypervisor, benches = open_session(session, [candidate])
     outcome = _with_executor(
         loaded,
         hypervisor,
@@ -156,7 +133,7 @@ def down(session: SessionArg, candidate: CandidateOption = None, json: JsonOptio
     """Delete the benches, then prove that nothing is left. Results and reports stay."""
     from labs.cli.output import out, print_json
 
-    loaded, hypervisor, _ = _open(session, candidate)
+    loaded, hypervisor, _ = open_session(session, candidate)
     started = time.monotonic()
     outcome, left = take_down(loaded, hypervisor, candidate, quiet=json)
     if json:
@@ -180,7 +157,7 @@ def take_down(
     files = SessionFiles(loaded.folder)
     progress = Progress(quiet)
     chosen = {one.id for one in loaded.select(candidates)}
-    with exclusive(files.lock, "down"), _journal(files, "down") as journal, progress.showing():
+    with exclusive(files.lock, "down"), open_journal(files, "down") as journal, progress.showing():
         # A candidate taken out of the session file may still have machines: the hypervisor knows.
         known = {status.key.candidate for status in hypervisor.list_nodes(loaded.uid)}
         keys = [BenchKey(loaded.uid, one) for one in sorted(chosen if candidates else chosen | known)]
@@ -193,15 +170,6 @@ def take_down(
     if left:
         raise PlateauError(f"{loaded.name}: still there after down: {'; '.join(left[:5])}; run plateau down again")
     return outcome, left
-
-
-def _open(session: str, candidates: list[str] | None) -> tuple[Session, Hypervisor, list[Bench]]:
-    from labs.bench import compute_benches
-    from labs.hypervisors import open_hypervisor
-    from labs.models.session import load_session
-
-    loaded = load_session(session)
-    return loaded, open_hypervisor(loaded.profile), compute_benches(loaded, candidates)
 
 
 def _plan(loaded: Session, hypervisor: Hypervisor, benches: list[Bench]) -> Plan:
@@ -227,72 +195,9 @@ def _with_executor(loaded: Session, hypervisor: Hypervisor, verb: str, work: Any
 
     files = SessionFiles(loaded.folder)
     progress = Progress(quiet=False)
-    with exclusive(files.lock, verb), _journal(files, verb) as journal, progress.showing():
+    with exclusive(files.lock, verb), open_journal(files, verb) as journal, progress.showing():
         result: Outcome = work(Executor(loaded, hypervisor, journal, progress))
     return result
-
-
-def _journal(files: Any, verb: str) -> Any:
-    import contextlib
-
-    from labs.journal import Journal
-
-    return contextlib.closing(Journal(files.journal, verb))
-
-
-def _status_rows(loaded: Session, hypervisor: Hypervisor, benches: list[Bench]) -> list[dict[str, Any]]:
-    from labs.hypervisors.base import Power
-    from labs.sessionfiles import SessionFiles
-
-    files = SessionFiles(loaded.folder)
-    known = {status.key: status for status in hypervisor.list_nodes(loaded.uid)}
-    errors: dict[str, str] = {}
-    if files.journal.exists():
-        with _journal(files, "status") as journal:
-            for bench in benches:
-                for node in bench.nodes:
-                    error = journal.last_error(str(node.spec.key))
-                    if error:
-                        errors[str(node.spec.key)] = error
-    rows = []
-    for bench in benches:
-        for node in bench.nodes:
-            found = known.get(node.spec.key)
-            power = found.power if found else Power.ABSENT
-            state = power.value
-            if found and power is Power.RUNNING:
-                state = "ready" if found.ready else "unfinished"
-            rows.append(
-                {
-                    "candidate": bench.candidate.id,
-                    "node": node.name,
-                    "state": state,
-                    "ssh": f"{found.ssh[0]}:{found.ssh[1]}" if found and found.ssh else None,
-                    "since": datetime.fromtimestamp(found.since).astimezone().isoformat(timespec="seconds")
-                    if found and found.since
-                    else None,
-                    "last_error": errors.get(str(node.spec.key)),
-                }
-            )
-    return rows
-
-
-def _status_table(rows: list[dict[str, Any]]) -> Any:
-    from labs.cli.output import table
-
-    shown = table("Candidate", "Machine", "State", "SSH", "Since", "Last error")
-    for row in rows:
-        colour = "green" if row["state"] == "ready" else "yellow"
-        since = row["since"][11:19] if row["since"] else ""
-        shown.add_row(
-            row["candidate"],
-            row["node"],
-            f"[{colour}]{row['state']}[/]",
-            row["ssh"] or "",
-            since,
-            row["last_error"] or "",
-        )
-    return shown
 
 
 def _report(
@@ -301,7 +206,7 @@ def _report(
     from labs.cli.output import duration, out, print_json
     from labs.sessionfiles import SessionFiles
 
-    rows = _status_rows(loaded, hypervisor, benches)
+    rows = cohort.rows(loaded, hypervisor, benches)
     if json:
         print_json(
             {
@@ -313,7 +218,7 @@ def _report(
             }
         )
         return
-    out.print(_status_table(rows))
+    out.print(cohort.as_table(rows))
     files = SessionFiles(loaded.folder)
     if outcome.changed:
         out.print(f"{outcome.changed} machines brought up in {duration(seconds)}")
