@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hmac
 import json
+import secrets
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
     from labs.deadline import Deadline
 
 PROBE_FOLDER = "/run/plateau"
-COMMAND = f"exec python3 -I {PROBE_FOLDER}/probe.zip"
+ARCHIVE = f"{PROBE_FOLDER}/probe.zip"
+COMMAND = f"exec python3 -I {ARCHIVE}"
 MARGIN = 5.0
 
 
@@ -52,6 +55,7 @@ class ProbeClient:
         self._early: dict[str, Future[dict[str, Any]]] = {}
         self._shared: dict[str, Future[dict[str, Any]]] = {}
         self._last = 0
+        self._secret = secrets.token_bytes(16)
         self._lock = threading.Lock()
 
     def call(
@@ -80,8 +84,14 @@ class ProbeClient:
         return answer["result"]
 
     def prefetch(self, probe: str, leg: str | None = None, *, timeout: float = 20.0, **params: Any) -> None:
-        """Start a probe now; the first `call` with the same arguments gets its answer."""
-        self._early[_key(probe, leg, params)] = self._send(probe, leg, timeout, params)
+        """Start a probe now unless it is started; the first `call` with the same arguments gets its answer."""
+        key = _key(probe, leg, params)
+        if key not in self._early and key not in self._shared:
+            self._early[key] = self._send(probe, leg, timeout, params)
+
+    def nonce(self, purpose: str) -> str:
+        """A word nobody has used before, fit for a DNS label or a path; the same for one purpose of one grading."""
+        return "n" + hmac.new(self._secret, purpose.encode(), "sha256").hexdigest()[:12]
 
     def forget(self) -> None:
         """Drop the answers of prefetched and shared probes (the bench has changed since)."""
@@ -147,14 +157,14 @@ class SshLink:
         from graders.probes.bundle import build
 
         self._client = client
-        upload = f"mkdir -p {PROBE_FOLDER} && cat > {PROBE_FOLDER}/probe.zip"
-        stdin, stdout, stderr = client.exec_command(upload, timeout=deadline.remaining)
-        stdin.write(build())
-        stdin.channel.shutdown_write()
-        if stdout.channel.recv_exit_status() != 0:
-            raise ProbeError(f"the probe refused the agent: {stderr.read(300).decode('utf-8', 'replace').strip()}")
-        channel = client.get_transport().open_session(timeout=deadline.remaining)  # type: ignore[union-attr]
-        channel.exec_command(COMMAND)
+        archive = build()
+        transport = client.get_transport()
+        if transport is None:
+            raise ProbeError("the SSH connection to the probe closed at once")
+        channel = transport.open_session(timeout=deadline.remaining)
+        # One command: the archive comes first on standard input, then the requests.
+        channel.exec_command(f"mkdir -p {PROBE_FOLDER} && head -c {len(archive)} > {ARCHIVE} && {COMMAND}")
+        channel.sendall(archive)
         self.stdin = cast("IO[bytes]", channel.makefile_stdin("wb"))
         self.stdout = cast("IO[bytes]", channel.makefile("rb"))
 

@@ -1,14 +1,12 @@
-"""What several checks look at from the probe: the router's cards, fresh words."""
+"""What several checks read from a bench: its values, and addresses that nobody can have configured."""
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING
 
 from labs.variants import token
 
 if TYPE_CHECKING:
-    from graders.probe_client import ProbeClient
     from labs.bench import Bench
 
 
@@ -22,19 +20,12 @@ def number(bench: Bench, name: str) -> int:
     return int(bench.values[name])
 
 
-def nonce() -> str:
-    """A word nobody has used before, fit for a DNS label or a path."""
-    return "n" + secrets.token_hex(6)
-
-
 def stranger(bench: Bench, purpose: str) -> str:
     """A public address that no configuration names, always the same for one candidate and purpose."""
     digits = token(bench.session.file.seed, f"{bench.candidate.id}/{purpose}", 3).encode()
     return f"45.{digits[0]}.{digits[1]}.{digits[2]}"
 
 
-def neighbour_mac(bench: Bench, probe: ProbeClient, node: str, segment: str, address: str) -> str:
-    """MAC of a machine as it answers ARP now (its card's own one when it does not answer)."""
-    answers: list[str] = probe.call("arp.who_has", segment, addresses=[address])[address]
-    own = bench.node(node).mac(segment)
-    return answers[0] if answers and own not in answers else own
+def toward_router(bench: Bench) -> dict[str, str]:
+    """Where inject.send puts frames that come from the Internet."""
+    return {"origin": "wan", "via": text(bench, "wan_rtr"), "mac": bench.node("rtr").mac("wan")}

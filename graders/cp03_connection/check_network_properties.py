@@ -17,7 +17,13 @@ MANAGEMENT = "eth0"
 """The centre's card: no candidate configures it."""
 
 
-@check("CP03-S2.a", causes=("CP06-S5.a",), nodes=("ws",))
+def _start(bench: Bench, probe: ProbeClient) -> None:
+    probe.prefetch("arp.who_has", "lan", **_who_has(bench))
+    probe.prefetch("icmp.ping", "serveurs", address=text(bench, "lan_poste"))
+    probe.prefetch("dns.query", "lan", **_known_name(bench))
+
+
+@check("CP03-S2.a", causes=("CP06-S5.a",), nodes=("ws",), early=_start)
 def check_properties(bench: Bench, probe: ProbeClient, login: Login, expect: Expect) -> None:
     """Le poste a l'adresse, le masque, la passerelle et le DNS du plan.
 
@@ -29,8 +35,7 @@ def check_properties(bench: Bench, probe: ProbeClient, login: Login, expect: Exp
     servers, domains = _resolver(login)
     expect.same_set("serveurs DNS", [text(bench, "serveurs_srv")], servers)
     expect.contains("domaine de recherche", text(bench, "domaine"), domains)
-    name = f"rtr.{text(bench, 'domaine')}"
-    asked = probe.call("dns.query", "lan", server=text(bench, "serveurs_srv"), questions=[[name, "A"]], recursion=True)
+    asked = probe.call("dns.query", "lan", **_known_name(bench))
     known = sorted(record["data"] for record in asked[0].get("answers", []))
     if known:  # otherwise srv does not serve the zone yet, which is not the workstation's fault
         found = login("ws").run("getent ahostsv4 rtr").stdout.split()
@@ -50,11 +55,20 @@ def check_properties_after_reboot(
     _expect_inside(bench, login, expect)
 
 
+def _who_has(bench: Bench) -> dict[str, Any]:
+    return {"addresses": [text(bench, "lan_poste")], "linger": 1.0}
+
+
+def _known_name(bench: Bench) -> dict[str, Any]:
+    question = [f"rtr.{text(bench, 'domaine')}", "A"]
+    return {"server": text(bench, "serveurs_srv"), "questions": [question], "recursion": True}
+
+
 def _outside(bench: Bench, probe: ProbeClient) -> tuple[list[str], int]:
     """MAC addresses that answer for the workstation, and replies to a ping from the server network."""
     address = text(bench, "lan_poste")
     probe.prefetch("icmp.ping", "serveurs", address=address)
-    macs: list[str] = probe.call("arp.who_has", "lan", addresses=[address])[address]
+    macs: list[str] = probe.call("arp.who_has", "lan", **_who_has(bench))[address]
     return macs, probe.call("icmp.ping", "serveurs", address=address)["received"]
 
 

@@ -9,26 +9,35 @@ from typing import Any
 from graders.check import check
 from graders.expect import Expect, show
 from graders.probe_client import ProbeClient
-from graders.vantage import neighbour_mac, nonce, text
+from graders.vantage import text, toward_router
 from labs.bench import Bench
 
 Answer = dict[str, Any]
 ZONES = {"lan": "LAN", "serveurs": "réseau des serveurs"}
 
 
-@check("CP06-S2.a", causes=("CP06-S5.a",), nodes=("srv",))
+def _start_authority(bench: Bench, probe: ProbeClient) -> None:
+    for leg in ZONES:
+        probe.prefetch("dns.query", leg, **_authority(bench))
+    probe.prefetch("dns.query", "lan", **_over_tcp(bench))
+
+
+def _start_recursion(bench: Bench, probe: ProbeClient) -> None:
+    for leg in ZONES:
+        probe.prefetch("dns.query", leg, **_recursive(bench, _internet_name(bench, probe, leg)))
+    probe.prefetch("dns.query", "lan", **_recursive(bench, _unknown_name(bench, probe)))
+    probe.prefetch("inject.send", **_from_internet(bench, probe))
+
+
+@check("CP06-S2.a", causes=("CP06-S5.a",), nodes=("srv",), early=_start_authority)
 def check_authority(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     """srv fait autorité pour la zone de l'agence et ses deux zones inverses.
 
     Chaque enregistrement demandé est servi avec l'indicateur d'autorité, au LAN comme au réseau des serveurs.
     """
-    srv, wanted = text(bench, "serveurs_srv"), _records(bench)
-    questions = [[name, rdtype] for name, rdtype, _ in wanted]
-    for leg in ZONES:
-        probe.prefetch("dns.query", leg, server=srv, questions=questions, recursion=True)
-    probe.prefetch("dns.query", "lan", server=srv, questions=[[text(bench, "domaine"), "SOA"]], transport="tcp")
+    wanted = _records(bench)
     for leg, zone in ZONES.items():
-        answers = probe.call("dns.query", leg, server=srv, questions=questions, recursion=True)
+        answers = probe.call("dns.query", leg, **_authority(bench))
         answered = [answer for answer in answers if answer["answered"]]
         label = f"questions auxquelles srv répond, depuis le {zone}"
         expect.require(expect.equal(label, len(wanted), len(answered)))
@@ -39,52 +48,86 @@ def check_authority(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
             expect.true(label, value or "un enregistrement", show(found) if found else answer["rcode"], ok)
         plain = [f"{a['name']} {a['type']}" for a in answers if "aa" not in a["flags"]]
         expect.all_of(f"réponses faisant autorité, depuis le {zone}", "toutes", plain, len(answers))
-    tcp = probe.call("dns.query", "lan", server=srv, questions=[[text(bench, "domaine"), "SOA"]], transport="tcp")
+    tcp = probe.call("dns.query", "lan", **_over_tcp(bench))
     expect.equal("réponse en TCP", True, tcp[0]["answered"])
 
 
-@check("CP06-S2.b", causes=("CP06-S2.a", "CP06-S5.a"), nodes=("srv", "rtr"))
+@check("CP06-S2.b", causes=("CP06-S2.a", "CP06-S5.a"), nodes=("srv", "rtr"), early=_start_recursion)
 def check_recursion(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     """srv résout les noms d'Internet pour l'agence, et pour elle seule.
 
     Un nom d'Internet jamais demandé est résolu à travers le serveur du fournisseur ; un nom inconnu de l'agence
     n'existe pas ; depuis Internet, aucune résolution n'est offerte.
     """
-    srv = text(bench, "serveurs_srv")
+    web = text(bench, "internet_web")
     for leg, zone in ZONES.items():
-        name = f"{nonce()}.{text(bench, 'internet_zone')}"
-        answer = probe.call("dns.query", leg, server=srv, questions=[[name, "A"]], recursion=True, window=6.0)[0]
-        shown = show(_data(answer, "A")) if answer["answered"] else "pas de réponse"
-        expect.true(
-            f"{name}, depuis le {zone}",
-            text(bench, "internet_web"),
-            shown,
-            answer["answered"] and _data(answer, "A") == [text(bench, "internet_web")],
-        )
-        seen = probe.call("dns.seen", nonce=name, window=1.0)
+        name = _internet_name(bench, probe, leg)
+        answer = probe.call("dns.query", leg, **_recursive(bench, name))[0]
+        found = _data(answer, "A")
+        expect.true(f"{name}, depuis le {zone}", web, show(found) if found else _what(answer), found == [web])
+        seen = probe.call("dns.seen", nonce=name, window=0.5)
         expect.true(f"{name} demandé au serveur du fournisseur", "oui", "oui" if seen else "non", bool(seen))
-    unknown = f"{nonce()}.{text(bench, 'domaine')}"
-    answer = probe.call("dns.query", "lan", server=srv, questions=[[unknown, "A"]], recursion=True)[0]
-    expect.equal(f"nom inconnu {unknown}", "NXDOMAIN", answer.get("rcode", "pas de réponse"))
+    unknown = _unknown_name(bench, probe)
+    answer = probe.call("dns.query", "lan", **_recursive(bench, unknown))[0]
+    expect.equal(f"nom inconnu {unknown}", "NXDOMAIN", _what(answer))
     _expect_closed(bench, probe, expect)
 
 
 def _expect_closed(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     """No recursion for the Internet: neither at the router's address nor at srv's, whatever the firewall lets pass."""
-    zone, source = text(bench, "internet_zone"), text(bench, "internet_web")
-    by_router, by_server = f"{nonce()}.{zone}", f"{nonce()}.{zone}"
-    wan_rtr, srv = text(bench, "wan_rtr"), text(bench, "serveurs_srv")
-    shots = [
-        {"id": name, "protocol": "udp", "source": source, "address": to, "port": 53, "payload": _wire(name).hex()}
-        for name, to in ((by_router, wan_rtr), (by_server, srv))
-    ]
-    mac = neighbour_mac(bench, probe, "rtr", "wan", wan_rtr)
-    results = probe.call("inject.send", origin="wan", via_mac=mac, shots=shots, watch=[])
-    for name, to in ((by_router, wan_rtr), (by_server, srv)):
+    results = probe.call("inject.send", **_from_internet(bench, probe))
+    for name, to in _closed_names(bench, probe).items():
         resolved = [reply for reply in results[name]["replies"] if _answer_count(reply)]
-        asked = probe.call("dns.seen", nonce=name, window=0.2)
+        asked = probe.call("dns.seen", nonce=name, window=0.0)
         observed = "résolution faite" if resolved or asked else "aucune"
         expect.equal(f"résolution offerte à Internet par {to}", "aucune", observed)
+
+
+def _authority(bench: Bench) -> dict[str, Any]:
+    questions = [[name, rdtype] for name, rdtype, _ in _records(bench)]
+    return {"server": text(bench, "serveurs_srv"), "questions": questions, "recursion": True}
+
+
+def _over_tcp(bench: Bench) -> dict[str, Any]:
+    questions = [[text(bench, "domaine"), "SOA"]]
+    return {"server": text(bench, "serveurs_srv"), "questions": questions, "transport": "tcp"}
+
+
+def _recursive(bench: Bench, name: str) -> dict[str, Any]:
+    return {"server": text(bench, "serveurs_srv"), "questions": [[name, "A"]], "recursion": True, "window": 6.0}
+
+
+def _internet_name(bench: Bench, probe: ProbeClient, purpose: str) -> str:
+    return f"{probe.nonce(purpose)}.{text(bench, 'internet_zone')}"
+
+
+def _unknown_name(bench: Bench, probe: ProbeClient) -> str:
+    return f"{probe.nonce('unknown')}.{text(bench, 'domaine')}"
+
+
+def _closed_names(bench: Bench, probe: ProbeClient) -> dict[str, str]:
+    """A name to ask from the Internet -> the address it is asked to."""
+    targets = (text(bench, "wan_rtr"), text(bench, "serveurs_srv"))
+    return {_internet_name(bench, probe, f"from the Internet to {target}"): target for target in targets}
+
+
+def _from_internet(bench: Bench, probe: ProbeClient) -> dict[str, Any]:
+    shots = [
+        {
+            "id": name,
+            "protocol": "udp",
+            "source": text(bench, "internet_web"),
+            "address": target,
+            "port": 53,
+            "payload": _wire(name).hex(),
+        }
+        for name, target in _closed_names(bench, probe).items()
+    ]
+    return {**toward_router(bench), "shots": shots, "watch": []}
+
+
+def _what(answer: Answer) -> str:
+    return str(answer.get("rcode", "pas de réponse"))
 
 
 def _records(bench: Bench) -> list[tuple[str, str, str]]:

@@ -10,7 +10,7 @@ from labs.bench import Bench
 from labs.deadline import Deadline
 
 
-@check("CP06-S5.a", nodes=("rtr", "srv"))
+@check("CP06-S5.a", nodes=("rtr", "srv"), early=routing.start)
 def check_routing(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     """Le routeur relie les trois réseaux, dans les deux sens.
 

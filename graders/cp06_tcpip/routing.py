@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from graders.vantage import neighbour_mac, stranger, text
+from graders.vantage import stranger, text
 
 if TYPE_CHECKING:
     from graders.probe_client import ProbeClient
@@ -27,6 +27,7 @@ def start(bench: Bench, probe: ProbeClient) -> None:
     """Trace all paths at once."""
     for _, leg, target, _ in _paths(bench):
         probe.prefetch("icmp.traceroute", leg, address=target)
+    probe.prefetch("icmp.echo_from", "wan", **_echo(bench))
 
 
 def observe(bench: Bench, probe: ProbeClient) -> list[Row]:
@@ -41,11 +42,10 @@ def observe(bench: Bench, probe: ProbeClient) -> list[Row]:
     for label, leg, target, expected in paths:
         hops = probe.call("icmp.traceroute", leg, address=target)
         rows.append(Row(label, " → ".join(expected), " → ".join(" ou ".join(hop) or "?" for hop in hops)))
-    wan_rtr = text(bench, "wan_rtr")
-    mac = neighbour_mac(bench, probe, "rtr", "wan", wan_rtr)
-    echo = probe.call("icmp.echo_from", "wan", source=stranger(bench, "echo"), address=wan_rtr, via_mac=mac)
+    echo = probe.call("icmp.echo_from", "wan", **_echo(bench))
     answer = "réponse" if echo["received"] else "pas de réponse"
-    rows.append(Row(f"route par défaut de rtr (écho vers {wan_rtr} depuis une adresse d'Internet)", "réponse", answer))
+    label = f"route par défaut de rtr (écho vers {text(bench, 'wan_rtr')} depuis une adresse d'Internet)"
+    rows.append(Row(label, "réponse", answer))
     return rows
 
 
@@ -59,3 +59,11 @@ def _paths(bench: Bench) -> list[tuple[str, str, str, list[str]]]:
         ("chemin du LAN vers srv", "lan", srv, [lan, srv]),
         ("chemin du réseau des serveurs vers le LAN", "serveurs", host_lan, [servers, host_lan]),
     ]
+
+
+def _echo(bench: Bench) -> dict[str, Any]:
+    return {
+        "source": stranger(bench, "echo"),
+        "address": text(bench, "wan_rtr"),
+        "mac": bench.node("rtr").mac("wan"),
+    }

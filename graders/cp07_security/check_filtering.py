@@ -9,14 +9,17 @@ from graders.check import check
 from graders.cp07_security import policy
 from graders.expect import Expect
 from graders.probe_client import ProbeClient
-from graders.vantage import neighbour_mac, text
+from graders.vantage import text, toward_router
 from labs.bench import Bench
 
 STATES = {"open": "passe", "arrived": "arrive, sans réponse", "refused": "refusé", "filtered": "refusé"}
+CONTROL = "Internet vers l'adresse publique de rtr, ICMP"
+"""Must pass: it shows that frames put on that card are received."""
 
 
 def _start(bench: Bench, probe: ProbeClient) -> None:
     probe.prefetch("flow.matrix", timeout=30, **policy.request(bench, policy.flows(bench)))
+    probe.prefetch("inject.send", **_from_internet(bench))
 
 
 @check("CP07-S1.a", needs=("CP06-S5.a",), nodes=("rtr",), early=_start)
@@ -44,18 +47,28 @@ def _untranslated(flow: policy.Flow, seen: dict[str, Any]) -> bool:
 
 def _expect_closed(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     """Frames put on the router's Internet card, addressed to inner machines, must not come out on the other side."""
+    request = _from_internet(bench)
+    seen = probe.call("inject.send", **request)
+    expect.equal(CONTROL, "passe", "passe" if seen[CONTROL]["replies"] else "refusé")
+    for shot in request["shots"]:
+        if shot["id"] != CONTROL:
+            expect.equal(shot["id"], "refusé", "passe" if seen[shot["id"]]["arrived"] else "refusé")
+
+
+def _from_internet(bench: Bench) -> dict[str, Any]:
     source = policy.internet_host(bench)
-    shots: list[dict[str, Any]] = []
+    control = {"id": CONTROL, "protocol": "icmp", "source": source, "address": text(bench, "wan_rtr")}
+    shots: list[dict[str, Any]] = [control]
     for zone in ("lan", "serveurs"):
         for service in policy.FROM_INTERNET:
             protocol, _, port = service.partition("/")
-            label = f"Internet vers {policy.NAMES[zone]}, {service.upper().replace('/', ' ')}"
-            shots.append({"id": label, "protocol": protocol, "source": source, "port": int(port or 0),
-                          "address": text(bench, f"{zone}_controle")})  # fmt: skip
-    control = f"Internet vers l'adresse {text(bench, 'wan_rtr')} de rtr, ICMP"
-    shots.append({"id": control, "protocol": "icmp", "source": source, "address": text(bench, "wan_rtr")})
-    mac = neighbour_mac(bench, probe, "rtr", "wan", text(bench, "wan_rtr"))
-    seen = probe.call("inject.send", origin="wan", via_mac=mac, shots=shots, watch=["lan", "serveurs"])
-    expect.equal(control, "passe", "passe" if seen[control]["replies"] else "refusé")
-    for shot in shots[:-1]:
-        expect.equal(shot["id"], "refusé", "passe" if seen[shot["id"]]["arrived"] else "refusé")
+            shots.append(
+                {
+                    "id": f"Internet vers {policy.NAMES[zone]}, {service.upper().replace('/', ' ')}",
+                    "protocol": protocol,
+                    "source": source,
+                    "address": text(bench, f"{zone}_controle"),
+                    "port": int(port or 0),
+                }
+            )
+    return {**toward_router(bench), "shots": shots, "watch": ["lan", "serveurs"]}

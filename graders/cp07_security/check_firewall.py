@@ -8,7 +8,7 @@ from graders.check import check
 from graders.cp07_security import policy
 from graders.expect import Expect, show
 from graders.probe_client import ProbeClient, ProbeError
-from graders.vantage import neighbour_mac, number, text
+from graders.vantage import number, text, toward_router
 from labs.bench import Bench
 from labs.variants import render
 
@@ -16,6 +16,7 @@ SCAN_SECONDS = 45.0
 
 
 def _start(bench: Bench, probe: ProbeClient) -> None:
+    probe.prefetch("inject.send", **_inject(bench))
     probe.prefetch("scan.tcp_ports", "wan", timeout=SCAN_SECONDS + 5, **_scan(bench))
 
 
@@ -27,14 +28,11 @@ def check_firewall(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     paquet hors connexion, ni port source complaisant, ni adresse du LAN usurpée.
     """
     wan_rtr, published = text(bench, "wan_rtr"), number(bench, "port_publie")
-    shots = _shots(bench)
-    mac = neighbour_mac(bench, probe, "rtr", "wan", wan_rtr)
-    probe.prefetch("inject.send", origin="wan", via_mac=mac, shots=shots, watch=["lan", "serveurs"])
     alive = probe.call("icmp.ping", "wan", address=wan_rtr)
     expect.require(expect.true("rtr répond au ping d'Internet", "oui", "oui" if alive["received"] else "non",
                                alive["received"] > 0))  # fmt: skip
-    seen = probe.call("inject.send", origin="wan", via_mac=mac, shots=shots, watch=["lan", "serveurs"])
-    for shot in shots:
+    seen = probe.call("inject.send", **_inject(bench))
+    for shot in _shots(bench):
         through = seen[shot["id"]]["arrived"] or "syn-ack" in seen[shot["id"]]["replies"]
         expect.equal(shot["id"], "refusé", "passe" if through else "refusé")
     scan = probe.call("scan.tcp_ports", "wan", timeout=SCAN_SECONDS + 5, **_scan(bench))
@@ -49,9 +47,13 @@ def _scan(bench: Bench) -> dict[str, Any]:
     return {
         "source": text(bench, "internet_web"),
         "address": text(bench, "wan_rtr"),
-        "via_mac": bench.node("rtr").mac("wan"),
+        "mac": bench.node("rtr").mac("wan"),
         "window": SCAN_SECONDS,
     }
+
+
+def _inject(bench: Bench) -> dict[str, Any]:
+    return {**toward_router(bench), "shots": _shots(bench), "watch": ["lan", "serveurs"]}
 
 
 def _shots(bench: Bench) -> list[dict[str, Any]]:

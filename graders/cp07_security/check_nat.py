@@ -9,11 +9,16 @@ from graders.check import check
 from graders.cp07_security import policy
 from graders.expect import Expect
 from graders.probe_client import ProbeClient
-from graders.vantage import nonce, number, text
+from graders.vantage import number, text
 from labs.bench import Bench
 
 
-@check("CP07-S2.a", causes=("CP06-S5.a",), nodes=("rtr", "srv"))
+def _start(bench: Bench, probe: ProbeClient) -> None:
+    for leg, url in _pages(bench, probe):
+        probe.prefetch("http.get", leg, url=url)
+
+
+@check("CP07-S2.a", causes=("CP06-S5.a",), nodes=("rtr", "srv"), early=_start)
 def check_nat(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     """L'agence sort avec son adresse publique et publie sa vitrine.
 
@@ -21,14 +26,9 @@ def check_nat(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     voit l'adresse réelle du client ; entre le LAN et les serveurs, rien n'est traduit.
     """
     wan_rtr, host = text(bench, "wan_rtr"), text(bench, "lan_controle")
-    shop = f":{number(bench, 'port_vitrine')}/"
+    _start(bench, probe)
+    page, published, inside = (url for _, url in _pages(bench, probe))
     matrix = policy.request(bench, policy.flows(bench))
-    page = f"http://{text(bench, 'internet_web')}/{nonce()}"
-    published = f"http://{wan_rtr}:{number(bench, 'port_publie')}/"
-    inside = f"http://{text(bench, 'serveurs_srv')}{shop}"
-    for leg, url in (("lan", page), ("wan", published), ("lan", inside)):
-        probe.prefetch("http.get", leg, url=url)
-
     sources = probe.call("flow.matrix", timeout=30, reuse=True, **matrix)
     for flow_id, label in _SEEN.items():
         expected = host if flow_id.startswith("lan-serveurs") else wan_rtr
@@ -42,6 +42,15 @@ def check_nat(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
                  _field(shown, "client"))  # fmt: skip
     direct = probe.call("http.get", "lan", url=inside)
     expect.equal("adresse d'un poste vue par la vitrine", host, _field(direct, "client"))
+
+
+def _pages(bench: Bench, probe: ProbeClient) -> list[tuple[str, str]]:
+    """Leg and address of the three pages: a site on the Internet, the publication, the shop window itself."""
+    return [
+        ("lan", f"http://{text(bench, 'internet_web')}/{probe.nonce('web')}"),
+        ("wan", f"http://{text(bench, 'wan_rtr')}:{number(bench, 'port_publie')}/"),
+        ("lan", f"http://{text(bench, 'serveurs_srv')}:{number(bench, 'port_vitrine')}/"),
+    ]
 
 
 _SEEN = {

@@ -45,6 +45,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.add_hookspecs(hookspecs)
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_plateau_hypervisor(session: Session) -> Hypervisor:
     """The default: what the profile names."""
     from labs.hypervisors import open_hypervisor
@@ -52,6 +53,7 @@ def pytest_plateau_hypervisor(session: Session) -> Hypervisor:
     return open_hypervisor(session.profile)
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_plateau_probe(hypervisor: Hypervisor, bench: Bench) -> Callable[[], Link]:
     """The default: SSH to the node of role `probe`."""
     from graders.probe_client import SshLink

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from labs.errors import DeadlineError, HypervisorError
@@ -50,21 +50,26 @@ class NodeState:
         return f"la machine {self.name} ne répond par aucune voie (agent, SSH, réseau)"
 
 
-def survey(
-    hypervisor: Hypervisor, bench: Bench, files: SessionFiles, probe: ProbeClient | None, deadline: Deadline
-) -> dict[str, NodeState]:
-    """State of every graded machine, all asked at once."""
+def survey(hypervisor: Hypervisor, bench: Bench, files: SessionFiles, deadline: Deadline) -> dict[str, NodeState]:
+    """State of every graded machine as hypervisor and management see it, all asked at once."""
     nodes = bench.graded_nodes
     with ThreadPoolExecutor(max_workers=max(1, len(nodes))) as pool:
-        states = list(pool.map(lambda node: _management(hypervisor, node, files, deadline), nodes))
-    by_name = {state.name: state for state in states}
-    silent = [state for state in states if state.power is Power.RUNNING and not state.reachable]
-    if silent and probe is not None:
-        macs = _answering_macs(bench, probe)
-        for state in silent:
-            own = {nic.mac for nic in bench.node(state.name).spec.nics}
-            by_name[state.name] = NodeState(state.name, state.power, state.agent, state.ssh, bool(own & macs))
-    return by_name
+        states = pool.map(lambda node: _management(hypervisor, node, files, deadline), nodes)
+        return {state.name: state for state in states}
+
+
+def ask_the_network(bench: Bench, states: Mapping[str, NodeState], probe: ProbeClient) -> dict[str, NodeState]:
+    """Ask by ARP, through the probe, for the machines that run but do not answer the management."""
+    silent = {state.name for state in states.values() if state.power is Power.RUNNING and not state.reachable}
+    if not silent:
+        return dict(states)
+    macs = _answering_macs(bench, probe)
+    return {
+        name: replace(state, arp=any(nic.mac in macs for nic in bench.node(name).spec.nics))
+        if name in silent
+        else state
+        for name, state in states.items()
+    }
 
 
 def header_nodes(bench: Bench, states: Mapping[str, NodeState]) -> list[dict[str, object]]:

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from labs.bench import BenchNode
     from labs.hypervisors.base import Hypervisor, NodeKey
 
-REBOOT_SECONDS = 240.0
-PATIENCE = 45.0
-"""For a clean shutdown; then the reset button is pressed."""
+REBOOT_SECONDS = 300.0
+SHUTDOWN_SECONDS = 60.0
+"""The old system may take this long to go; then the reset button is pressed."""
+SILENCE_SECONDS = 150.0
+"""And this long in all while nothing answers (it goes down and starts): emulated machines are slow."""
 SETTLE_SECONDS = 40.0
 """For the machine's own services to be started, once its agent answers."""
 
@@ -45,28 +47,32 @@ def _reboot_one(hypervisor: Hypervisor, node: BenchNode) -> str:
     key, began = node.spec.key, time.monotonic()
     deadline = Deadline.after(REBOOT_SECONDS)
     before = boot_id(hypervisor, key, deadline.sooner(10))
-    way = "reboot"
     with contextlib.suppress(HypervisorError, DeadlineError):
         argv = ["/bin/sh", "-c", "sync; (sleep 0.5; systemctl reboot) >/dev/null 2>&1 &"]
         hypervisor.execute(key, argv, deadline.sooner(10))
-    after = _wait_new_boot(hypervisor, key, before, deadline.sooner(PATIENCE))
-    if after is None:
-        way = "reset"
-        with contextlib.suppress(HypervisorError, DeadlineError):
-            hypervisor.reset(key, deadline)
-        after = _wait_new_boot(hypervisor, key, before, deadline)
+    after, way = _wait_new_boot(hypervisor, key, before, deadline)
     if after is None:
         return f"{way}: boot id {before}, then no answer for {time.monotonic() - began:.0f} s"
+    booted = time.monotonic() - began
     settled = _wait_settled(hypervisor, key, deadline.sooner(SETTLE_SECONDS))
-    return f"{way}: boot id {before} -> {after}, {settled}, {time.monotonic() - began:.0f} s"
+    return f"{way}: boot id {before} -> {after} in {booted:.0f} s, {settled} in {time.monotonic() - began:.0f} s"
 
 
-def _wait_new_boot(hypervisor: Hypervisor, key: NodeKey, before: str | None, deadline: Deadline) -> str | None:
+def _wait_new_boot(
+    hypervisor: Hypervisor, key: NodeKey, before: str | None, deadline: Deadline
+) -> tuple[str | None, str]:
+    """The new boot id and how it came about: the reset button is pressed once, when shutting down does not end."""
+    way, began = "reboot", time.monotonic()
     for _ in deadline.ticks(1.0):
         now = boot_id(hypervisor, key, deadline.sooner(5))
         if now is not None and now != before:
-            return now
-    return None
+            return now, way
+        limit = SHUTDOWN_SECONDS if now is not None else SILENCE_SECONDS
+        if way == "reboot" and time.monotonic() - began > limit:
+            way = "reset"
+            with contextlib.suppress(HypervisorError, DeadlineError):
+                hypervisor.reset(key, deadline)
+    return None, way
 
 
 def _wait_settled(hypervisor: Hypervisor, key: NodeKey, deadline: Deadline) -> str:

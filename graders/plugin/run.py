@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from graders.check import CheckSpec
 from graders.login import Login
 from graders.notebook import Measurement, Notebook
 from graders.plugin import plan
-from graders.plugin.liveness import NodeState, header_nodes, survey
+from graders.plugin.liveness import NodeState, ask_the_network, header_nodes, survey
 from graders.plugin.reboot import reboot
 from graders.plugin.recording import Outcome, RecordsFile, exception_evidence, now, run_header
 from graders.probe_client import Link, ProbeClient
@@ -110,8 +111,9 @@ class GradingRun:
 
     def look_again(self, run: BenchRun) -> None:
         """Ask again which machines are up (a check could not be measured)."""
-        probe = None if run.broken else run.probe
-        run.states = survey(self.hypervisor, run.bench, self.files, probe, Deadline.after(SURVEY_SECONDS))
+        run.states = survey(self.hypervisor, run.bench, self.files, Deadline.after(SURVEY_SECONDS))
+        if not run.broken:
+            run.states = ask_the_network(run.bench, run.states, run.probe)
 
     def record(self, run: BenchRun, spec: CheckSpec, outcome: Outcome, measured: Measurement, began: float) -> Record:
         """Write the record of a check."""
@@ -150,11 +152,15 @@ class GradingRun:
         probe = ProbeClient(self.open_probe(self.hypervisor, bench), notebook)
         run = BenchRun(bench, notebook, probe, Login(self.hypervisor, bench, self.files, notebook))
         notebook.begin(SURVEY_SECONDS)
-        try:
-            probe.connect()
-        except PlateauError as problem:
-            run.broken = f"la sonde ne peut pas être utilisée : {problem}"
-        self.look_again(run)
+        with ThreadPoolExecutor(max_workers=1) as pool:  # starting an agent takes seconds, and so does the survey
+            started = pool.submit(probe.connect)
+            run.states = survey(self.hypervisor, bench, self.files, Deadline.after(SURVEY_SECONDS))
+            try:
+                started.result()
+            except PlateauError as problem:
+                run.broken = f"la sonde ne peut pas être utilisée : {problem}"
+        if not run.broken:
+            run.states = ask_the_network(bench, run.states, probe)
         values = {name: bench.values[name] for name in self.session.lab.subject_values}
         self.records.write(BenchHeader(candidate.id, candidate.name, values, header_nodes(bench, run.states)))
         return run

@@ -7,7 +7,6 @@ A child enters its leg, runs the probe and is killed at its timeout; several may
 from __future__ import annotations
 
 import contextlib
-import inspect
 import json
 import os
 import selectors
@@ -144,7 +143,7 @@ def _run_child(legs: Legs, request: dict[str, Any], writer: int) -> None:
         if request.get("leg"):
             legs.enter(request["leg"])
         params = dict(request.get("params") or {})
-        if "legs" in inspect.signature(function).parameters:
+        if function.__code__.co_varnames[:1] == ("legs",):
             params["legs"] = legs
         answer: dict[str, Any] = {"ok": True, "result": function(**params)}
     except BaseException as problem:  # noqa: BLE001 - whatever it was, the grader must be told
@@ -159,8 +158,8 @@ def _run_child(legs: Legs, request: dict[str, Any], writer: int) -> None:
 
 
 def main() -> None:
-    """Serve on standard input and output; the argument, if any, is the prefix of the namespaces."""
-    legs = Legs(sys.argv[1]) if len(sys.argv) > 1 else Legs()
+    """Serve on standard input and output; the arguments, if any, say where the namespaces and the DNS log are."""
+    legs = Legs(*sys.argv[1:3])
     sink = os.dup(1)
     os.dup2(2, 1)  # a stray print must not break the protocol
     Agent(legs, 0, sink).serve()

@@ -14,31 +14,41 @@ from .packets import BROADCAST, IPV4, UDP, Packet, ethernet, ipv4, mac_bytes, ma
 
 COOKIE = b"\x63\x82\x53\x63"
 RETRY = 4.0
+ANY, EVERYBODY = "0.0.0.0", "255.255.255.255"  # noqa: S104 - an address, not a binding
+BROADCAST_FLAG = 0x8000
 
 
 def discover(
-    macs: list[str] | None = None, count: int = 0, window: float = 6.0, linger: float = 2.0
+    macs: list[str] | None = None,
+    *,
+    count: int = 0,
+    requested: list[str] | None = None,
+    window: float = 6.0,
+    linger: float = 2.0,
+    silence: float = 9.0,
 ) -> list[dict[str, Any]]:
-    """Every offer made to these MAC addresses and to `count` random ones.
+    """Every offer made to these MAC addresses and to `count` random ones; the nth asks for the nth `requested` address.
 
-    Listens `linger` seconds more after each of them got one (a second server may be slower), at most `window`.
+    Listens `linger` seconds more after each of them got one (a second server may be slower), at most `window`,
+    and no longer than `silence` when nobody answers at all.
 
     >>> discover(count=1)[0]["address"]
     '10.1.2.117'
     """
     chosen = list(macs or []) + [_random_mac() for _ in range(count)]
     asked = {os.urandom(4): mac for mac in chosen}
+    wishes = dict(zip(asked, requested or [], strict=False))
     name = card()
     offers: list[dict[str, Any]] = []
     with packet_socket(name, IPV4) as raw:
         start = time.monotonic()
         end, again = start + window, start
         served: set[str] = set()
-        while (now := time.monotonic()) < end:
+        while (now := time.monotonic()) < end and (offers or now - start < silence):
             if now >= again:
                 for xid, mac in asked.items():
                     if mac not in served:
-                        raw.send(_frame(xid, mac, int(now - start)))
+                        raw.send(_frame(xid, mac, int(now - start), wishes.get(xid)))
                 again = now + RETRY
             if not select.select([raw], [], [], max(0.0, min(end, again) - now))[0]:
                 continue
@@ -75,7 +85,7 @@ def relayed(
         end, again = time.monotonic() + window, 0.0
         while not offers and (now := time.monotonic()) < end:
             if now >= again:
-                link.sendto(_message(xid, mac, 0, relay), (server, 67))
+                link.sendto(_message(xid, mac, 0, relay=relay), (server, 67))
                 again = now + RETRY / 2
             if select.select([raw], [], [], max(0.0, min(end, again) - now))[0]:
                 packet = parse(raw.recv(4096))
@@ -89,17 +99,19 @@ def _random_mac() -> str:
     return "52:54:00:" + os.urandom(3).hex(":")
 
 
-def _message(xid: bytes, mac: str, seconds: int, relay: str = "0.0.0.0") -> bytes:  # noqa: S104
-    flags = 0x8000
-    fixed = struct.pack("!BBBB4sHH", 1, 1, 6, 1 if relay != "0.0.0.0" else 0, xid, seconds, flags)  # noqa: S104
+def _message(xid: bytes, mac: str, seconds: int, *, wish: str | None = None, relay: str = ANY) -> bytes:
+    fixed = struct.pack("!BBBB4sHH", 1, 1, 6, 0 if relay == ANY else 1, xid, seconds, BROADCAST_FLAG)
     addresses = bytes(12) + socket.inet_aton(relay)
-    options = b"\x35\x01\x01" + b"\x3d\x07\x01" + mac_bytes(mac) + b"\x37\x07\x01\x03\x06\x0f\x33\x36\x1c" + b"\xff"
-    return (fixed + addresses + mac_bytes(mac) + bytes(10 + 64 + 128) + COOKIE + options).ljust(300, b"\0")
+    options = b"\x35\x01\x01" + b"\x3d\x07\x01" + mac_bytes(mac) + b"\x37\x07\x01\x03\x06\x0f\x33\x36\x1c"
+    if wish:
+        options += b"\x32\x04" + socket.inet_aton(wish)
+    hardware = mac_bytes(mac) + bytes(10 + 64 + 128)
+    return (fixed + addresses + hardware + COOKIE + options + b"\xff").ljust(300, b"\0")
 
 
-def _frame(xid: bytes, mac: str, seconds: int) -> bytes:
-    datagram = udp("0.0.0.0", "255.255.255.255", 68, 67, _message(xid, mac, seconds))  # noqa: S104
-    return ethernet(BROADCAST, mac, IPV4, ipv4("0.0.0.0", "255.255.255.255", UDP, datagram))  # noqa: S104
+def _frame(xid: bytes, mac: str, seconds: int, wish: str | None) -> bytes:
+    datagram = udp(ANY, EVERYBODY, 68, 67, _message(xid, mac, seconds, wish=wish))
+    return ethernet(BROADCAST, mac, IPV4, ipv4(ANY, EVERYBODY, UDP, datagram))
 
 
 def _offer(packet: Packet, asked: dict[bytes, str]) -> dict[str, Any] | None:

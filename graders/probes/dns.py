@@ -17,8 +17,9 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
+from .legs import Legs
+
 RETRY = 1.0
-LOG = "/run/plateau/dns.log"
 
 
 @dataclass
@@ -56,18 +57,18 @@ def query(
     ]
 
 
-def seen(nonce: str, path: str = LOG, window: float = 2.0) -> list[str]:
+def seen(legs: Legs, nonce: str, window: float = 2.0) -> list[str]:
     """Lines of the provider's resolver log that hold `nonce`, waiting up to `window` seconds for the first.
 
-    >>> seen("k3v9")
+    >>> seen(legs, "k3v9")
     ['Nov 22 22:00:00 dnsmasq[7]: 3 198.51.100.2/4242 query[A] k3v9.internet.example from 198.51.100.2']
     """
     end = time.monotonic() + window
     while True:
         try:
-            text = Path(path).read_text(errors="replace")
+            text = Path(legs.dns_log).read_text(errors="replace")
         except FileNotFoundError:
-            raise RuntimeError(f"{path}: the provider's resolver writes no log") from None
+            raise RuntimeError(f"{legs.dns_log}: the provider's resolver writes no log") from None
         lines = [line for line in text.split("\n") if nonce in line]
         if lines or time.monotonic() > end:
             return lines[:20]

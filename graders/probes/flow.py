@@ -6,11 +6,9 @@ import contextlib
 import os
 import selectors
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from .legs import Legs, card, packet_socket
@@ -37,12 +35,15 @@ def matrix(
         far_side = _FarSide(legs, flows, stack)
         watcher = threading.Thread(target=far_side.run, daemon=True)
         watcher.start()
-        with ThreadPoolExecutor(max_workers=len(flows) + 1) as pool:
-            states = list(pool.map(lambda flow: _attempt(legs, flow, float(flow.get("patience", window))), flows))
+        attempts = [_Attempt(legs, flow, float(flow.get("patience", window))) for flow in flows]
+        for attempt in attempts:
+            attempt.start()
+        for attempt in attempts:
+            attempt.join()
         time.sleep(0.1)
         far_side.stopped = True
         watcher.join()
-    return {flow["id"]: far_side.judge(*state) for flow, state in zip(flows, states, strict=True)}
+    return {flow["id"]: far_side.judge(attempt) for flow, attempt in zip(flows, attempts, strict=True)}
 
 
 class _FarSide:
@@ -113,68 +114,65 @@ class _FarSide:
         elif packet.protocol == UDP and not outgoing:
             self.captured[packet.payload] = packet.source
 
-    def judge(self, state: str, word: bytes, flow: tuple[str, int, str, int] | None) -> dict[str, Any]:
+    def judge(self, attempt: _Attempt) -> dict[str, Any]:
         """What became of one attempt."""
-        source = self.words.get(word)
-        if state == "open" and source:
+        source = self.words.get(attempt.word)
+        if attempt.state == "open" and source:
             return {"state": "open", "source": source}
-        key: bytes | tuple[int, int] = word
-        if flow is not None:
-            key = flow[3], self.sent.get(flow, -1)
+        key: bytes | tuple[int, int] = attempt.word
+        if attempt.ends is not None:
+            key = attempt.ends[3], self.sent.get(attempt.ends, -1)
         source = source or self.captured.get(key)
-        return {"state": "arrived" if source else "filtered" if state == "open" else state, "source": source}
+        state = "filtered" if attempt.state == "open" else attempt.state
+        return {"state": "arrived" if source else state, "source": source}
 
 
-def _attempt(legs: Legs, flow: Flow, patience: float) -> tuple[str, bytes, tuple[str, int, str, int] | None]:
-    """One flow from its near side: state, the word it carried, and for TCP its addresses and ports."""
-    word = os.urandom(8).hex().encode()
-    end = time.monotonic() + patience
-    kind = socket.SOCK_STREAM if flow["protocol"] == "tcp" else socket.SOCK_DGRAM
-    with legs.inside(flow["from"]), socket.socket(socket.AF_INET, kind) as link:
-        link.settimeout(patience)
+class _Attempt(threading.Thread):
+    """One flow from its near side."""
+
+    def __init__(self, legs: Legs, flow: Flow, patience: float) -> None:
+        super().__init__(daemon=True)
+        self.legs, self.flow, self.patience = legs, flow, patience
+        self.target = (flow["address"], flow["port"])
+        self.word = os.urandom(8).hex().encode()
+        self.state = "filtered"
+        self.ends: tuple[str, int, str, int] | None = None
+        """Of a TCP flow: source address and port, destination address and port."""
+
+    def run(self) -> None:
+        """Send the word, wait for it to come back reversed."""
+        kind = socket.SOCK_STREAM if self.flow["protocol"] == "tcp" else socket.SOCK_DGRAM
+        with self.legs.inside(self.flow["from"]), socket.socket(socket.AF_INET, kind) as link:
+            try:
+                back = self._tcp(link) if kind == socket.SOCK_STREAM else self._udp(link)
+                self.state = "open" if back == self.word[::-1] else self.state
+            except TimeoutError:
+                self.state = "filtered"
+            except OSError:
+                self.state = "refused"
+
+    def _tcp(self, link: socket.socket) -> bytes:
+        end = time.monotonic() + self.patience
+        link.bind(("", 0))
+        port = link.getsockname()[1]
+        link.settimeout(self.patience)
         try:
-            if flow["protocol"] == "tcp":
-                return _attempt_tcp(link, (flow["address"], flow["port"]), word, end)
-            return _attempt_udp(link, (flow["address"], flow["port"]), word, end), word, None
-        except TimeoutError:
-            return "filtered", word, None
-        except OSError:
-            return "refused", word, None
-
-
-def _attempt_tcp(
-    link: socket.socket, target: tuple[str, int], word: bytes, end: float
-) -> tuple[str, bytes, tuple[str, int, str, int] | None]:
-    link.bind(("", 0))
-    port = link.getsockname()[1]
-    state = "filtered"
-    try:
-        link.connect(target)
+            link.connect(self.target)
+        finally:
+            self.ends = (link.getsockname()[0], port, *self.target)
         link.settimeout(max(0.1, end - time.monotonic()))
-        link.sendall(word)
-        state = "open" if link.recv(64) == word[::-1] else "refused"
-    except TimeoutError:
-        state = "filtered"
-    except OSError:
-        state = "refused"
-    return state, word, (_own_address(link), port, *target)
+        link.sendall(self.word)
+        return link.recv(64)
 
-
-def _attempt_udp(link: socket.socket, target: tuple[str, int], word: bytes, end: float) -> str:
-    link.connect(target)
-    while (left := end - time.monotonic()) > 0:
-        link.send(word)
-        link.settimeout(min(1.0, left))
-        try:
-            if link.recv(64) == word[::-1]:
-                return "open"
-        except TimeoutError:
-            continue
-    return "filtered"
-
-
-def _own_address(link: socket.socket) -> str:
-    return str(link.getsockname()[0])
+    def _udp(self, link: socket.socket) -> bytes:
+        end = time.monotonic() + self.patience
+        link.connect(self.target)
+        while (left := end - time.monotonic()) > 0:
+            link.send(self.word)
+            link.settimeout(min(1.0, left))
+            with contextlib.suppress(TimeoutError):
+                return link.recv(64)
+        return b""
 
 
 @contextlib.contextmanager
@@ -182,7 +180,7 @@ def _extra_addresses(legs: Legs, extra: dict[str, str]) -> Iterator[None]:
     def change(verb: str) -> None:
         for leg, address in extra.items():
             with legs.inside(leg):
-                subprocess.run(["ip", "address", verb, f"{address}/32", "dev", "lo"], check=False, capture_output=True)
+                os.spawnlp(os.P_WAIT, "ip", "ip", "address", verb, f"{address}/32", "dev", "lo")
 
     change("replace")
     try:

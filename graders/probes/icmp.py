@@ -9,6 +9,7 @@ import struct
 import time
 from typing import Any
 
+from .arp import resolve
 from .legs import card, card_mac, packet_socket
 from .packets import ICMP, IPV4, ethernet, icmp_echo, ipv4, parse
 
@@ -70,19 +71,21 @@ def traceroute(address: str, hops: int = 5, window: float = 2.0) -> list[list[st
     return seen[:reached]
 
 
-def echo_from(source: str, address: str, via_mac: str, count: int = 3, window: float = 2.0) -> dict[str, Any]:
-    """Echo requests from any source address, in frames sent to `via_mac`; counts the replies that come back here.
+def echo_from(source: str, address: str, mac: str, count: int = 3, window: float = 2.0) -> dict[str, Any]:
+    """Echo requests from any source address to a neighbour (`mac` unless it answers ARP with another).
+
+    The replies are caught on this card, whatever route they take to it.
 
     >>> echo_from("192.0.2.7", "198.51.100.2", "52:54:00:12:34:56")
     {'sent': 3, 'received': 3}
     """
     ident = int.from_bytes(os.urandom(2), "big")
-    name = card()
+    name, mac = card(), resolve(address) or mac
     replies: set[int] = set()
     with packet_socket(name, IPV4) as raw:
         for seq in range(count):
             packet = ipv4(source, address, ICMP, icmp_echo(ident, seq, b"plateau"))
-            raw.send(ethernet(via_mac, card_mac(name), IPV4, packet))
+            raw.send(ethernet(mac, card_mac(name), IPV4, packet))
             end = time.monotonic() + window / count
             while seq not in replies and (left := end - time.monotonic()) > 0:
                 if not select.select([raw], [], [], left)[0]:

@@ -9,6 +9,7 @@ import socket
 import time
 from typing import Any
 
+from .arp import resolve
 from .legs import Legs, card, card_mac, packet_socket
 from .packets import ACK, ICMP, IPV4, RST, SYN, TCP, UDP, Packet, ethernet, icmp_echo, ipv4, parse, tcp, udp
 
@@ -17,15 +18,25 @@ Shot = dict[str, Any]
 
 
 def send(
-    legs: Legs, *, origin: str, via_mac: str, shots: list[Shot], watch: list[str], window: float = 2.0, tries: int = 2
+    legs: Legs,
+    *,
+    origin: str,
+    via: str,
+    mac: str,
+    shots: list[Shot],
+    watch: list[str],
+    window: float = 2.0,
+    tries: int = 2,
 ) -> dict[str, dict[str, Any]]:
-    """Send each shot `tries` times from `origin` to `via_mac`; tell where it arrived and what came back.
+    """Send each shot `tries` times from `origin` to the neighbour `via`; tell where it arrived and what came back.
+
+    `mac` is where the frames go unless `via` answers ARP with another.
 
     A shot: id, protocol (tcp, udp, icmp), source, address, port; optionally sport, flags (`S`, `A`), payload (hex).
     `arrived` lists the watched legs where the packet itself was seen; `replies` what came back to `origin`:
     `syn-ack`, `reset`, `udp:<hex>`, `echo-reply`.
 
-    >>> send(legs, origin="wan", via_mac="52:54:00:12:34:56", watch=["lan", "serveurs"], shots=[
+    >>> send(legs, origin="wan", via="198.51.100.2", mac="52:54:00:12:34:56", watch=["lan", "serveurs"], shots=[
     ...     {"id": "a", "protocol": "icmp", "source": "203.0.113.80", "address": "198.51.100.2"}])
     {'a': {'arrived': [], 'replies': ['echo-reply']}}
     """
@@ -33,7 +44,7 @@ def send(
     with contextlib.ExitStack() as stack:
         with legs.inside(origin):
             out = stack.enter_context(packet_socket(card(), IPV4))
-            mac = card_mac(card())
+            own, mac = card_mac(card()), resolve(via) or mac
         sockets = {out: origin}
         for name in watch:
             with legs.inside(name):
@@ -41,7 +52,7 @@ def send(
         for attempt in range(tries):
             for one in prepared:
                 if not one.replies and not one.arrived:
-                    out.send(ethernet(via_mac, mac, IPV4, one.packet))
+                    out.send(ethernet(mac, own, IPV4, one.packet))
             _collect(sockets, origin, prepared, window if attempt == tries - 1 else window / 4)
     return {one.shot["id"]: {"arrived": sorted(one.arrived), "replies": sorted(one.replies)} for one in prepared}
 

@@ -22,9 +22,13 @@ SOL_PACKET, PACKET_ADD_MEMBERSHIP, PACKET_MR_PROMISC = 263, 1, 1
 
 @dataclass(frozen=True)
 class Legs:
-    """Where the namespaces are: `prefix` + name of the leg is a file that setns(2) accepts."""
+    """Where the namespaces are: `prefix` + name of the leg is a file that setns(2) accepts.
+
+    `dns_log` is where the resolver of the fake Internet writes what it was asked.
+    """
 
     prefix: str = "/run/netns/"
+    dns_log: str = "/run/plateau/dns.log"
 
     def enter(self, leg: str) -> None:
         """Move this process into a leg for good. Raises OSError when there is no such leg."""
