@@ -146,6 +146,7 @@ class ProbeClient:
             left, self._pending = self._pending, {}
             if self._link is link:
                 self._link = None
+        link.close()
         for future in left.values():
             future.set_result({"ok": False, "error": "the probe agent is gone", "seconds": 0.0})
 

@@ -5,6 +5,7 @@ Works as root, and without it inside a user namespace: no test is ever skipped.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -53,14 +54,16 @@ class Process:
         self.stdin, self.stdout = self._process.stdin, self._process.stdout
 
     def close(self) -> None:
-        self.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.stdin.close()
         self._process.wait(5)
+        self.stdout.close()
 
 
 class NetWorld:
     """Namespaces of one bench; everything started in them ends with `close`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, unprivileged: bool = os.geteuid() != 0) -> None:
         self.folder = folder
         (folder / "session.yaml").write_text(SESSION)
         (folder / "netns").mkdir()
@@ -69,7 +72,7 @@ class NetWorld:
         self.processes: list[subprocess.Popen] = []
         self.spaces: dict[str, int] = {}
         self._user: list[str] = []
-        if os.geteuid() != 0:
+        if unprivileged:
             base = self._hold(["unshare", "-Ur", "sleep", "infinity"])
             self._user = ["nsenter", "-t", str(base), "-U", "--preserve-credentials"]
         self._build()
@@ -162,7 +165,7 @@ class NetWorld:
         self.spawn("wan", sys.executable, "-I", "-c", SINK, self.v("internet_web"), "80", "-")
         self.dns_log = self.folder / "dns.log"
         self.spawn(
-            "wan", "dnsmasq", "-k", "-C", "/dev/null", "--user=root", "--group=root", "--pid-file=", "--port=53",
+            "wan", "dnsmasq", "-d", "-C", "/dev/null", "--pid-file=", "--port=53",
             f"--listen-address={self.v('internet_dns')}", "--bind-interfaces", "--no-resolv", "--no-hosts",
             f"--local=/{self.v('internet_zone')}/", f"--address=/{self.v('internet_zone')}/{self.v('internet_web')}",
             "--log-queries=extra", f"--log-facility={self.dns_log}",
@@ -213,7 +216,7 @@ def solve(world: NetWorld, work: Work = Work()) -> None:
         """)  # fmt: skip
     world.run("rtr", "nft -f -", ("" if "firewall" in skip else firewall(world, work)) + nat(world, work))
     if "relay" not in skip:
-        world.spawn("rtr", "dnsmasq", "-k", "-C", "/dev/null", "--user=root", "--group=root", "--pid-file=", "--port=0",
+        world.spawn("rtr", "dnsmasq", "-d", "-C", "/dev/null", "--pid-file=", "--port=0",
                     f"--dhcp-relay={v('lan_passerelle')},{v('serveurs_srv')}")  # fmt: skip
         world.listening("rtr", "sport = :67")
     for node, wanted in (("srv", "dhcp" not in skip), ("ws", work.rogue)):
@@ -231,7 +234,7 @@ def solve(world: NetWorld, work: Work = Work()) -> None:
 def dhcp_server(world: NetWorld, work: Work) -> list[str]:
     plan = {**world.bench.values, **work.dhcp}
     return [
-        "dnsmasq", "-k", "-C", "/dev/null", "--user=root", "--group=root", "--pid-file=", "--port=0", "--no-ping",
+        "dnsmasq", "-d", "-C", "/dev/null", "--pid-file=", "--port=0", "--no-ping",
         f"--dhcp-leasefile={world.folder}/leases-{len(world.processes)}",
         f"--dhcp-range={plan['lan_plage_debut']},{plan['lan_plage_fin']},255.255.255.0,{plan['bail_secondes']}",
         f"--dhcp-option=3,{plan['lan_passerelle']}", f"--dhcp-option=6,{plan['serveurs_srv']}",
