@@ -6,10 +6,11 @@ import ipaddress
 from typing import Any
 
 from graders.check import check
-from graders.expect import Expect, show
+from graders.expect import Expect, converge, show
 from graders.probe_client import ProbeClient
 from graders.vantage import number, text
 from labs.bench import Bench
+from labs.deadline import Deadline
 
 ONE: dict[str, Any] = {"count": 1, "window": 9.0, "linger": 3.5}
 QUICK: dict[str, Any] = {"count": 1, "window": 9.0, "linger": 1.0}
@@ -90,6 +91,18 @@ def check_relay(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     names = [offer["server"] for offer in delivered]
     proved = srv in names or bool(through)
     expect.true("serveur qui fait l'offre", srv, srv if proved else show(names), proved)
+
+
+@check("CP06-S1.d", needs=("CP06-S1.a",), nodes=("rtr", "srv"), phase="reboot", seconds=120)
+def check_dhcp_after_reboot(bench: Bench, probe: ProbeClient, expect: Expect, patience: Deadline) -> None:
+    """Le LAN reçoit encore une configuration par DHCP après un redémarrage.
+
+    Serveur et relais démarrent seuls avec leurs machines.
+    """
+    offers = converge(patience, lambda: probe.call("dhcp.discover", "lan", **QUICK), bool)
+    expect.require(expect.true("offre sur le LAN", "au moins une", str(len(offers)), bool(offers)))
+    expect.equal("passerelle (option 3)", [text(bench, "lan_passerelle")], offers[0]["routers"])
+    expect.equal("serveur DNS (option 6)", [text(bench, "serveurs_srv")], offers[0]["dns"])
 
 
 def _crowd(bench: Bench) -> dict[str, Any]:

@@ -7,10 +7,11 @@ import struct
 from typing import Any
 
 from graders.check import check
-from graders.expect import Expect, show
+from graders.expect import Expect, converge, show
 from graders.probe_client import ProbeClient
 from graders.vantage import text, toward_router
 from labs.bench import Bench
+from labs.deadline import Deadline
 
 Answer = dict[str, Any]
 ZONES = {"lan": "LAN", "serveurs": "réseau des serveurs"}
@@ -71,6 +72,23 @@ def check_recursion(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     answer = probe.call("dns.query", "lan", **_recursive(bench, unknown))[0]
     expect.equal(f"nom inconnu {unknown}", "NXDOMAIN", _what(answer))
     _expect_closed(bench, probe, expect)
+
+
+@check("CP06-S2.e", needs=("CP06-S2.a",), nodes=("srv",), phase="reboot", seconds=120)
+def check_dns_after_reboot(bench: Bench, probe: ProbeClient, expect: Expect, patience: Deadline) -> None:
+    """srv sert encore la zone de l'agence après un redémarrage.
+
+    Le service démarre seul avec la machine.
+    """
+    name, wanted = f"srv.{text(bench, 'domaine')}", text(bench, "serveurs_srv")
+
+    def ask() -> list[Answer]:
+        return [probe.call("dns.query", leg, **_recursive(bench, name))[0] for leg in ZONES]
+
+    answers = converge(patience, ask, lambda seen: all(answer["answered"] for answer in seen))
+    for zone, answer in zip(ZONES.values(), answers, strict=True):
+        found = _data(answer, "A")
+        expect.true(f"{name} A, depuis le {zone}", wanted, show(found) if found else _what(answer), found == [wanted])
 
 
 def _expect_closed(bench: Bench, probe: ProbeClient, expect: Expect) -> None:

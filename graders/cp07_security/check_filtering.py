@@ -7,10 +7,11 @@ from typing import Any
 
 from graders.check import check
 from graders.cp07_security import policy
-from graders.expect import Expect
+from graders.expect import Expect, converge
 from graders.probe_client import ProbeClient
 from graders.vantage import text, toward_router
 from labs.bench import Bench
+from labs.deadline import Deadline
 
 STATES = {"open": "passe", "arrived": "arrive, sans réponse", "refused": "refusé", "filtered": "refusé"}
 CONTROL = "Internet vers l'adresse publique de rtr, ICMP"
@@ -29,15 +30,37 @@ def check_flow_matrix(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     La sonde essaie chaque flux entre ses propres machines : ceux de la politique de filtrage doivent aboutir, réponse
     comprise ; d'autres ne doivent pas arriver. Depuis Internet, rien n'entre hors de la publication.
     """
-    flows = policy.flows(bench)
-    seen = probe.call("flow.matrix", timeout=30, reuse=True, **policy.request(bench, flows))
-    for flow in flows:
-        state = seen[flow.id]["state"]
-        passes = state in {"open", "arrived"}
-        if flow.permitted:
-            passes = state == "open" or (state == "arrived" and _untranslated(flow, seen[flow.id]))
-        expect.true(flow.label, "passe" if flow.permitted else "refusé", STATES[state], passes == flow.permitted)
+    seen = probe.call("flow.matrix", timeout=30, reuse=True, **policy.request(bench, policy.flows(bench)))
+    for label, expected, observed in _compare(bench, seen):
+        expect.equal(label, expected, observed)
     _expect_closed(bench, probe, expect)
+
+
+@check("CP07-S4.c", needs=("CP07-S1.a",), nodes=("rtr",), phase="reboot", seconds=120)
+def check_flow_matrix_after_reboot(bench: Bench, probe: ProbeClient, expect: Expect, patience: Deadline) -> None:
+    """Le filtrage entre les zones est le même après un redémarrage.
+
+    La sonde essaie une seconde fois chaque flux de la politique, et ce qui ne doit pas entrer.
+    """
+    request = policy.request(bench, policy.flows(bench))
+    rows = converge(
+        patience,
+        lambda: _compare(bench, probe.call("flow.matrix", timeout=30, **request)),
+        lambda rows: all(row[1] == row[2] for row in rows),
+    )
+    for row in rows:
+        expect.equal(*row)
+    _expect_closed(bench, probe, expect)
+
+
+def _compare(bench: Bench, seen: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Label, what the policy says and what was seen, of each flow."""
+    rows = []
+    for flow in policy.flows(bench):
+        state = seen[flow.id]["state"]
+        passed = state == "arrived" and flow.permitted and _untranslated(flow, seen[flow.id])
+        rows.append((flow.label, "passe" if flow.permitted else "refusé", "passe" if passed else STATES[state]))
+    return rows
 
 
 def _untranslated(flow: policy.Flow, seen: dict[str, Any]) -> bool:
