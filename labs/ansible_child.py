@@ -132,6 +132,8 @@ def translate(event: dict[str, Any]) -> dict[str, Any] | None:
 def message(result: dict[str, Any]) -> str:
     """What a failed task has to say, in one line: the module's message, or what the command wrote."""
     parts = [str(result.get(field) or "").strip() for field in ("msg", "stderr", "module_stderr", "stdout")]
+    if "Host key verification failed" in parts[0]:
+        return "its SSH host key is not the one that Plateau gave it; run plateau up, then again"
     if parts[0] in {"non-zero return code", "MODULE FAILURE"}:
         parts = [*parts[1:], parts[0]]
     for item in result.get("results") or []:

@@ -1,0 +1,110 @@
+"""The part of plateau_tree that runs on the machine: standard library only, one answer in JSON on stdout.
+
+Few calls of systemctl, each for all units, and no daemon-reload that nothing needs: that one takes 7 s on an emulated
+machine.
+"""
+
+import json
+import os
+import subprocess
+import time
+
+UNIT_FOLDERS = ("/etc/systemd/system/", "/usr/local/lib/systemd/", "/usr/lib/systemd/system/")
+STARTS_AT_BOOT = {"enabled", "enabled-runtime", "static", "generated", "alias", "indirect"}
+
+
+def main(request: str) -> None:
+    """Files first, then services; print what changed, or what failed."""
+    wanted = json.loads(request)
+    changed: list[str] = []
+    commands: list[list[str]] = []
+    seconds: dict[str, float] = {}
+    answer = {}
+    try:
+        for path, file in wanted["files"].items():
+            if put(path, file["content"], int(file["mode"], 8), wanted["check"]):
+                changed.append(path)
+        changed += [path for path in wanted.get("remove", []) if remove(path, wanted["check"])]
+        if any(path.startswith(UNIT_FOLDERS) for path in changed):
+            commands.append(["daemon-reload"])
+        services, stopped = wanted.get("services", {}), wanted.get("stopped", [])
+        commands += plan(services, wanted.get("reload", []), stopped, changed)
+        for command in [] if wanted["check"] else commands:
+            started = time.monotonic()
+            systemctl(*command)
+            seconds[command[0]] = round(time.monotonic() - started, 1)
+    except subprocess.CalledProcessError as problem:
+        answer = {"failed": True, "msg": f"{' '.join(problem.cmd)}: {' '.join((problem.stderr or '').split())}"}
+    except subprocess.TimeoutExpired as problem:
+        answer = {"failed": True, "msg": f"{' '.join(problem.cmd)}: no end after {problem.timeout:g} s"}
+    except OSError as problem:
+        answer = {"failed": True, "msg": str(problem)}
+    told = {"changed": bool(changed or commands), "files": changed, "commands": commands, "seconds": seconds}
+    print(json.dumps({**told, **answer}))
+
+
+def plan(services: dict, reload: list, stopped: list, changed: list) -> list:
+    """The systemctl commands that are needed, in order."""
+    units = [*services, *stopped]
+    if not units:
+        return []
+    active, enabled = ask("is-active", units), ask("is-enabled", units)
+    starts, restarts, reloads = [], [], []
+    for unit, paths in services.items():
+        touched = any(path == read or path.startswith(read.rstrip("/") + "/") for path in changed for read in paths)
+        if active[unit] != "active":
+            starts.append(unit)
+        elif touched:
+            (reloads if unit in reload else restarts).append(unit)
+    orders = {
+        "disable --no-reload": [unit for unit in stopped if enabled[unit] == "enabled"],
+        "stop": [unit for unit in stopped if active[unit] not in {"inactive", "failed"}],
+        "enable --no-reload": [unit for unit in services if enabled[unit] not in STARTS_AT_BOOT],
+        "reload": reloads,
+        "restart": starts + restarts,
+    }
+    return [[*order.split(), *names] for order, names in orders.items() if names]
+
+
+def ask(question: str, units: list) -> dict:
+    """What systemctl answers for each unit, in one call."""
+    lines = systemctl(question, *units, check=False).splitlines()
+    if len(lines) != len(units):  # is-enabled says nothing on stdout about a unit that does not exist
+        lines = [systemctl(question, unit, check=False).strip() or "not-found" for unit in units]
+    return dict(zip(units, lines))
+
+
+def put(path: str, content: str, mode: int, dry: bool) -> bool:
+    """Write `path` atomically unless it is already so; a symbolic link is replaced by a file."""
+    data = content.encode()
+    try:
+        with open(path, "rb") as stream:
+            same = stream.read() == data and not os.path.islink(path)
+        same = same and os.stat(path).st_mode & 0o7777 == mode
+    except OSError:
+        same = False
+    if same or dry:
+        return not same
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    temporary = f"{path}.plateau"
+    with open(temporary, "wb") as stream:
+        stream.write(data)
+        os.fchmod(stream.fileno(), mode)
+    os.replace(temporary, path)
+    return True
+
+
+def remove(path: str, dry: bool) -> bool:
+    """Delete a file, a link or an empty folder; False when it was not there."""
+    if not os.path.lexists(path):
+        return False
+    if not dry:
+        os.rmdir(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+    return True
+
+
+def systemctl(*arguments: str, check: bool = True) -> str:
+    """Run systemctl; raises CalledProcessError with its words when it fails."""
+    command = ["systemctl", *arguments]
+    environment = {**os.environ, "SYSTEMCTL_SKIP_SYSV": "1"}  # else update-rc.d (Perl) runs twice for each old script
+    return subprocess.run(command, check=check, capture_output=True, text=True, timeout=150, env=environment).stdout
