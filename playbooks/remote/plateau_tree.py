@@ -105,6 +105,13 @@ def remove(path: str, dry: bool) -> bool:
 
 def systemctl(*arguments: str, check: bool = True) -> str:
     """Run systemctl; raises CalledProcessError with its words when it fails."""
-    command = ["systemctl", *arguments]
-    environment = {**os.environ, "SYSTEMCTL_SKIP_SYSV": "1"}  # else update-rc.d (Perl) runs twice for each old script
+    command, environment = ["systemctl", *arguments], dict(os.environ)
+    if not any(is_old_script(argument) for argument in arguments):
+        environment["SYSTEMCTL_SKIP_SYSV"] = "1"  # else update-rc.d (Perl) runs for each unit that also has a script
     return subprocess.run(command, check=check, capture_output=True, text=True, timeout=150, env=environment).stdout
+
+
+def is_old_script(unit: str) -> bool:
+    """Whether the service is an /etc/init.d script only, which systemctl enables by way of update-rc.d."""
+    has_unit = any(os.path.exists(f"{folder}{unit}.service") for folder in UNIT_FOLDERS)
+    return os.path.exists(f"/etc/init.d/{unit}") and not has_unit
