@@ -206,5 +206,9 @@ class Executor:
                 try:
                     pool.shutdown(wait=True, cancel_futures=True)
                 except KeyboardInterrupt:
-                    os._exit(InterruptedRunError.exit_code)  # asked twice: at once; the next run puts things right
+                    # Asked twice: at once, without waiting for the threads; the next run puts things right.
+                    os.write(
+                        2, b"plateau: interrupted again: stopped at once; run the same command to put things right\n"
+                    )
+                    os._exit(InterruptedRunError.exit_code)
                 raise InterruptedRunError("interrupted; what was begun was finished: run it again to go on") from None
