@@ -62,7 +62,7 @@ class ActionModule(ActionBase):
             if target.endswith(".j2"):
                 target = target.removesuffix(".j2")
                 try:
-                    text = self._templar.template(trust_as_template(text), convert_data=False)
+                    text = str(self._templar.template(trust_as_template(text)))
                 except Exception as problem:
                     raise AnsibleActionFail(f"{source}: {problem}") from problem
             files[target] = {"content": text, "mode": "0755" if source.stat().st_mode & 0o100 else "0644"}
