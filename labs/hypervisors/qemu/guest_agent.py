@@ -78,9 +78,12 @@ class _Conversation:
         self._stream.close()
 
     def synchronise(self) -> None:
-        """Throw away what an earlier client left in the channel: the agent marks the answer with a 0xFF byte."""
-        token = int.from_bytes(os.urandom(4), "big") >> 1
+        """Throw away what an earlier client left in the channel: the agent marks the answer with a 0xFF byte.
+
+        Each attempt has its own number: the answer to an earlier one would leave the later one's in the channel.
+        """
         for _ in self._deadline.ticks(0.0):
+            token = int.from_bytes(os.urandom(4), "big") >> 1
             self._send(b"\xff" + _message("guest-sync-delimited", {"id": token}))
             try:
                 while True:
