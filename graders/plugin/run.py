@@ -83,8 +83,6 @@ class GradingRun:
 
         Raises PlateauError when the probe machine cannot be used.
         """
-        if spec.phase == "reboot" and not self.with_reboot:
-            return Outcome(Verdict.NOT_APPLICABLE, "La phase de redémarrage n'a pas été demandée.")
         cause = plan.root_cause(spec.needs, run.outcomes)
         if cause:
             return Outcome(Verdict.BLOCKED, f"Non évaluable : dépend de {cause}, qui n'est pas acquis.", cause)

@@ -154,7 +154,7 @@ def _marks_table(summary: dict[str, Any]) -> Any:
 
 def _exit_status(summary: dict[str, Any]) -> int:
     counts = [one["verdicts"] for one in summary["candidates"]]
-    if any(one.get("error") for one in counts):
+    if not all(one["final"] for one in summary["candidates"]):
         return 4
     done = {"passed", "not_applicable", "manual"}
     return 1 if any(number for one in counts for verdict, number in one.items() if verdict not in done) else 0
