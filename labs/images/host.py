@@ -15,7 +15,7 @@ PROGRAMS = {
     "apt-config": "apt",
     "apt-ftparchive": "apt-utils",
     "busybox": "busybox-static",
-    "grub-mkimage": "grub2-common",
+    "grub-mkimage": "grub-common",
     "mke2fs": "e2fsprogs",
     "qemu-img": "qemu-utils",
     "sfdisk": "fdisk",

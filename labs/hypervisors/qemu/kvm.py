@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 from labs.hypervisors.qemu.templates import qemu_version
+from labs.images.initramfs import Cpio
 from labs.paths import cache_dir
 from labs.sessionfiles import write_private
 
@@ -49,7 +50,11 @@ def guest_speaks(kernel: Path, accelerator: str, cpu: str) -> bool:
         busybox = shutil.which("busybox")
         if busybox is None:
             return False
-        initrd.write_bytes(archive({"bin": None, "bin/busybox": Path(busybox).read_bytes(), "init": _INIT.encode()}))
+        archive = Cpio()
+        archive.folder("bin")
+        archive.file("bin/busybox", Path(busybox).read_bytes(), 0o755)
+        archive.file("init", _INIT.encode(), 0o755)
+        initrd.write_bytes(archive.finish())
         command = [
             *("qemu-system-x86_64", "-machine", "pc", "-accel", accelerator, "-cpu", cpu, "-m", "256M"),
             *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"),
@@ -62,15 +67,3 @@ def guest_speaks(kernel: Path, accelerator: str, cpu: str) -> bool:
         except (OSError, subprocess.TimeoutExpired):
             return False
         return MARKER.encode() in result.stdout
-
-
-def archive(entries: dict[str, bytes | None]) -> bytes:
-    """A cpio archive in `newc` format (cpio(5)) of executable files; None makes a folder."""
-    chunks = []
-    for number, (name, content) in enumerate([*entries.items(), ("TRAILER!!!", b"")], 1):
-        mode = 0o040755 if content is None else 0o100755
-        data = content or b""
-        fields = [number, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0]
-        header = b"070701" + b"".join(b"%08x" % field for field in fields) + name.encode() + b"\0"
-        chunks += [header, b"\0" * (-len(header) % 4), data, b"\0" * (-len(data) % 4)]
-    return b"".join(chunks)
