@@ -43,8 +43,8 @@ def usable(kernel: Path) -> bool:
     return bool(answer["usable"])
 
 
-def guest_speaks(kernel: Path, accelerator: str, cpu: str) -> bool:
-    """Boot the kernel with a busybox that prints a marker; False when it stays silent for 8 s."""
+def guest_speaks(kernel: Path, accelerator: str, cpu: str, seconds: float = PROBE_SECONDS) -> bool:
+    """Boot the kernel with a busybox that prints a marker; False when it has not ended within `seconds`."""
     with tempfile.TemporaryDirectory(prefix="plateau-probe-") as folder:
         initrd = Path(folder) / "initrd"
         busybox = shutil.which("busybox")
@@ -62,7 +62,7 @@ def guest_speaks(kernel: Path, accelerator: str, cpu: str) -> bool:
         ]
         try:
             result = subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PROBE_SECONDS, check=False
+                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, check=False
             )
         except (OSError, subprocess.TimeoutExpired):
             return False

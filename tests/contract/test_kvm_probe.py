@@ -1,0 +1,16 @@
+"""The KVM probe: its guest speaks under software emulation, and is not believed to under an accelerator that is not there."""
+
+from __future__ import annotations
+
+from labs import images
+from labs.hypervisors.qemu import kvm
+
+
+def test_guest_of_the_probe_speaks(world) -> None:
+    kernel = images.list_images()[0].kernel
+    assert kvm.guest_speaks(kernel, "tcg", "max", seconds=90)
+
+
+def test_refused_accelerator_is_no_guest(world) -> None:
+    kernel = images.list_images()[0].kernel
+    assert not kvm.guest_speaks(kernel, "xen", "max")
