@@ -7,7 +7,7 @@ DEPOT_LABEL = "PLATEAU_DEPOT"
 
 KERNEL_CMDLINE = (
     f"root=LABEL={ROOT_LABEL} rw console=tty0 console=ttyS0 net.ifnames=0 quiet loglevel=3 mitigations=off nokaslr "
-    "tsc=reliable no_timer_check random.trust_cpu=on cryptomgr.notests audit=0 nowatchdog apparmor=0 "
+    "tsc=reliable no_timer_check random.trust_cpu=on cryptomgr.notests audit=0 nowatchdog apparmor=0 selinux=0 "
     "systemd.show_status=0"
 )
 """For `-append` of a direct kernel boot, and what GRUB gives to the kernel."""

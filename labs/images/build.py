@@ -217,5 +217,9 @@ def _remove_leftovers() -> None:
 
 
 def _remove(work: Path) -> None:
-    subprocess.run(host.as_root("rm", "-rf", "--one-file-system", str(work)), env=host.environment(), check=False)
+    """Delete a scratch folder: first what is ours, then what belongs to our subordinate user ids."""
     shutil.rmtree(work, ignore_errors=True)
+    if work.exists():
+        command = host.as_root("find", str(work), "-xdev", "-mindepth", "1", "-delete")
+        subprocess.run(command, env=host.environment(), stderr=subprocess.DEVNULL, check=False)
+        shutil.rmtree(work, ignore_errors=True)

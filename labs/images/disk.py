@@ -20,6 +20,7 @@ set -eu
 umask 022
 mkdir root
 tar -x --numeric-owner --xattrs --xattrs-include='*' -C root -f -
+mkdir -p root/dev root/proc root/sys root/run
 truncate -s {size}M disk.raw
 echo '{start_sector},,83,*' | sfdisk -q --label dos disk.raw
 mke2fs -q -F -t ext4 -d root -L {label} -O {features} -b 4096 -i 32768 -m 1 -e remount-ro -J size=32 \

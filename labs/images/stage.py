@@ -91,7 +91,9 @@ class Stage:
         options = self.work / "apt.conf"
         options.write_text(_QUIET_APT + host.apt_acquire_options())
         options.chmod(0o644)
-        skip = "--skip=output/dev,cleanup/apt/lists,cleanup/reproducible,check/qemu"
+        # Its own cleaning of apt would clean this machine's apt, were its configuration gone from the tree's /tmp.
+        skip = "--skip=output/dev,cleanup/apt,cleanup/reproducible,check/qemu"
+        hooks = [*hooks, 'rm -f "$1"/var/cache/apt/archives/*.deb']
         command = ["mmdebstrap", f"--mode={host.mode()}", "--format=tar", skip, f"--aptopt={options}"]
         command += [f"--dpkgopt={option}" for option in ("force-unsafe-io", "force-confold", *self.path_filters)]
         command += [*arguments, *(f"--customize-hook={hook}" for hook in hooks)]
