@@ -39,7 +39,7 @@ def up_while_another_up_runs(session: Path) -> None:
     assert {node["state"] for node in found["nodes"]} == {"ready"}
 
 
-def check_what_a_candidate_gets(session: Path) -> None:
+def expect_what_a_candidate_gets(session: Path) -> None:
     """Subject and access sheet are there, and say nothing of the grader's."""
     folder = session.with_name("access") / "alex"
     names = {path.name for path in folder.iterdir()}
@@ -52,7 +52,7 @@ def check_what_a_candidate_gets(session: Path) -> None:
     assert "candidat" in (folder / "acces.md").read_text()
 
 
-def check_inventory_works_by_hand(session: Path) -> None:
+def expect_inventory_to_work_by_hand(session: Path) -> None:
     command = [str(Path(sys.executable).with_name("ansible")), "-i", str(session.with_name("hosts.yml"))]
     answer = run(command, "all", "-m", "ansible.builtin.raw", "-a", "hostname")
     assert answer.returncode == 0
@@ -74,8 +74,8 @@ def graded(session: Path, status: int) -> dict[str, object]:
 def test_main_path(place: Place) -> None:
     session = place.session("reseau")
     up_while_another_up_runs(session)
-    check_what_a_candidate_gets(session)
-    check_inventory_works_by_hand(session)
+    expect_what_a_candidate_gets(session)
+    expect_inventory_to_work_by_hand(session)
     assert len({ssh(session, node, "cat /etc/machine-id") for node in ("rtr", "srv", "ws", "probe")}) == 4
 
     untouched = graded(session, status=1)
@@ -99,8 +99,8 @@ def test_main_path(place: Place) -> None:
     assert ssh(session, "ws", "ip -4 -o address show dev eth1") == ""
     assert document(plateau("up", session, "--json"))["changed"] == 0
 
-    check_pytest_grades_without_the_cli(session)
-    check_dead_machine_comes_back(place, session)
+    expect_pytest_to_grade_without_the_cli(session)
+    expect_dead_machine_to_come_back(place, session)
 
     found = document(plateau("down", session, "--json"))
     assert (found["deleted"], found["left"]) == (4, [])
@@ -109,7 +109,7 @@ def test_main_path(place: Place) -> None:
     assert plateau("grade", session).returncode == 2
 
 
-def check_pytest_grades_without_the_cli(session: Path) -> None:
+def expect_pytest_to_grade_without_the_cli(session: Path) -> None:
     command = [sys.executable, "-m", "pytest", str(ROOT / "graders"), "-q", "-p", "no:cacheprovider"]
     answer = run(command, "--session", session, "--no-reboot", "-k", "routing")
     assert answer.returncode == 1
@@ -119,7 +119,7 @@ def check_pytest_grades_without_the_cli(session: Path) -> None:
     assert (newest / "report.html").is_file()
 
 
-def check_dead_machine_comes_back(place: Place, session: Path) -> None:
+def expect_dead_machine_to_come_back(place: Place, session: Path) -> None:
     """A machine whose process died is seen, and started again with its disk."""
     ssh(session, "ws", "echo kept >/root/kept; sync")
     (node,) = (status.key for status in place.nodes() if status.key.node == "ws")
