@@ -1,4 +1,4 @@
-"""The KVM probe: its guest speaks under software emulation, and is not believed to under an accelerator that is not there."""
+"""The KVM probe: its guest speaks under software emulation; an accelerator that is not there is not believed."""
 
 from __future__ import annotations
 
