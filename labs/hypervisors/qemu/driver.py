@@ -13,7 +13,7 @@ from pathlib import Path
 
 from labs import images
 from labs.deadline import Deadline
-from labs.errors import EnvironmentLackError, HypervisorError
+from labs.errors import DeadlineError, EnvironmentLackError, HypervisorError
 from labs.hypervisors.base import (
     BenchKey,
     Console,
@@ -158,14 +158,14 @@ class QemuHypervisor:
         if pid is None:
             return
         if not force:
-            try:
-                with Qmp(machine.monitor, deadline) as qmp:
-                    qmp.command("system_powerdown")
-                for _ in deadline.ticks(0.1):
-                    if processes.gone(pid):
-                        return
-            except HypervisorError:
-                pass  # a machine that no longer listens is ended like a power cut, below
+            # Both ways: a candidate may have stopped the agent, and a slim guest ignores the power button.
+            with contextlib.suppress(HypervisorError, DeadlineError):
+                GuestAgent(machine.folder).shut_down(deadline.sooner(5))
+            with contextlib.suppress(HypervisorError), Qmp(machine.monitor, deadline) as qmp:
+                qmp.command("system_powerdown")
+            for _ in deadline.ticks(0.1):
+                if processes.gone(pid):
+                    return
         processes.end(pid, Deadline.after(10), force=force)
 
     def reset(self, key: NodeKey, deadline: Deadline) -> None:

@@ -49,6 +49,11 @@ class GuestAgent:
             stderr=base64.b64decode(status.get("err-data", "")),
         )
 
+    def shut_down(self, deadline: Deadline) -> None:
+        """Ask the system to power off; the agent says nothing when it does (qemu-ga-ref(7), guest-shutdown)."""
+        with self._conversation(deadline) as talk:
+            talk.send("guest-shutdown", {"mode": "powerdown"})
+
     @contextmanager
     def _conversation(self, deadline: Deadline) -> Iterator[_Conversation]:
         lock = os.open(self._folder / "qga.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -95,8 +100,12 @@ class _Conversation:
                 continue
         raise HypervisorError(f"{self._name}: its guest agent does not answer")
 
-    def command(self, name: str, arguments: dict[str, Any]) -> Any:
+    def send(self, name: str, arguments: dict[str, Any]) -> None:
+        """Send a command that has no answer."""
         self._send(_message(name, arguments))
+
+    def command(self, name: str, arguments: dict[str, Any]) -> Any:
+        self.send(name, arguments)
         try:
             answer = json.loads(self._line(self._deadline))
         except TimeoutError:
