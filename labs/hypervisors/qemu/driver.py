@@ -229,7 +229,7 @@ class QemuHypervisor:
                 raise HypervisorError(f"{key}: no snapshot {name!r}; it has: {', '.join(known) or 'none'}")
             qmp.run_job("snapshot-load", tag=name, vmstate="disk0", devices=["disk0"])
             qmp.command("cont")
-        self._refresh(machine, content, deadline)
+        self._refresh(machine, (), deadline)
 
     def set_link(self, key: NodeKey, nic: int, up: bool, deadline: Deadline) -> None:
         with self._monitor(key, deadline) as qmp:
@@ -294,10 +294,11 @@ class QemuHypervisor:
 
             deadline.poll(arrived, f"{machine.key}: its RAM template", interval=0.01)
             qmp.command("cont")
-        self._refresh(machine, content, deadline)
+        self._refresh(machine, [nic.mac for nic in content.spec.nics], deadline)
 
-    def _refresh(self, machine: Machine, content: MachineFile, deadline: Deadline) -> None:
-        script = resume.script([nic.mac for nic in content.spec.nics])
+    def _refresh(self, machine: Machine, macs: Sequence[str], deadline: Deadline) -> None:
+        """Renew what a restored RAM state must not share; `macs` only when it is a template's."""
+        script = resume.script(macs)
         result = GuestAgent(machine.folder).execute(["/bin/sh"], deadline, script.encode())
         if result.exit_status:
             reason = result.stderr.decode("utf-8", "replace").strip()

@@ -15,7 +15,7 @@ RNDRESEEDCRNG = 0x5207
 
 
 def script(macs: Sequence[str]) -> str:
-    """A shell script for the guest: reseed, set the clock, give eth1.. their MAC addresses."""
+    """A shell script for the guest: reseed, set the clock, give eth1.. these MAC addresses (none: leave them)."""
     entropy = os.urandom(64).hex()
     lines = [
         "perl -e '"
@@ -24,6 +24,7 @@ def script(macs: Sequence[str]) -> str:
         f"ioctl($f, {RNDRESEEDCRNG}, 0) or die' || exit 71",
         f"date -u -s @{time.time():.3f} >/dev/null || exit 72",
     ]
-    cards = "\\n".join(f"link set eth{index} address {mac}" for index, mac in enumerate(macs, 1))
-    lines.append(f"printf '{cards}\\n' | ip -batch - || exit 73")
+    if macs:
+        cards = "\\n".join(f"link set eth{index} address {mac}" for index, mac in enumerate(macs, 1))
+        lines.append(f"printf '{cards}\\n' | ip -batch - || exit 73")
     return "\n".join(lines) + "\n"
