@@ -8,15 +8,14 @@ from graders.plugin.hooks import (
     pytest_generate_tests,
     pytest_plateau_hypervisor,
     pytest_plateau_probe,
-    pytest_report_teststatus,
     pytest_runtest_call,
     pytest_runtest_makereport,
     pytest_runtest_setup,
     pytest_sessionfinish,
     pytest_sessionstart,
-    pytest_terminal_summary,
 )
 from graders.plugin.options import pytest_addoption
+from graders.plugin.terminal import pytest_report_teststatus, pytest_terminal_summary
 
 __all__ = [
     "_bench_run",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from graders.plugin.hooks import BENCH_RUN, MEASUREMENT
+from graders.plugin.keys import BENCH_RUN, MEASUREMENT
 
 if TYPE_CHECKING:
     from graders.expect import Expect

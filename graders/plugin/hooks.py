@@ -8,16 +8,18 @@ import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from graders.check import CheckSpec, spec_of
 from graders.notebook import Measurement
 from graders.plugin import hookspecs, plan
+from graders.plugin.keys import BEGAN, BENCH_RUN, KNOWN, MEASUREMENT, REPORT, RUN
 from graders.plugin.options import choose_session
-from graders.plugin.recording import Outcome, RecordsFile, TimeLimitError, classify
-from graders.plugin.run import BenchRun, GradingRun, default_run_dir, note_exception
+from graders.plugin.recording import RecordsFile, TimeLimitError, classify
+from graders.plugin.run import GradingRun, default_run_dir, note_exception
+from graders.plugin.terminal import show
 from graders.records import Verdict
 from labs.deadline import Deadline
 from labs.errors import PlateauError
@@ -29,13 +31,6 @@ if TYPE_CHECKING:
     from labs.bench import Bench
     from labs.hypervisors.base import Hypervisor
     from labs.models.session import Candidate, Session
-
-RUN = pytest.StashKey[GradingRun]()
-BENCH_RUN = pytest.StashKey[BenchRun]()
-MEASUREMENT = pytest.StashKey[Measurement]()
-BEGAN = pytest.StashKey[float]()
-KNOWN = pytest.StashKey[Outcome]()
-REPORT = pytest.StashKey[str]()
 
 USAGE, UNMEASURED = 2, 4
 CONNECT_SECONDS = 30.0
@@ -188,36 +183,12 @@ def pytest_runtest_makereport(
     outcome = run.explained(bench_run, spec, outcome)
     record = run.record(bench_run, spec, outcome, measured, item.stash[BEGAN])
     report.user_properties += [("check", spec.id), ("verdict", str(record.verdict))]
-    _show(report, item, record.verdict, outcome)
+    show(report, item, record.verdict, outcome)
     if record.verdict in {Verdict.FAILED, Verdict.ERROR}:
         lines = [f"{spec.id} {spec.title} [{record.candidate}]", outcome.message]
         lines += [f"  - {c.label} : attendu {c.expected}, observé {c.observed}" for c in record.comparisons if not c.ok]
         report.longrepr = "\n".join(lines)
     return report
-
-
-def _show(report: pytest.TestReport, item: pytest.Item, verdict: Verdict, outcome: Outcome) -> None:
-    match verdict:
-        case Verdict.PASSED:
-            report.outcome, report.longrepr = "passed", None
-        case Verdict.FAILED | Verdict.ERROR:
-            report.outcome = "failed"
-        case _:
-            report.outcome = "skipped"
-            report.longrepr = (str(item.path), 0, f"Skipped: {outcome.message}")
-
-
-def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
-    """Our own words on the terminal: a letter and a verdict."""
-    verdict = dict(report.user_properties).get("verdict") if report.when != "teardown" else None
-    match verdict:
-        case "error":
-            return "error", "E", "ERROR (not measured)"
-        case "blocked":
-            return "skipped", "b", "BLOCKED"
-        case "not_applicable":
-            return "skipped", "n", "NOT APPLICABLE"
-    return None
 
 
 @pytest.hookimpl(wrapper=True)
@@ -239,16 +210,6 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
             session.config.stash[REPORT] = f"report: {paths['report.html']}"
         except (OSError, ValueError) as problem:
             session.config.stash[REPORT] = f"report not written: {problem}"
-
-
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    run = config.stash.get(RUN, None)
-    for candidate_id, bench_run in (run.benches if run else {}).items():
-        verdicts = [outcome.verdict for outcome in bench_run.outcomes.values()]
-        counts = ", ".join(f"{verdicts.count(one)} {one}" for one in Verdict if one in verdicts)
-        terminalreporter.write_line(f"{candidate_id}: {counts}")
-    if config.stash.get(REPORT, None):
-        terminalreporter.write_line(config.stash[REPORT])
 
 
 def item_spec(item: pytest.Item) -> CheckSpec:
