@@ -25,8 +25,11 @@ def spawn() -> Iterator[object]:
 
     def run(*arguments: str, code: str = SLEEPER) -> subprocess.Popen[str]:
         command = [sys.executable, "-c", code, *arguments]
-        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
-        return started[-1]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        # The kernel lets the parent go on shortly before the new command line can be read.
+        Deadline.after(10).poll(lambda: code in processes.command_line(process.pid) or None, "its command line")
+        return process
 
     yield run
     for process in started:

@@ -47,9 +47,11 @@ def end(pid: int, deadline: Deadline, *, force: bool) -> None:
 
 def gone(pid: int) -> bool:
     """Whether the process ended; reaps it when it is our child."""
+    if Path(f"/proc/{pid}").exists() and not is_zombie(pid):
+        return False
     with contextlib.suppress(OSError):  # not our child: its parent, or init, reaps it
         os.waitpid(pid, os.WNOHANG)
-    return not Path(f"/proc/{pid}").exists() or is_zombie(pid)
+    return True
 
 
 def is_zombie(pid: int) -> bool:

@@ -200,6 +200,7 @@ def main(pid_file: Path) -> None:
     """Run the switch of the bench whose folder holds `pid_file`, until SIGTERM."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    pid_file = pid_file.absolute()
     os.chdir(pid_file.parent)
     pid_file.write_text(f"{os.getpid()}\n")
     Switch(load_ports(json.loads(Path("switch.json").read_text()))).run()
