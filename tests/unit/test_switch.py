@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -81,7 +80,7 @@ class World:
 
     def __init__(self, folder: Path, ports: dict[str, object]) -> None:
         self.folder = folder
-        self.cards = {name: Card(folder / f"{name}.sock") for name in ports}
+        self.cards = {name: Card(Path(f"{name}.sock")) for name in ports}
         config = [
             {"socket": f"{name}.sock", **({"segment": what} if isinstance(what, str) else {"trunk": what})}
             for name, what in ports.items()
@@ -106,12 +105,12 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[object]:
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     made: list[World] = []
+    monkeypatch.chdir(tmp_path)  # a UNIX socket's path has at most 107 bytes: ours are relative
 
     def make(**ports: object) -> World:
-        folder = Path(os.path.relpath(tmp_path))  # a UNIX socket's path has at most 107 bytes
-        made.append(World(folder if len(str(folder)) < len(str(tmp_path)) else tmp_path, ports))
+        made.append(World(tmp_path, ports))
         return made[-1]
 
     yield make
