@@ -51,7 +51,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def unit(session: nox.Session) -> None:
-    """What needs no virtual machine; a minute at most."""
+    """What needs no virtual machine."""
     python(session, "-m", "pytest", "--doctest-modules", "labs", "tests/unit", *session.posargs)
 
 

@@ -76,7 +76,7 @@ def test_dead_and_zombie_processes_are_gone(spawn, tmp_path: Path) -> None:
 def test_end_is_polite_first_and_sure_in_the_end(spawn, tmp_path: Path) -> None:
     polite = spawn(str(tmp_path))
     processes.end(polite.pid, Deadline.after(5), force=False)
-    assert not Path(f"/proc/{polite.pid}").exists()
+    assert processes.gone(polite.pid)
     stubborn = spawn(str(tmp_path), code=STUBBORN)
     assert stubborn.stdout.readline() == "ready\n"
     processes.end(stubborn.pid, Deadline.after(0.3), force=False)
