@@ -9,7 +9,7 @@ import pytest
 from drivers import DRIVERS, MAIN, Machines, World
 
 
-@pytest.fixture(scope="session", params=sorted(DRIVERS))
+@pytest.fixture(scope="module", params=sorted(DRIVERS))
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A driver; whatever the tests leave behind is deleted, and then must be gone."""
     with DRIVERS[request.param](tmp_path_factory.mktemp(request.param)) as made:
@@ -25,7 +25,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         assert [made.hypervisor.leftovers(session) for session in sessions] == [[] for _ in sessions]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def machines(world: World) -> Machines:
     keys = Machines(*(world.key(name) for name in MAIN))
     world.bring_up(
