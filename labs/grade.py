@@ -55,10 +55,14 @@ def grade(
     run_folder: Path,
     progress: Callable[[str, str], None],
     *,
+    lock: int,
     keyword: str | None = None,
     reboot: bool = True,
 ) -> Path:
     """Grade the candidates' benches and return the joined records.
+
+    The graders inherit `lock`, the session's: should this process be killed, nobody else works on the benches before
+    they have ended.
 
     Raises PlateauError, naming the log, when a grader ended without measuring.
     """
@@ -69,7 +73,7 @@ def grade(
     try:
         while waiting or running:
             while waiting and len(running) < _parallel(session):
-                running.append(_start(session, waiting.pop(0), parts, keyword, reboot))
+                running.append(_start(session, waiting.pop(0), parts, keyword, reboot, lock))
             for grader in list(running):
                 _show(grader, progress)
                 if grader.process.poll() is not None:
@@ -94,7 +98,7 @@ def _parallel(session: Session) -> int:
     return session.profile.parallel or max(1, os.cpu_count() or 1)
 
 
-def _start(session: Session, candidate: str, parts: Path, keyword: str | None, reboot: bool) -> _Grader:
+def _start(session: Session, candidate: str, parts: Path, keyword: str | None, reboot: bool, lock: int) -> _Grader:
     folder = parts / candidate
     folder.mkdir(parents=True)
     command = [sys.executable, "-m", "pytest", str(GRADERS), "-q", "-p", "no:cacheprovider"]
@@ -105,7 +109,13 @@ def _start(session: Session, candidate: str, parts: Path, keyword: str | None, r
         command.append("--no-reboot")
     with (folder / "grader.log").open("wb") as log:
         process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            command,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            pass_fds=(lock,),
         )
     return _Grader(candidate, folder, process)
 

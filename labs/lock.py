@@ -14,8 +14,12 @@ from labs.errors import EnvironmentLackError
 
 
 @contextmanager
-def exclusive(path: Path, verb: str) -> Iterator[None]:
-    """Hold the session's lock. Raises EnvironmentLackError naming who holds it."""
+def exclusive(path: Path, verb: str) -> Iterator[int]:
+    """Hold the session's lock. Raises EnvironmentLackError naming who holds it.
+
+    Gives the lock's file descriptor: a child that inherits it holds the lock until it ends too (flock(2)), even when
+    this process is killed.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as lock:
         try:
@@ -25,7 +29,7 @@ def exclusive(path: Path, verb: str) -> Iterator[None]:
         lock.truncate(0)
         lock.write(json.dumps({"pid": os.getpid(), "verb": verb, "since": time.strftime("%H:%M:%S")}))
         lock.flush()
-        yield
+        yield lock.fileno()
 
 
 def _holder(path: Path) -> str:

@@ -61,9 +61,9 @@ def grade_session(
     chosen = [one.id for one in loaded.select(ids)]
     _require_running(loaded, chosen)
     progress = _OnChange(Progress(quiet))
-    with exclusive(SessionFiles(loaded.folder).lock, "grade"), progress.inner.showing():
+    with exclusive(SessionFiles(loaded.folder).lock, "grade") as lock, progress.inner.showing():
         folder = new_run_folder(loaded)
-        run_graders(loaded, chosen, folder, progress, keyword=keyword, reboot=reboot)
+        run_graders(loaded, chosen, folder, progress, lock=lock, keyword=keyword, reboot=reboot)
     paths = write_all(folder, lang)
     return summary.build(load(folder / "records.jsonl")), paths
 
