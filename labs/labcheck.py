@@ -131,8 +131,16 @@ def _referential_rows(lab: Lab, problems: _Problems) -> set[str]:
         known = ", ".join(sorted(one.stem for one in folder.glob("*.yaml")))
         problems.add("referential", f"no referential {lab.referential!r}; known: {known}")
         return set()
-    competences = [one for activity in read_yaml(path)["activities"] for one in activity["competences"]]
-    return {str(row["id"]) for competence in competences for row in competence.get("rows", ())}
+    return _pack_rows(folder, lab.referential)
+
+
+def _pack_rows(folder: Path, name: str) -> set[str]:
+    """Rows of a pack and of the pack that it borrows from."""
+    pack = read_yaml(folder / f"{name}.yaml")
+    competences = [one for activity in pack["activities"] for one in activity["competences"]]
+    mine = {str(row["id"]) for competence in competences for row in competence.get("rows", ())}
+    mine |= {str(row["id"]) for row in pack.get("transversal", ())}
+    return mine | _pack_rows(folder, str(pack["base"])) if "base" in pack else mine
 
 
 def _benches(lab: Lab, file: Path, problems: _Problems) -> list[Bench]:

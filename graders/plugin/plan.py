@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from graders import referentials
 from graders.check import CheckSpec
 from graders.plugin.recording import Outcome
 from graders.records import Verdict
+from graders.referentials.coverage import outside
 from labs.errors import InputError
 from labs.models.lab import Lab
 
@@ -34,6 +36,18 @@ def validate(specs: Iterable[CheckSpec], lab: Lab, *, complete: bool) -> None:
     missing = sorted(set(graded) - known)
     if complete and missing:
         raise InputError(f"lab {lab.name}: tasks: no check in graders/ for {', '.join(missing)}")
+    refuse_strangers(graded, lab)
+
+
+def refuse_strangers(graded: Iterable[str], lab: Lab) -> None:
+    """Raise InputError for a graded check whose row the lab's referential does not have."""
+    try:
+        rows = referentials.load(lab.referential).rows
+    except ValueError as problem:
+        raise InputError(f"lab {lab.name}: referential: {problem}") from None
+    if strangers := outside(graded, rows):
+        names = ", ".join(strangers)
+        raise InputError(f"lab {lab.name}: tasks: {names}: no such row in {lab.referential}; nothing else is graded")
 
 
 def order(specs: Iterable[CheckSpec]) -> list[str]:

@@ -2,99 +2,52 @@
 
 from __future__ import annotations
 
-import datetime
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from graders.referentials.model import Activity, Competence, Pack, Row, Text
+
+__all__ = ["Activity", "Competence", "Pack", "Referential", "Row", "Text", "load", "names", "parse", "resolve"]
+
 FOLDER = Path(__file__).resolve().parent
 
-Kind = Literal["technical", "relational", "organisational", "criterion", "demand"]
-RowClass = Literal["P", "A", "H", "A+P", "P+A", "P+H", "A+H"]
-_LETTERS: dict[str, Kind] = {
-    "S": "technical",
-    "R": "relational",
-    "O": "organisational",
-    "C": "criterion",
-    "D": "demand",
-}
 
+@dataclass(frozen=True)
+class Referential:
+    """A pack with every row that its competences name, borrowed ones included."""
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    pack: Pack
+    sheets: dict[str, tuple[Row, ...]]
+    """Competence id -> its rows, in order."""
 
+    @property
+    def id(self) -> str:
+        return self.pack.id
 
-class Text(_Model):
-    """A wording in the two languages of the product."""
+    @property
+    def competences(self) -> list[Competence]:
+        """Every competence, in the order of the activities."""
+        return [one for activity in self.pack.activities for one in activity.competences]
 
-    fr: str
-    en: str
+    @property
+    def rows(self) -> dict[str, Row]:
+        """Every row once, by its id, in the order of the sheets; transversal ones last."""
+        found = {row.id: row for rows in self.sheets.values() for row in rows}
+        return found | {row.id: row for row in self.pack.transversal}
 
-    def get(self, lang: str) -> str:
-        return self.en if lang == "en" else self.fr
-
-
-class Row(_Model):
-    """One line of a competence sheet, in our own words; checks `<id>.a`, `<id>.b`… grade it."""
-
-    id: str
-    kind: Kind
-    row_class: RowClass = Field(alias="class")
-    title: Text
-
-    @model_validator(mode="after")
-    def _kind_matches_id(self) -> Self:
-        if _LETTERS.get(self.id.partition("-")[2][:1]) != self.kind:
-            raise ValueError(f"row {self.id}: its letter does not say {self.kind!r}")
-        return self
-
-
-class Competence(_Model):
-    """One competence sheet; `rows` is empty while its rows are not written."""
-
-    id: str
-    title: Text
-    rows: tuple[Row, ...] = ()
-
-    @model_validator(mode="after")
-    def _rows_are_mine(self) -> Self:
-        for row in self.rows:
-            if not row.id.startswith(f"{self.id}-"):
-                raise ValueError(f"row {row.id} does not belong to {self.id}")
-        return self
-
-
-class Activity(_Model):
-    """One activity, certified by one CCP."""
-
-    id: str
-    title: Text
-    competences: tuple[Competence, ...]
-
-
-class Referential(_Model):
-    """A whole referential."""
-
-    id: str
-    code: str
-    document: str
-    version: str
-    date: datetime.date
-    title: Text
-    activities: tuple[Activity, ...]
-
-    @model_validator(mode="after")
-    def _ids_are_unique(self) -> Self:
-        competences = [c for a in self.activities for c in a.competences]
-        ids = [a.id for a in self.activities] + [c.id for c in competences]
-        ids += [row.id for c in competences for row in c.rows]
-        if doubled := sorted({i for i in ids if ids.count(i) > 1}):
-            raise ValueError(f"more than once: {', '.join(doubled)}")
-        return self
+    def competence_of(self, row: str) -> str:
+        """The first competence whose sheet has the row; the row itself when it is transversal. Raises KeyError."""
+        for competence, rows in self.sheets.items():
+            if any(one.id == row for one in rows):
+                return competence
+        if any(one.id == row for one in self.pack.transversal):
+            return row
+        raise KeyError(row)
 
 
 def names() -> list[str]:
@@ -107,16 +60,33 @@ def load(name: str) -> Referential:
     """Read a referential by its name, e.g. `tssi-2013`. Raises ValueError naming what is wrong."""
     if name not in names():
         raise ValueError(f"no referential {name!r}; there are: {', '.join(names())}")
-    return parse((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"), f"{name}.yaml")
+    source = f"{name}.yaml"
+    pack = parse((FOLDER / source).read_text(encoding="utf-8"), source)
+    return resolve(pack, load(pack.base) if pack.base else None, source)
 
 
-def parse(text: str, source: str) -> Referential:
-    """Read a referential from its YAML text. Raises ValueError naming the source and the field."""
+def parse(text: str, source: str) -> Pack:
+    """Read a pack from its YAML text. Raises ValueError naming the source and the field."""
     try:
-        return Referential.model_validate(YAML(typ="safe", pure=True).load(text))
+        return Pack.model_validate(YAML(typ="safe", pure=True).load(text))
     except ValidationError as problem:
         first = problem.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise ValueError(f"{source}: {field}: {first['msg']}") from None
     except YAMLError as problem:
         raise ValueError(f"{source}: not YAML ({' '.join(str(problem).split())})") from None
+
+
+def resolve(pack: Pack, base: Referential | None, source: str) -> Referential:
+    """The pack with its borrowed rows. Raises ValueError naming what `uses` asks for and does not exist."""
+    competences = [one for activity in pack.activities for one in activity.competences]
+    known: dict[str, tuple[Row, ...]] = {row.id: (row,) for row in (base.rows.values() if base else ())}
+    known |= base.sheets if base else {}
+    known |= {row.id: (row,) for one in competences for row in one.rows}
+    sheets = {}
+    for competence in competences:
+        if unknown := [name for name in competence.uses if name not in known]:
+            raise ValueError(f"{source}: competence {competence.id}: uses: no such row: {', '.join(unknown)}")
+        borrowed = {row.id: row for name in competence.uses for row in known[name]}
+        sheets[competence.id] = (*competence.rows, *borrowed.values())
+    return Referential(pack, sheets)

@@ -54,7 +54,7 @@ def render(run: Run, lang: str = "fr") -> str:
         .render(
             run=run.header,
             result=result,
-            referential=referential,
+            referential=referential.pack if referential else None,
             sheets=partial(_sheets, referential=referential, lang=lang),
             page_styles=Markup("\n".join(page_styles)),  # noqa: S704  # built from css_string only
             t=messages,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from graders.referentials import Referential, Row
@@ -20,7 +20,7 @@ class SheetRow:
 
 @dataclass(frozen=True)
 class SheetCompetence:
-    """A competence as shown. `total` is how many rows its sheet has, 0 when they are not written yet."""
+    """A competence as shown. `total` is how many rows its sheet has, 0 when no referential knows it."""
 
     id: str
     title: str
@@ -30,7 +30,7 @@ class SheetCompetence:
 
 @dataclass(frozen=True)
 class Sheet:
-    """An activity (CCP) as shown. Competences that no referential knows are under an empty id."""
+    """An activity (CCP) as shown. What no referential knows is under an empty id."""
 
     id: str
     title: str
@@ -38,33 +38,36 @@ class Sheet:
 
 
 def sheets(results: Sequence[CompetenceResult], referential: Referential | None, lang: str) -> list[Sheet]:
-    """Only what was observed: activities and competences without a result are left out."""
-    left = {result.id: result for result in results}
+    """Only what was observed: activities and competences without a result are left out.
+
+    A row that several competences of a title use is shown under each of them.
+    """
+    observed = {row.id: row for result in results for row in result.rows}
+    placed: set[str] = set()
     found = []
-    for activity in referential.activities if referential else ():
+    for activity in referential.pack.activities if referential else ():
         mine = []
         for competence in activity.competences:
-            if result := left.pop(competence.id, None):
-                known = {row.id: row for row in competence.rows}
-                mine.append(_competence(result, competence.title.get(lang), known, lang))
+            assert referential is not None
+            sheet = referential.sheets[competence.id]
+            rows = [row for row in sheet if row.id in observed]
+            if rows:
+                placed.update(row.id for row in rows)
+                shown = _rows(rows, observed)
+                title = competence.title.get(lang)
+                mine.append(SheetCompetence(competence.id, title, tuple(_titled(shown, lang)), len(sheet)))
         if mine:
             found.append(Sheet(activity.id, activity.title.get(lang), tuple(mine)))
-    if left:
-        found.append(Sheet("", "", tuple(_competence(result, "", {}, lang) for result in left.values())))
-    return found
-
-
-def _competence(result: CompetenceResult, title: str, known: dict[str, Row], lang: str) -> SheetCompetence:
-    order = {row: number for number, row in enumerate(known)}
-    rows = sorted(result.rows, key=lambda row: (order.get(row.id, len(order)), row.id))
-    return SheetCompetence(
-        result.id,
-        title,
-        tuple(
-            SheetRow(row, known[row.id].title.get(lang), known[row.id].kind)
-            if row.id in known
-            else SheetRow(row, "", "")
-            for row in rows
-        ),
-        len(known),
+    left = [(result.id, [row for row in result.rows if row.id not in placed]) for result in results]
+    strangers = tuple(
+        SheetCompetence(name, "", tuple(SheetRow(row, "", "") for row in rows), 0) for name, rows in left if rows
     )
+    return [*found, Sheet("", "", strangers)] if strangers else found
+
+
+def _rows(rows: Iterable[Row], observed: dict[str, RowResult]) -> list[tuple[Row, RowResult]]:
+    return [(row, observed[row.id]) for row in rows]
+
+
+def _titled(rows: Iterable[tuple[Row, RowResult]], lang: str) -> list[SheetRow]:
+    return [SheetRow(result, row.title.get(lang), row.kind) for row, result in rows]

@@ -77,15 +77,16 @@ def check(path: Annotated[Path, typer.Argument(metavar="PATH", help="A lab's fol
 
 
 def schema(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="lab, session or profile.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="lab, session, profile or referential.")],
 ) -> None:
     """The JSON Schema of a file, for completion and checking in an editor."""
+    from graders.referentials import Pack
     from labs.cli.output import print_json
     from labs.models.lab import Lab
     from labs.models.profile import Profile
     from labs.models.session import SessionFile
 
-    models: dict[str, type[BaseModel]] = {"lab": Lab, "session": SessionFile, "profile": Profile}
+    models: dict[str, type[BaseModel]] = {"lab": Lab, "session": SessionFile, "profile": Profile, "referential": Pack}
     if model not in models:
         raise InputError(f"no model {model!r}; known: {', '.join(models)}")
     print_json(models[model].model_json_schema())

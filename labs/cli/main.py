@@ -8,7 +8,7 @@ import sys
 import typer
 
 from labs import __version__
-from labs.cli import catalogue, cohort, environment, grading, provisioning, work
+from labs.cli import catalogue, cohort, environment, grading, provisioning, referential, work
 from labs.errors import PlateauError
 
 INTERRUPTED = 130
@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=True,
 )
-for module in (environment, catalogue, provisioning, cohort, work, grading):
+for module in (environment, catalogue, provisioning, cohort, work, grading, referential):
     module.register(app)
 
 

@@ -153,3 +153,20 @@ def test_version_and_help() -> None:
 def test_image_list_of_an_empty_cache() -> None:
     assert json.loads(plateau("image", "list", "--json").stdout) == []
     assert refusal("image", "build", "toaster").startswith("plateau: role 'toaster': unknown; known roles: ")
+
+
+def test_referential_coverage_of_a_lab() -> None:
+    answer = json.loads(plateau("referential", "coverage", "--lab", "reseau", "--json").stdout)
+    found = {one["competence"]: one["counts"] for one in answer["competences"]}
+    assert (answer["id"], answer["lab"], len(found)) == ("tssi-2013", "reseau", 20)
+    assert found["CP06"]["decided"] >= 3
+    assert found["CP14"] == {"decided": 0, "shared": 0, "human": 0, "no check yet": 11}
+    borrowed = json.loads(plateau("referential", "coverage", "tai-2008", "--lab", "reseau", "--json").stdout)
+    assert {one["competence"]: one["counts"] for one in borrowed["competences"]}["3.1"]["decided"] >= 3
+
+
+def test_referential_show() -> None:
+    shown = plateau("referential", "show", "tsgeri-2013").stdout
+    assert "Exploiter et gérer le réseau local" in shown
+    assert "N15" in shown
+    assert refusal("referential", "show", "tssi").startswith("plateau: no referential 'tssi'; there are: ")
