@@ -18,9 +18,10 @@ from labs.models.session import Session
 from labs.plan import Action, NodePlan, Plan
 from labs.sessionfiles import SessionFiles
 
+SEGMENTS_SECONDS = 60.0
 NODE_SECONDS = 300.0
 SSH_SECONDS = 120.0
-DELETE_SECONDS = 60.0
+DELETE_SECONDS = 180.0
 
 Progress = Callable[[str, str], None]
 """Called with (subject, step): a subject is `candidate/node` or `candidate`."""
@@ -57,7 +58,7 @@ class Executor:
         self._journal = journal
         self._progress = progress
         self._files = SessionFiles(session.folder)
-        self._workers = session.profile.parallel or 2 * (os.cpu_count() or 1)
+        self._workers = session.profile.workers
         self._cancelled = threading.Event()
         self._lock = threading.Lock()
 
@@ -68,12 +69,17 @@ class Executor:
         work: list[tuple[str, str, Callable[[], None]]] = []
         for bench in benches:
             identity.ensure_keys(bench, self._files)
-            with self._journal.step("segments", bench.key):
-                specs = [node.spec for node in bench.nodes]
-                self._hypervisor.ensure_segments(bench.segments, specs, Deadline.after(30))
+        # All at once: a cluster's network is changed, and applied, a single time.
+        segments = [segment for bench in benches for segment in bench.segments]
+        specs = [node.spec for bench in benches for node in bench.nodes]
+        with self._journal.step("segments", ", ".join(str(bench.key) for bench in benches)):
+            self._hypervisor.ensure_segments(segments, specs, Deadline.after(SEGMENTS_SECONDS + len(segments)))
+        # A machine may have to wait for all the others before its turn comes.
+        patience = NODE_SECONDS + plan.seconds
+        for bench in benches:
             for node in bench.nodes:
-                plan_node = actions[node.spec.key]
-                work.append((bench.candidate.id, node.name, self._node_work(bench, node, plan_node, outcome)))
+                job = self._node_work(bench, node, actions[node.spec.key], patience, outcome)
+                work.append((bench.candidate.id, node.name, job))
         self._parallel(work, outcome)
         return outcome
 
@@ -85,10 +91,11 @@ class Executor:
     def down(self, session_uid: str, bench_keys: Sequence[BenchKey]) -> Outcome:
         """Delete these benches, then ask the hypervisor whether anything is left of them."""
         outcome = Outcome()
+        statuses = self._hypervisor.list_nodes(session_uid)
 
         def delete(key: BenchKey) -> Callable[[], None]:
             def run() -> None:
-                for status in self._hypervisor.list_nodes(session_uid):
+                for status in statuses:
                     if status.key.bench == key:
                         with self._journal.step("delete", status.key):
                             self._hypervisor.delete(status.key, Deadline.after(DELETE_SECONDS))
@@ -134,7 +141,9 @@ class Executor:
     def _snapshot(self, node: BenchNode, name: str) -> None:
         self._hypervisor.snapshot(node.spec.key, name, Deadline.after(NODE_SECONDS))
 
-    def _node_work(self, bench: Bench, node: BenchNode, plan: NodePlan, outcome: Outcome) -> Callable[[], None]:
+    def _node_work(
+        self, bench: Bench, node: BenchNode, plan: NodePlan, patience: float, outcome: Outcome
+    ) -> Callable[[], None]:
         def run() -> None:
             if plan.action is Action.KEEP:
                 return
@@ -142,13 +151,12 @@ class Executor:
                 outcome.changed += 1
             if plan.action is Action.RECREATE:
                 self._step("delete", node, lambda: self._hypervisor.delete(node.spec.key, Deadline.after(60)))
-            self._bring_up(bench, node, fresh=plan.action is not Action.START)
+            self._bring_up(bench, node, Deadline.after(patience), fresh=plan.action is not Action.START)
 
         return run
 
-    def _bring_up(self, bench: Bench, node: BenchNode, *, fresh: bool) -> None:
+    def _bring_up(self, bench: Bench, node: BenchNode, deadline: Deadline, *, fresh: bool) -> None:
         hypervisor, key = self._hypervisor, node.spec.key
-        deadline = Deadline.after(NODE_SECONDS)
         if fresh:
             self._step("create", node, lambda: hypervisor.ensure_node(node.spec, deadline))
         self._step("start", node, lambda: hypervisor.start(key, deadline))
@@ -161,7 +169,7 @@ class Executor:
         self._progress(f"{key.candidate}/{node.name}", "ready")
 
     def _configure(self, bench: Bench, node: BenchNode, deadline: Deadline) -> None:
-        script = identity.script(bench, node, self._files)
+        script = identity.script(bench, node, self._files) + self._hypervisor.guest_setup(node.spec.key)
         result = self._hypervisor.execute(node.spec.key, ["/bin/sh"], deadline, stdin=script.encode())
         if result.exit_status:
             words = (result.stderr.decode("utf-8", "replace").strip() or "no message").splitlines()[-1]

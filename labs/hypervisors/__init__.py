@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from labs.hypervisors.base import Hypervisor
-    from labs.models.profile import Profile
+    from labs.models.profile import AnyProfile
 
 
-def open_hypervisor(profile: Profile) -> Hypervisor:
+def open_hypervisor(profile: AnyProfile) -> Hypervisor:
     """The driver that a profile names. Raises EnvironmentLackError when it cannot work here."""
+    if profile.driver == "proxmox":
+        from labs.hypervisors.proxmox.driver import ProxmoxHypervisor
+
+        return ProxmoxHypervisor(profile)
     from labs.hypervisors.qemu.driver import QemuHypervisor
 
     return QemuHypervisor(profile)

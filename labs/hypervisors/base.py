@@ -98,6 +98,8 @@ class Console:
     vnc: tuple[str, int] | None
     vnc_password: str | None
     serial_socket: str | None
+    url: str | None = None
+    """Page of the hypervisor's own web interface that shows the screen."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ class HostCapacity:
     memory_free_mb: int
     disk_free_mb: int
     free_ports: int
-    """TCP ports that may still be given to machines."""
+    """TCP ports, or VMIDs, that may still be given to machines."""
     accelerator: str
 
 
@@ -153,7 +155,7 @@ class Hypervisor(Protocol):
         ...
 
     def ensure_segments(self, wanted: Sequence[SegmentSpec], nodes: Sequence[NodeSpec], deadline: Deadline) -> None:
-        """Make the segments of one bench exist and connect its nodes' cards to them as they appear."""
+        """Make the segments of these benches exist and connect their nodes' cards to them as they appear."""
         ...
 
     def ensure_node(self, spec: NodeSpec, deadline: Deadline) -> NodeStatus:
@@ -178,6 +180,10 @@ class Hypervisor(Protocol):
 
     def execute(self, key: NodeKey, argv: Sequence[str], deadline: Deadline, *, stdin: bytes = b"") -> ExecResult:
         """Run a command as root through the guest agent and return its outcome."""
+        ...
+
+    def guest_setup(self, key: NodeKey) -> str:
+        """Shell lines that make `status(key).ssh` reach a Linux guest, for its first configuration; may be empty."""
         ...
 
     def mark_ready(self, key: NodeKey) -> None:

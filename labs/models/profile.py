@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from labs.errors import InputError
-from labs.models.loader import Strict, load
+from labs.models.loader import Strict, load, read_yaml
+from labs.models.proxmox import ProxmoxProfile
 from labs.paths import INVENTORIES
+
+SUFFIX = ".hypervisor.yaml"
 
 
 class PortRange(Strict):
@@ -41,13 +45,41 @@ class Profile(Strict):
     memory_reserve_mb: int = Field(default=1024, ge=0)
     """Memory of this machine that benches must leave free."""
 
+    @property
+    def workers(self) -> int:
+        """Machines that the executor works on at once."""
+        return self.parallel or 2 * (os.cpu_count() or 1)
 
-def load_profile(name: str, session_path: Path) -> Profile:
+
+AnyProfile = Profile | ProxmoxProfile
+
+
+def load_profile(name: str, session_path: Path) -> AnyProfile:
     """The profile of that name, beside the session or under inventories/; `qemu` needs no file."""
-    file_name = f"{name}.hypervisor.yaml"
+    file_name = f"{name}{SUFFIX}"
     for folder in (session_path.parent, session_path.parent.parent, INVENTORIES):
         if (folder / file_name).is_file():
-            return load(folder / file_name, Profile)
+            return load_profile_file(folder / file_name)
     if name == "qemu":
         return Profile()
     raise InputError(f"{session_path}: hypervisor: no {file_name} beside the session or in {INVENTORIES}")
+
+
+def find_profile(name: str) -> AnyProfile:
+    """The profile meant on the command line: its file, or a name under inventories/. Raises InputError."""
+    if Path(name).is_file():
+        return load_profile_file(Path(name).absolute())
+    if (INVENTORIES / f"{name}{SUFFIX}").is_file():
+        return load_profile_file(INVENTORIES / f"{name}{SUFFIX}")
+    if name == "qemu":
+        return Profile()
+    known = sorted(path.name.removesuffix(SUFFIX) for path in INVENTORIES.glob(f"*{SUFFIX}"))
+    raise InputError(f"no profile {name!r}: neither a file nor in {INVENTORIES} ({', '.join(known) or 'none there'})")
+
+
+def load_profile_file(path: Path) -> AnyProfile:
+    """A profile from its file; `driver` says of which kind it is. Raises InputError."""
+    data = read_yaml(path)
+    if isinstance(data, dict) and data.get("driver") == "proxmox":
+        return load(path, ProxmoxProfile).beside(path)
+    return load(path, Profile)

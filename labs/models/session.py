@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 from labs.errors import InputError
 from labs.models.lab import Lab, Name, load_lab
 from labs.models.loader import Strict, load
-from labs.models.profile import Profile, load_profile
+from labs.models.profile import AnyProfile, load_profile
 from labs.paths import INVENTORIES
 
 CandidateId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")]
@@ -55,7 +55,7 @@ class Session:
     path: Path
     file: SessionFile
     lab: Lab
-    profile: Profile
+    profile: AnyProfile
     candidates: tuple[Candidate, ...]
 
     @property

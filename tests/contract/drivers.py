@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from labs.hypervisors.base import BenchKey, ExecResult, Hypervisor, NicSpec, Nod
 from labs.models.profile import Profile
 from labs.variants import mac_address
 
+READ_BOOT = "cat /proc/sys/kernel/random/boot_id"
 ROLE = "ws"
 SEGMENTS = ("lan", "wan")
 MAIN = {"a": "10.99.0.1", "b": "10.99.0.2", "c": "10.99.0.3", "t": "10.99.0.4"}
@@ -30,6 +32,12 @@ class World:
     """A new driver, as after the controller died."""
     kill: Callable[[NodeKey], None]
     """The power of a running node is cut behind the driver's back."""
+    without_images: Callable[[], AbstractContextManager[None]]
+    """Nothing that nodes are cloned from is there, while the context lasts."""
+    boot: Callable[[NodeKey], str] | None = None
+    """What changes with every boot of a node; without it, the guest is asked."""
+    guests: bool = True
+    """False where machines are only told to exist: no system runs in them."""
     hypervisor: Hypervisor = field(init=False)
     session: str = "contract-0000"
 
@@ -63,6 +71,9 @@ class World:
         result = self.run(key, script)
         assert result.exit_status == 0, result
         return result.text.strip()
+
+    def boot_id(self, key: NodeKey) -> str:
+        return self.text(key, READ_BOOT) if self.boot is None else self.boot(key)
 
     def destroy(self, session: str) -> None:
         """Delete everything of a session."""
@@ -101,9 +112,47 @@ def qemu(folder: Path) -> Iterator[World]:
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
 
+    @contextmanager
+    def without_images() -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setenv("XDG_CACHE_HOME", str(folder / "empty"))
+            yield
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(folder))
-        yield World(lambda: QemuHypervisor(Profile()), kill)
+        yield World(lambda: QemuHypervisor(Profile()), kill, without_images)
 
 
-DRIVERS = {"qemu": qemu}
+@contextmanager
+def proxmox(folder: Path) -> Iterator[World]:
+    """Proxmox VE as fakepve and our proxy tell it: everything but the systems in the machines."""
+    from labs.hypervisors.proxmox.driver import ProxmoxHypervisor
+    from tests.pve_proxy.model import Pace
+    from tests.pve_proxy.world import SECRET, SECRET_VARIABLE, cluster
+
+    def run(argv: list[str], stdin: bytes) -> subprocess.CompletedProcess[bytes]:
+        """The suite's own commands, in a folder of ours; never a script that is meant for a guest alone."""
+        if argv == ["/bin/sh"]:
+            return subprocess.CompletedProcess(argv, 0, b"", b"")
+        try:
+            return subprocess.run(argv, input=stdin, capture_output=True, cwd=scratch, timeout=5, check=False)
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(argv, 137, b"", b"")
+
+    scratch = folder / "guests"
+    scratch.mkdir(parents=True)
+    with pytest.MonkeyPatch.context() as patch, cluster(folder / "cluster", pace=Pace(scale=0.01)) as place:
+        patch.setenv(SECRET_VARIABLE, SECRET)
+        place.proxy.run = run
+        world = World(
+            lambda: ProxmoxHypervisor(place.profile),
+            lambda key: place.proxy.cut_power("pve1", place.vmid(key)),
+            place.proxy.without_templates,
+            boot=lambda key: place.proxy.boot_of(place.vmid(key)),
+            guests=False,
+        )
+        yield world
+
+
+DRIVERS = {"proxmox": proxmox, "qemu": qemu}
+WITH_GUESTS = ("qemu",)

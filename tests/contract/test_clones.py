@@ -13,23 +13,26 @@ import pytest
 from drivers import MAIN, Machines, World, soon
 
 from labs.errors import HypervisorError
-from labs.hypervisors.base import NodeKey
+from labs.hypervisors.base import NodeKey, Power
 
 
 def pings(world: World, source: NodeKey, target: str) -> bool:
     return world.run(source, f"ping -c 1 -W 2 {target} >/dev/null 2>&1").exit_status == 0
 
 
+@pytest.mark.guests
 def test_clones_share_no_randomness(world: World, machines: Machines) -> None:
     read = "head -c 16 /dev/urandom | od -An -tx1; cat /proc/sys/kernel/random/uuid"
     assert len({world.text(key, read) for key in vars(machines).values()}) == 4
 
 
+@pytest.mark.guests
 def test_clones_have_their_own_cards(world: World, machines: Machines) -> None:
     for key in vars(machines).values():
         assert world.text(key, "cat /sys/class/net/eth1/address") == world.spec(key).nics[0].mac
 
 
+@pytest.mark.guests
 def test_clock_is_right(world: World, machines: Machines) -> None:
     for key in vars(machines).values():
         before = time.time()
@@ -37,12 +40,14 @@ def test_clock_is_right(world: World, machines: Machines) -> None:
         assert before - 2 <= told <= time.time() + 2
 
 
+@pytest.mark.guests
 def test_segments_join_and_isolate(world: World, machines: Machines) -> None:
     assert pings(world, machines.a, MAIN["b"])
     assert not pings(world, machines.a, MAIN["c"])
     assert not pings(world, machines.c, MAIN["a"])
 
 
+@pytest.mark.guests
 def test_benches_are_isolated_too(world: World, machines: Machines) -> None:
     """The same segment name in another bench is another network."""
     other = world.key("a", "other")
@@ -55,6 +60,7 @@ def test_benches_are_isolated_too(world: World, machines: Machines) -> None:
     assert pings(world, machines.a, MAIN["b"])
 
 
+@pytest.mark.guests
 def test_guests_reach_no_service_of_the_host(world: World, machines: Machines) -> None:
     """Neither what listens on the host's loopback address nor another machine's SSH port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -69,6 +75,7 @@ def test_guests_reach_no_service_of_the_host(world: World, machines: Machines) -
     assert world.run(machines.a, f"nc -z -w 2 10.0.2.2 {endpoint[1]}").exit_status != 0
 
 
+@pytest.mark.guests
 def test_trunk_carries_both_segments(world: World, machines: Machines) -> None:
     world.text(
         machines.t,
@@ -82,6 +89,7 @@ def test_trunk_carries_both_segments(world: World, machines: Machines) -> None:
     assert not pings(world, machines.t, MAIN["a"])
 
 
+@pytest.mark.guests
 def test_cable_is_pulled_and_plugged(world: World, machines: Machines) -> None:
     world.hypervisor.set_link(machines.b, 0, False, soon())
     assert world.text(machines.b, "cat /sys/class/net/eth1/carrier") == "0"
@@ -91,6 +99,7 @@ def test_cable_is_pulled_and_plugged(world: World, machines: Machines) -> None:
     assert pings(world, machines.a, MAIN["b"])
 
 
+@pytest.mark.guests
 def test_snapshot_brings_back_disk_and_memory(world: World, machines: Machines) -> None:
     hypervisor, key = world.hypervisor, machines.b
     world.text(key, "echo one >/root/state; nohup sleep 98765 >/dev/null 2>&1 & echo $! >/run/sleeper")
@@ -115,6 +124,25 @@ def test_unknown_snapshot(world: World, machines: Machines) -> None:
     assert world.text(machines.b, "echo untouched") == "untouched"
 
 
+def test_snapshots_have_names_and_are_replaced(world: World, machines: Machines) -> None:
+    hypervisor, key = world.hypervisor, machines.c
+    assert hypervisor.snapshots(key, soon()) == []
+    for name in ("one", "two", "one"):
+        hypervisor.snapshot(key, name, soon())
+    assert sorted(hypervisor.snapshots(key, soon())) == ["one", "two"]
+    hypervisor.rollback(key, "two", soon())
+    assert hypervisor.status(key).power is Power.RUNNING
+    hypervisor.wait_agent(key, soon())
+
+
+@pytest.mark.only("proxmox")
+def test_console_page(world: World, machines: Machines) -> None:
+    pages = [world.hypervisor.console(key).url or "" for key in vars(machines).values()]
+    assert all(page.startswith("https://127.0.0.1:") and "novnc=1" in page for page in pages)
+    assert len(set(pages)) == 4
+
+
+@pytest.mark.only("qemu")
 def test_console(world: World, machines: Machines) -> None:
     console = world.hypervisor.console(machines.a)
     assert console.vnc is not None
@@ -125,6 +153,7 @@ def test_console(world: World, machines: Machines) -> None:
     assert console.vnc_password not in others
 
 
+@pytest.mark.guests
 def test_ssh_port_answers(world: World, machines: Machines) -> None:
     endpoint = world.hypervisor.status(machines.a).ssh
     assert endpoint is not None
@@ -132,6 +161,7 @@ def test_ssh_port_answers(world: World, machines: Machines) -> None:
         assert stream.recv(4) == b"SSH-"
 
 
+@pytest.mark.only("qemu")
 def test_taken_port_is_given_up(world: World) -> None:
     hypervisor, key = world.hypervisor, world.key("port", "life")
     spec = world.spec(key)
@@ -148,6 +178,7 @@ def test_taken_port_is_given_up(world: World) -> None:
     hypervisor.delete_segments(key.bench, soon())
 
 
+@pytest.mark.only("qemu")
 def test_strangers_process_is_left_alone(world: World) -> None:
     """A process that looks like one of ours, but names nothing of ours."""
     key = world.key("look", "other")

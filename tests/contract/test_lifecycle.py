@@ -5,13 +5,11 @@ from __future__ import annotations
 import time
 
 import pytest
-from drivers import Machines, World, soon
+from drivers import READ_BOOT, Machines, World, soon
 
 from labs.deadline import Deadline
 from labs.errors import DeadlineError, EnvironmentLackError, HypervisorError
 from labs.hypervisors.base import Power
-
-READ_BOOT = "cat /proc/sys/kernel/random/boot_id"
 
 
 def test_life_of_a_node(world: World) -> None:
@@ -40,15 +38,15 @@ def test_life_of_a_node(world: World) -> None:
     hypervisor.mark_ready(key)
     assert hypervisor.status(key).ready
 
-    world.text(key, "echo kept >/root/kept; sync")
-    boot = world.text(key, READ_BOOT)
+    world.text(key, "echo kept >kept; sync")
+    boot = world.boot_id(key)
     hypervisor.stop(key, soon())
     stopped = hypervisor.status(key)
     assert (stopped.power, stopped.ready) == (Power.STOPPED, True)
     hypervisor.start(key, soon())
     hypervisor.wait_agent(key, soon())
-    assert world.text(key, "cat /root/kept") == "kept"
-    assert world.text(key, READ_BOOT) != boot
+    assert world.text(key, "cat kept") == "kept"
+    assert world.boot_id(key) != boot
 
     hypervisor.delete(key, soon())
     assert hypervisor.status(key).power is Power.ABSENT
@@ -102,13 +100,13 @@ def test_what_does_not_exist_is_named(world: World) -> None:
             refused()
 
 
-def test_missing_image_is_an_error_that_says_how(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+def test_missing_image_is_an_error_that_says_how(world: World) -> None:
     key = world.key("early", "other")
-    hypervisor = world.open()
-    assert hypervisor.missing([world.spec(key)]) == ["image ws-trixie"]
-    with pytest.raises(EnvironmentLackError, match="plateau image build ws"):
-        hypervisor.ensure_node(world.spec(key), soon())
+    with world.without_images():
+        hypervisor = world.open()
+        assert hypervisor.missing([world.spec(key)]) == ["image ws-trixie"]
+        with pytest.raises(EnvironmentLackError, match="plateau image build ws"):
+            hypervisor.ensure_node(world.spec(key), soon())
     assert hypervisor.status(key).power is Power.ABSENT
     hypervisor.delete(key, soon())
     hypervisor.delete_segments(key.bench, soon())
@@ -165,6 +163,7 @@ def test_large_output_arrives_whole(world: World, machines: Machines) -> None:
     assert len(result.stdout) == 1_000_000
 
 
+@pytest.mark.guests
 def test_reset_button(world: World, machines: Machines) -> None:
     boot = world.text(machines.c, READ_BOOT)
     world.hypervisor.reset(machines.c, soon())

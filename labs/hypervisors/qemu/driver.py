@@ -104,8 +104,10 @@ class QemuHypervisor:
                 outcome.result()
 
     def ensure_segments(self, wanted: Sequence[SegmentSpec], nodes: Sequence[NodeSpec], deadline: Deadline) -> None:
-        for bench in {segment.bench for segment in wanted}:
-            segments.ensure(self._folder(bench), wanted, nodes, deadline)
+        for bench in dict.fromkeys(segment.bench for segment in wanted):
+            own = [segment for segment in wanted if segment.bench == bench]
+            members = [spec for spec in nodes if spec.key.bench == bench]
+            segments.ensure(self._folder(bench), own, members, deadline)
 
     def ensure_node(self, spec: NodeSpec, deadline: Deadline) -> NodeStatus:
         machine = self._machine(spec.key)
@@ -211,6 +213,10 @@ class QemuHypervisor:
         if machine.pid is None:
             raise HypervisorError(f"{key}: its machine is not running")
         return GuestAgent(machine.folder).execute(argv, deadline, stdin)
+
+    def guest_setup(self, key: NodeKey) -> str:
+        """Nothing: every image knows the address that QEMU's own network gives it."""
+        return ""
 
     def snapshot(self, key: NodeKey, name: str, deadline: Deadline) -> None:
         with self._monitor(key, deadline) as qmp:

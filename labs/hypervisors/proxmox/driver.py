@@ -1,0 +1,445 @@
+"""The production hypervisor: the Hypervisor protocol on a Proxmox VE cluster."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from labs.deadline import Deadline
+from labs.errors import DeadlineError, EnvironmentLackError, HypervisorError
+from labs.hypervisors.base import (
+    BenchKey,
+    Console,
+    ExecResult,
+    HostCapacity,
+    NodeKey,
+    NodeSpec,
+    NodeStatus,
+    Power,
+    SegmentSpec,
+)
+from labs.hypervisors.proxmox import agent, naming, pools, snapshots
+from labs.hypervisors.proxmox.batch import Batch
+from labs.hypervisors.proxmox.client import Client
+from labs.hypervisors.proxmox.cluster import Cluster, Guest
+from labs.hypervisors.proxmox.failures import ApiError, Kind
+from labs.hypervisors.proxmox.machines import Machine, Machines
+from labs.hypervisors.proxmox.network import open_network
+from labs.hypervisors.proxmox.placement import place, rooms
+from labs.hypervisors.proxmox.power import Power as Knowledge
+from labs.hypervisors.proxmox.retry import settle
+from labs.hypervisors.proxmox.slots import Boots, Slots
+from labs.hypervisors.proxmox.tasks import Tasks
+from labs.hypervisors.proxmox.templates import Templates
+from labs.hypervisors.qemu import resume
+from labs.models.proxmox import ProxmoxProfile
+
+SSH_PORT = 22
+LISTING_SECONDS = 30.0
+"""Age of a listing that is good enough to know that a machine is not there: this run holds the session's lock."""
+SETTLE_SECONDS = 60.0
+
+
+class ProxmoxHypervisor:
+    """Virtual machines of a Proxmox VE cluster."""
+
+    name = "proxmox"
+
+    def __init__(self, profile: ProxmoxProfile) -> None:
+        self._profile = profile
+        self._client = Client(profile)
+        self._tasks = Tasks(self._client)
+        self._cluster = Cluster(self._client)
+        self._templates = Templates(profile, self._client)
+        self._machines = Machines(profile, self._client, self._cluster, self._tasks)
+        self._network = open_network(profile, self._client, self._tasks)
+        self._boots = Boots(profile.caps.boots_per_node)
+        self._agents = Slots(profile.caps.agents_per_node)
+        self._known = Knowledge()
+        self._removals = Batch(self._remove_segments)
+        self._lock = threading.Lock()
+        self._places: dict[NodeKey, str] = {}
+        self._found: dict[NodeKey, Machine] = {}
+        self._linux: dict[int, bool] = {}
+        self._pools: set[str] = set()
+
+    # --- what there is -------------------------------------------------------------------------------------------
+
+    def capacity(self) -> list[HostCapacity]:
+        snapshot = self._cluster.read(LISTING_SECONDS)
+        numbers = len(self._profile.vmids) - sum(guest.vmid in self._profile.vmids for guest in snapshot.guests)
+        disks = {one.node: one.free_mb for one in snapshot.storages if one.name == self._profile.storage}
+        hosts = {host.name: host for host in snapshot.hosts}
+        return [
+            HostCapacity(
+                host=room.node,
+                cores=hosts[room.node].cores,
+                memory_total_mb=hosts[room.node].memory_mb,
+                memory_free_mb=max(0, room.free_mb),
+                disk_free_mb=disks.get(room.node, 0),
+                free_ports=numbers,
+                accelerator=self._profile.accelerator,
+            )
+            for room in rooms(snapshot, self._profile.nodes, 0)
+        ]
+
+    def list_nodes(self, session: str | None = None) -> list[NodeStatus]:
+        guests = {guest.vmid: guest for guest in self._cluster.read().guests}
+        found: dict[NodeKey, NodeStatus] = {}
+        for machine in self._machines.ours(session, max_age=LISTING_SECONDS):
+            if machine.key not in found:  # the complete one of several comes first
+                self._keep(machine)
+                found[machine.key] = self._listed(machine, guests.get(machine.vmid))
+        return list(found.values())
+
+    def status(self, key: NodeKey) -> NodeStatus:
+        known = self._known.recall(key)
+        if known is not None:
+            return known
+        machine = self._find(key)
+        return NodeStatus(key, Power.ABSENT, ready=False) if machine is None else self._status(machine)
+
+    def leftovers(self, session: str) -> list[str]:
+        found = [f"VM {machine.vmid} of {machine.key}" for machine in self._machines.ours(session)]
+        return found + self._network.left(session) + pools.left(self._client, self._profile, session)
+
+    # --- making it ------------------------------------------------------------------------------------------------
+
+    def missing(self, specs: Sequence[NodeSpec]) -> list[str]:
+        snapshot = self._cluster.read(LISTING_SECONDS)
+        wanted = sorted({(spec.role, spec.release) for spec in specs})
+        return [f"image {role}-{release}" for role, release in wanted if not self._clonable(role, release, snapshot)]
+
+    def prepare(self, specs: Sequence[NodeSpec], progress: Callable[[str, str], None]) -> None:
+        from labs.hypervisors.proxmox.build import build_templates
+
+        snapshot = self._cluster.read()
+        wanted = {(spec.role, spec.release) for spec in specs}
+        lacking = [one for one in sorted(wanted) if not self._clonable(*one, snapshot)]
+        for role, release in lacking:
+            if f"{role}-{release}" in self._profile.templates:
+                raise EnvironmentLackError(self._templates.remedy(role, release))
+        for release in sorted({release for _, release in lacking}):
+            roles = [role for role, of in lacking if of == release]
+            build_templates(self._profile, self._client, self._cluster, self._tasks, roles, release, progress)
+        self._templates.forget()
+
+    def ensure_segments(self, wanted: Sequence[SegmentSpec], nodes: Sequence[NodeSpec], deadline: Deadline) -> None:
+        for session in sorted({segment.bench.session for segment in wanted}):
+            self._ensure_pool(naming.session_pool(self._profile.pool, session), deadline)
+        self._place(nodes)
+        with self._lock:
+            hosts = {self._places[spec.key] for spec in nodes}
+        self._network.ensure(wanted, nodes, hosts, deadline)
+
+    def ensure_node(self, spec: NodeSpec, deadline: Deadline) -> NodeStatus:
+        machine = self._find(spec.key)
+        if machine is not None and machine.complete:
+            if machine.specification != naming.digest(spec):
+                raise HypervisorError(
+                    f"{spec.key}: exists with another specification (the lab or the session changed); "
+                    "run plateau down, then up"
+                )
+            return self._status(machine)
+        host = machine.node if machine is not None else self._place([spec])[spec.key]
+        snapshot = self._cluster.read(LISTING_SECONDS)
+        template = self._templates.choose(spec.role, spec.release, host, snapshot)
+        cards = self._cards(spec, host, deadline)
+        if machine is None:
+            pool = naming.session_pool(self._profile.pool, spec.key.session)
+            self._ensure_pool(pool, deadline)
+            machine = self._machines.clone(spec, template, host, pool, deadline)
+            self._keep(machine)
+        machine = self._machines.configure(machine, spec, cards, template, deadline)
+        self._keep(machine)
+        with self._lock:
+            self._linux[machine.vmid] = template.linux
+        return self._known.remember(self._told(machine, Power.STOPPED, None))
+
+    def start(self, key: NodeKey, deadline: Deadline) -> None:
+        machine = self._existing(key)
+        if self._machines.running(machine, deadline):
+            return
+        self._boots.enter(machine.node, key, deadline)
+        try:
+            settle(
+                lambda: self._client.call("POST", f"{machine.path}/status/start", deadline),
+                lambda: self._machines.running(machine, deadline),
+                self._tasks,
+                f"{key}: start",
+                deadline,
+            )
+        except BaseException:
+            self._boots.leave(machine.node, key)
+            raise
+        self._known.started(key)
+
+    def stop(self, key: NodeKey, deadline: Deadline, *, force: bool = False) -> None:
+        machine = self._existing(key)
+        self._known.forget(key)
+        self._boots.leave(machine.node, key)
+        if not self._machines.running(machine, deadline):
+            return
+        # The guest gets what time there is, less what its end by force takes.
+        patience = max(1, int(deadline.remaining - 15))
+        verb, options = ("stop", {}) if force else ("shutdown", {"timeout": patience, "forceStop": True})
+        settle(
+            lambda: self._client.call("POST", f"{machine.path}/status/{verb}", deadline, **options),
+            lambda: not self._machines.running(machine, deadline),
+            self._tasks,
+            f"{key}: {verb}",
+            deadline,
+        )
+        self._known.forget(key)
+
+    def reset(self, key: NodeKey, deadline: Deadline) -> None:
+        machine = self._existing(key)
+        with _named(key):
+            upid = self._client.call("POST", f"{machine.path}/status/reset", deadline)
+            self._tasks.wait(upid, f"{key}: reset", deadline)
+        self._known.started(key)
+
+    def mark_ready(self, key: NodeKey) -> None:
+        machine = self._existing(key)
+        self._machines.mark_ready(machine, Deadline.after(SETTLE_SECONDS))
+        self._known.forget(key)
+        self._keep(Machine(key, machine.vmid, machine.node, True, machine.specification, ready=True))
+
+    def delete(self, key: NodeKey, deadline: Deadline) -> None:
+        for machine in self._machines.find(key):
+            self._machines.delete(machine, deadline)
+            self._boots.leave(machine.node, key)
+        with self._lock:
+            self._found.pop(key, None)
+            self._places.pop(key, None)
+        self._known.forget(key)
+
+    def delete_segments(self, bench: BenchKey, deadline: Deadline) -> None:
+        self._removals.submit((bench, deadline))
+
+    # --- inside ---------------------------------------------------------------------------------------------------
+
+    def wait_agent(self, key: NodeKey, deadline: Deadline) -> None:
+        machine = self._existing(key)
+        try:
+            for _ in deadline.ticks(0.5, slower=1.5):
+                patience = self._known.patience(key, machine.node)
+                if patience:
+                    time.sleep(min(patience, deadline.remaining))
+                    if self._known.patience(key, machine.node):
+                        continue
+                with self._agents.hold(machine.node, deadline), _named(key):
+                    if agent.answers(self._client, machine.path, deadline):
+                        self._known.answered(key)
+                        return
+        finally:
+            self._known.gave_up(key)
+            self._boots.leave(machine.node, key)
+        raise DeadlineError(f"{key}: its guest agent: not there before the deadline")
+
+    def execute(self, key: NodeKey, argv: Sequence[str], deadline: Deadline, *, stdin: bytes = b"") -> ExecResult:
+        machine = self._existing(key)
+        linux = agent.is_plain(stdin) or self._is_linux(machine)
+        with _named(key):
+            return agent.execute(self._client, machine.path, str(key), argv, deadline, stdin=stdin, linux=linux)
+
+    def guest_setup(self, key: NodeKey) -> str:
+        """Give the management card of a Plateau image its address; other images have cloud-init, which did it."""
+        address = self._profile.address(self._existing(key).vmid)
+        gateway = self._profile.management.gateway
+        file = "/etc/systemd/network/10-plateau-mgmt.network"
+        lines = [
+            f"if [ -f {file} ]; then",
+            f"sed -i '/^\\[Route\\]/,$d; s|^Address=.*|Address={address}|' {file}",
+            f"ip address flush dev eth0 scope global; ip address replace {address} dev eth0",
+        ]
+        if gateway is not None:
+            # Its section is the file's last. A high metric: the way out of the lab is the candidate's to make.
+            lines.append(f"printf '[Route]\\nGateway={gateway}\\nMetric=9999\\n' >>{file}")
+            lines.append(f"ip route replace default via {gateway} dev eth0 metric 9999")
+        return "\n".join([*lines, "fi"]) + "\n"
+
+    def snapshots(self, key: NodeKey, deadline: Deadline) -> list[str]:
+        machine = self._running(key, deadline)
+        return snapshots.names(self._client, machine, deadline)
+
+    def snapshot(self, key: NodeKey, name: str, deadline: Deadline) -> None:
+        machine = self._running(key, deadline)
+        snapshots.take(self._client, self._tasks, machine, name, deadline)
+
+    def rollback(self, key: NodeKey, name: str, deadline: Deadline) -> None:
+        machine = self._existing(key)
+        snapshots.roll_back(self._client, self._tasks, machine, name, deadline)
+        self._known.forget(key)
+        if self._is_linux(machine):
+            script = resume.script(())
+            self.wait_agent(key, deadline)
+            result = self.execute(key, ["/bin/sh"], deadline, stdin=script.encode())
+            if result.exit_status:
+                reason = result.stderr.decode("utf-8", "replace").strip()
+                raise HypervisorError(f"{key}: randomness and clock could not be renewed: {reason}")
+
+    def set_link(self, key: NodeKey, nic: int, up: bool, deadline: Deadline) -> None:
+        machine = self._existing(key)
+        name = f"net{nic + 1}"
+        with _named(key):
+            config = self._client.get(f"{machine.path}/config", deadline)
+            if name not in config:
+                raise HypervisorError(f"{key}: it has no card {nic}")
+            kept = [part for part in str(config[name]).split(",") if not part.startswith("link_down=")]
+            value = ",".join(kept if up else [*kept, "link_down=1"])
+            settle(
+                lambda: self._client.call("PUT", f"{machine.path}/config", deadline, **{name: value}),
+                lambda: self._client.get(f"{machine.path}/config", deadline).get(name) == value,
+                self._tasks,
+                f"{key}: cable of card {nic}",
+                deadline,
+            )
+
+    def console(self, key: NodeKey) -> Console:
+        machine = self._existing(key)
+        page = f"https://{self._client.first_host}/?console=kvm&novnc=1&vmid={machine.vmid}&node={machine.node}"
+        return Console(vnc=None, vnc_password=None, serial_socket=None, url=page)
+
+    # --- helpers --------------------------------------------------------------------------------------------------
+
+    def _clonable(self, role: str, release: str, snapshot: object) -> bool:
+        return bool(self._templates.candidates(role, release, self._cluster.read(LISTING_SECONDS)))
+
+    def _place(self, specs: Sequence[NodeSpec]) -> dict[NodeKey, str]:
+        """A node for each machine, once a run; where machines of a bench exist, the others join them."""
+        with self._lock:
+            new = [spec for spec in specs if spec.key not in self._places]
+            if new:
+                snapshot = self._cluster.read(LISTING_SECONDS)
+                free = rooms(snapshot, self._profile.nodes, self._profile.memory_reserve_mb)
+                hosts = [room.node for room in free]
+                wanted = [(spec.role, spec.release) for spec in new]
+                allowed = self._templates.allowed(wanted, snapshot, hosts)
+                for role, release in wanted:
+                    if not allowed[role, release]:
+                        raise EnvironmentLackError(self._templates.remedy(role, release))
+                existing = {machine.key: machine for machine in self._machines.ours(max_age=LISTING_SECONDS)}
+                pinned = {key.bench: node for key, node in self._places.items()}
+                pinned |= {machine.key.bench: machine.node for machine in existing.values()}
+                together = not self._network.spans_nodes
+                self._places |= {key: machine.node for key, machine in existing.items()}
+                missing = [spec for spec in new if spec.key not in existing]
+                self._places |= place(missing, free, allowed, pinned, together=together)
+            return {spec.key: self._places[spec.key] for spec in specs}
+
+    def _cards(self, spec: NodeSpec, host: str, deadline: Deadline) -> list[str]:
+        bench = spec.key.bench
+        try:
+            return [self._network.card(bench, nic) for nic in spec.nics]
+        except HypervisorError:
+            # Asked for one machine alone, before its bench's segments.
+            self._ensure_pool(naming.session_pool(self._profile.pool, bench.session), deadline)
+            names = {nic.segment for nic in spec.nics if nic.segment}
+            names |= {segment for nic in spec.nics for _, segment in nic.trunk}
+            wanted = [SegmentSpec(bench, name) for name in sorted(names)]
+            self._network.ensure(wanted, [spec], [host], deadline)
+            return [self._network.card(bench, nic) for nic in spec.nics]
+
+    def _ensure_pool(self, pool: str, deadline: Deadline) -> None:
+        with self._lock:
+            if pool in self._pools:
+                return
+        pools.ensure(self._client, self._tasks, pool, deadline)
+        with self._lock:
+            self._pools.add(pool)
+
+    def _remove_segments(self, wishes: list[tuple[BenchKey, Deadline]]) -> None:
+        benches = sorted({bench for bench, _ in wishes})
+        deadline = max((deadline for _, deadline in wishes), key=lambda one: one.remaining)
+        for machine in self._machines.ours():
+            if machine.key.bench in benches:  # a killed run left it
+                self.delete(machine.key, deadline)
+        self._network.remove(benches, deadline)
+        for session in sorted({bench.session for bench in benches}):
+            with self._lock:
+                self._pools = {pool for pool in self._pools if not pool.endswith(f"/{session}")}
+            if not self._network.left(session):
+                pools.remove(self._client, self._tasks, self._profile, session, deadline)
+
+    def _find(self, key: NodeKey) -> Machine | None:
+        """Our machine of that name, as this process last saw it or as the cluster lists it."""
+        with self._lock:
+            known = self._found.get(key)
+        if known is not None and known.complete:
+            return known
+        found = self._machines.find(key, max_age=LISTING_SECONDS) or self._machines.find(key)
+        if found:
+            self._keep(found[0])
+        return found[0] if found else None
+
+    def _keep(self, machine: Machine) -> None:
+        with self._lock:
+            self._found[machine.key] = machine
+
+    def _existing(self, key: NodeKey) -> Machine:
+        machine = self._find(key)
+        if machine is None:
+            raise HypervisorError(f"{key}: there is no such machine; run plateau up")
+        return machine
+
+    def _running(self, key: NodeKey, deadline: Deadline) -> Machine:
+        machine = self._existing(key)
+        if not self._machines.running(machine, deadline):
+            raise HypervisorError(f"{key}: its machine is not running")
+        return machine
+
+    def _is_linux(self, machine: Machine) -> bool:
+        with self._lock:
+            known = self._linux.get(machine.vmid)
+        if known is None:
+            config = self._machines.config(machine, Deadline.after(SETTLE_SECONDS)) or {}
+            known = str(config.get("ostype") or "").startswith("l")
+            with self._lock:
+                self._linux[machine.vmid] = known
+        return known
+
+    def _status(self, machine: Machine) -> NodeStatus:
+        """The machine as its node sees it now."""
+        try:
+            told = self._client.get(f"{machine.path}/status/current", Deadline.after(SETTLE_SECONDS))
+        except ApiError as problem:
+            if problem.kind not in {Kind.MISSING, Kind.DENIED}:
+                raise
+            with self._lock:
+                self._found.pop(machine.key, None)
+            self._known.forget(machine.key)
+            return NodeStatus(machine.key, Power.ABSENT, ready=False)
+        running = told.get("status") == "running"
+        since = time.time() - int(told.get("uptime") or 0) if running else None
+        ready = naming.is_ready(self._profile.tag, str(told.get("tags") or "").split(";"))
+        machine = Machine(machine.key, machine.vmid, machine.node, machine.complete, machine.specification, ready=ready)
+        return self._known.remember(self._told(machine, Power.RUNNING if running else Power.STOPPED, since))
+
+    def _listed(self, machine: Machine, guest: Guest | None) -> NodeStatus:
+        """From the listing, whose power is some seconds old; asked from the node where it says nothing."""
+        if guest is None or guest.status not in {"running", "stopped"}:
+            return self._status(machine)
+        known = self._known.recall(machine.key)
+        if known is not None and known.ready == machine.ready:
+            return known
+        running = guest.status == "running"
+        since = time.time() - guest.uptime if running else None
+        return self._known.remember(self._told(machine, Power.RUNNING if running else Power.STOPPED, since))
+
+    def _told(self, machine: Machine, power: Power, since: float | None) -> NodeStatus:
+        endpoint = (str(self._profile.address(machine.vmid).ip), SSH_PORT)
+        return NodeStatus(machine.key, power, machine.ready, endpoint, since)
+
+
+@contextmanager
+def _named(key: NodeKey) -> Iterator[None]:
+    """Say in an error of the API which machine it is about."""
+    try:
+        yield
+    except ApiError as problem:
+        if str(key) in str(problem):
+            raise
+        raise ApiError(f"{key}: {problem}", problem.kind, problem.text) from None

@@ -1,0 +1,329 @@
+"""Our machines on the cluster: found by their marks, made as linked clones, deleted with proof."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from labs.deadline import Deadline
+from labs.errors import DeadlineError, HypervisorError
+from labs.hypervisors.base import NodeKey, NodeSpec
+from labs.hypervisors.proxmox import naming
+from labs.hypervisors.proxmox.allocator import Allocator
+from labs.hypervisors.proxmox.client import Client
+from labs.hypervisors.proxmox.cluster import Cluster, Guest
+from labs.hypervisors.proxmox.failures import ApiError, Kind
+from labs.hypervisors.proxmox.retry import settle
+from labs.hypervisors.proxmox.slots import Slots
+from labs.hypervisors.proxmox.tasks import Tasks
+from labs.hypervisors.proxmox.templates import Template
+from labs.models.proxmox import ProxmoxProfile
+from labs.variants import mac_address
+
+READ_SECONDS = 30.0
+LATE_CLONE_SECONDS = 40.0
+"""How long a clone whose answer was lost is looked for: pveproxy gives up after 30 s, the work goes on."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One of our machines; `complete` once it was configured as its specification wants."""
+
+    key: NodeKey
+    vmid: int
+    node: str
+    complete: bool
+    specification: str | None = None
+    ready: bool = False
+
+    @property
+    def path(self) -> str:
+        return f"nodes/{self.node}/qemu/{self.vmid}"
+
+
+class Machines:
+    """What is ours, and how it comes and goes."""
+
+    def __init__(self, profile: ProxmoxProfile, client: Client, cluster: Cluster, tasks: Tasks) -> None:
+        self._profile = profile
+        self._client = client
+        self._cluster = cluster
+        self._tasks = tasks
+        self._numbers = Allocator(profile.vmids)
+        self._per_storage = Slots(profile.caps.clones_per_storage)
+        self._per_node = Slots(profile.caps.clones_per_node)
+
+    # --- finding ---------------------------------------------------------------------------------------------------
+
+    def ours(self, session: str | None = None, *, max_age: float = 0.0) -> list[Machine]:
+        """Every machine that is ours: of our range, and marked for a session by its tags or, while it is being made, by
+        its pool and description. Complete ones first."""
+        found = list(self._marked(session, max_age))
+        return sorted(found, key=lambda machine: (not machine.complete, machine.key, machine.vmid))
+
+    def find(self, key: NodeKey, *, max_age: float = 0.0) -> list[Machine]:
+        """The machines that claim to be `key`: one, or more when the answer to a clone was lost."""
+        return [machine for machine in self.ours(key.session, max_age=max_age) if machine.key == key]
+
+    def config(self, machine: Machine, deadline: Deadline) -> Mapping[str, Any] | None:
+        """The configuration as it is now; None when the machine is gone.
+
+        A token with rights on pools only gets a 403 for a machine that does not exist.
+        """
+        try:
+            config: Mapping[str, Any] = self._client.get(f"{machine.path}/config", deadline)
+        except ApiError as problem:
+            if problem.kind in {Kind.MISSING, Kind.DENIED}:
+                return None
+            raise
+        return config
+
+    def _marked(self, session: str | None, max_age: float) -> Iterator[Machine]:
+        prefix, parent = self._profile.tag, naming.session_pool(self._profile.pool, "")
+        for guest in self._cluster.read(max_age).guests:
+            if guest.vmid not in self._profile.vmids or guest.template:
+                continue
+            key = naming.key_of(prefix, guest.tags)
+            if key is not None:
+                if session in {None, key.session}:
+                    yield Machine(
+                        key,
+                        guest.vmid,
+                        guest.node,
+                        complete=True,
+                        specification=naming.specification_of(prefix, guest.tags),
+                        ready=naming.is_ready(prefix, guest.tags),
+                    )
+            elif (guest.pool or "").startswith(parent):
+                half = self._half_made(guest)
+                if half is not None and session in {None, half.key.session}:
+                    yield half
+
+    def _half_made(self, guest: Guest) -> Machine | None:
+        """A clone that has no tags of its own yet. Its pool and its description must tell the same session."""
+        anonymous = Machine(NodeKey("", "", ""), guest.vmid, guest.node, complete=False)
+        config = self.config(anonymous, Deadline.after(READ_SECONDS))
+        key = naming.described((config or {}).get("description"))
+        if key is None or not f"{guest.pool}/".startswith(f"{naming.session_pool(self._profile.pool, key.session)}/"):
+            return None
+        return Machine(key, guest.vmid, guest.node, complete=False)
+
+    # --- making ----------------------------------------------------------------------------------------------------
+
+    def clone(self, spec: NodeSpec, template: Template, host: str, pool: str, deadline: Deadline) -> Machine:
+        """A linked clone of `template` on `host`, marked as ours from its first moment."""
+        with self._per_storage.hold(template.storage, deadline), self._per_node.hold(host, deadline):
+            return self._clone(spec, template, host, pool, deadline)
+
+    def _clone(self, spec: NodeSpec, template: Template, host: str, pool: str, deadline: Deadline) -> Machine:
+        number, lost, pause, last = self._number(), False, 0.5, ""
+        while not deadline.expired:
+            machine = Machine(spec.key, number, host, complete=False)
+            try:
+                upid = self._client.call(
+                    "POST",
+                    f"nodes/{template.node}/qemu/{template.vmid}/clone",
+                    deadline,
+                    newid=number,
+                    name=naming.host_name(spec.key),
+                    description=naming.description(spec.key),
+                    pool=pool,
+                    target=None if host == template.node else host,
+                )
+                self._tasks.wait(upid, f"{spec.key}: clone", deadline)
+            except ApiError as problem:
+                last = str(problem)
+                if problem.kind is Kind.EXISTS:
+                    # Somebody's, in either shape of the race; or ours, when an earlier answer was lost.
+                    if lost and self._appears(machine, deadline):
+                        return machine
+                    number, lost = self._number(), False
+                elif problem.kind is Kind.UNKNOWN:
+                    lost = True
+                    if self._appears(machine, deadline):
+                        return machine
+                elif problem.kind is Kind.BUSY:
+                    time.sleep(min(pause, deadline.remaining))
+                    pause = min(5.0, pause * 2)
+                else:
+                    self._numbers.give_back(number)
+                    raise
+            else:
+                return machine
+        raise DeadlineError(f"{spec.key}: not cloned before the deadline; the last answer was: {last}")
+
+    def _number(self) -> int:
+        return self._numbers.take(self._cluster.read(max_age=30.0))
+
+    def _appears(self, machine: Machine, deadline: Deadline) -> bool:
+        """Whether a clone whose answer was lost is there, finished and ours.
+
+        While it runs, a token with rights on its pool only may not even read it (403): only its own tasks tell.
+        """
+        for _ in deadline.sooner(LATE_CLONE_SECONDS).ticks(1.0):
+            try:
+                config = self.config(machine, deadline)
+                running = self._tasks.running(machine.node, "qmclone", deadline)
+            except ApiError as problem:
+                if problem.kind is not Kind.UNKNOWN:
+                    raise
+                continue
+            if config is not None and not config.get("lock"):
+                return naming.described(config.get("description")) == machine.key
+            if config is None and not running:
+                return False
+        return False
+
+    def configure(
+        self, machine: Machine, spec: NodeSpec, cards: Sequence[str], template: Template, deadline: Deadline
+    ) -> Machine:
+        """Give a clone its resources, cards and addresses; its tags, with which it counts as complete, come last."""
+        self._when_unlocked(machine, deadline)
+        if self._profile.management.firewall:
+            self._close_management(machine, deadline)
+        tags = naming.tags(self._profile.tag, spec, ready=False)
+        options = self._options(machine, spec, cards)
+        surplus = [name for name in template.surplus if name not in options]
+
+        def configured() -> bool:
+            config = self.config(machine, deadline)
+            return config is not None and set(str(config.get("tags") or "").split(";")) == set(tags.split(";"))
+
+        settle(
+            lambda: self._client.call(
+                "PUT",
+                f"{machine.path}/config",
+                deadline,
+                delete=",".join(surplus) or None,
+                tags=tags,
+                **options,
+            ),
+            configured,
+            self._tasks,
+            f"{machine.key}: configuration",
+            deadline,
+        )
+        return Machine(machine.key, machine.vmid, machine.node, complete=True, specification=naming.digest(spec))
+
+    def mark_ready(self, machine: Machine, deadline: Deadline) -> None:
+        """Add the tag that says so."""
+        config = self._own_config(machine, deadline)
+        tags = {tag for tag in str(config.get("tags") or "").split(";") if tag}
+        wanted = tags | {f"{self._profile.tag}.{naming.READY}"}
+        if wanted == tags:
+            return
+
+        def marked() -> bool:
+            config = self.config(machine, deadline) or {}
+            return naming.is_ready(self._profile.tag, str(config.get("tags") or "").split(";"))
+
+        settle(
+            lambda: self._client.call("PUT", f"{machine.path}/config", deadline, tags=";".join(sorted(wanted))),
+            marked,
+            self._tasks,
+            f"{machine.key}: tags",
+            deadline,
+        )
+
+    def _options(self, machine: Machine, spec: NodeSpec, cards: Sequence[str]) -> dict[str, Any]:
+        management = self._profile.management
+        vlan = "" if management.vlan is None else f",tag={management.vlan}"
+        firewall = ",firewall=1" if management.firewall else ""
+        own = mac_address(*str(spec.key).split("/"), "management")
+        options: dict[str, Any] = {
+            "cores": spec.cores,
+            "memory": spec.memory_mb,
+            "balloon": 0,
+            "onboot": 0,
+            "cpu": self._profile.cpu,
+            "net0": f"virtio={own},bridge={management.bridge}{vlan}{firewall}",
+            "ipconfig0": f"ip={self._profile.address(machine.vmid)}",
+        }
+        if management.gateway is not None:
+            options["ipconfig0"] += f",gw={management.gateway}"
+        for index, (nic, card) in enumerate(zip(spec.nics, cards, strict=True), 1):
+            options[f"net{index}"] = f"virtio={nic.mac},{card}"
+        return {name: value for name, value in options.items() if value is not None}
+
+    def _close_management(self, machine: Machine, deadline: Deadline) -> None:
+        """Machines answer on their management leg and begin nothing there; other cards have no firewall."""
+        path = f"{machine.path}/firewall/options"
+
+        def closed() -> bool:
+            options = self._client.get(path, deadline)
+            return bool(int(options.get("enable") or 0)) and options.get("policy_out") == "DROP"
+
+        settle(
+            lambda: self._client.call(
+                "PUT", path, deadline, enable=True, policy_in="ACCEPT", policy_out="DROP", macfilter=True
+            ),
+            closed,
+            self._tasks,
+            f"{machine.key}: firewall",
+            deadline,
+        )
+
+    def _when_unlocked(self, machine: Machine, deadline: Deadline) -> None:
+        """Wait for the end of a clone that a killed run began: its effects are not to be mixed with ours."""
+        if machine.vmid not in {guest.vmid for guest in self._cluster.read(max_age=float("inf")).guests}:
+            return  # this process cloned it, and saw the task end
+        deadline.poll(
+            lambda: True if not (self.config(machine, deadline) or {}).get("lock") else None,
+            f"{machine.key}: VM {machine.vmid} is being cloned",
+            interval=1.0,
+        )
+
+    # --- going -----------------------------------------------------------------------------------------------------
+
+    def delete(self, machine: Machine, deadline: Deadline) -> None:
+        """Stop and destroy, then prove that it is gone. The marks are read again first."""
+        config = self.config(machine, deadline)
+        if config is None:
+            return
+        self._require_ours(machine, config)
+        if self.running(machine, deadline):
+            settle(
+                lambda: self._client.call("POST", f"{machine.path}/status/stop", deadline),
+                lambda: not self.running(machine, deadline),
+                self._tasks,
+                f"{machine.key}: stop",
+                deadline,
+            )
+        settle(
+            lambda: self._client.call(
+                "DELETE", machine.path, deadline, purge=True, **{"destroy-unreferenced-disks": True}
+            ),
+            lambda: self.config(machine, deadline) is None,
+            self._tasks,
+            f"{machine.key}: destroy",
+            deadline,
+        )
+        if self.config(machine, deadline) is not None:
+            raise HypervisorError(f"{machine.key}: VM {machine.vmid} is still there after it was destroyed")
+        self._numbers.give_back(machine.vmid)
+
+    def running(self, machine: Machine, deadline: Deadline) -> bool:
+        """Whether it runs now, from the node itself; False when it is gone."""
+        try:
+            status = self._client.get(f"{machine.path}/status/current", deadline)
+        except ApiError as problem:
+            if problem.kind in {Kind.MISSING, Kind.DENIED}:
+                return False
+            raise
+        return bool(status.get("status") == "running")
+
+    def _own_config(self, machine: Machine, deadline: Deadline) -> Mapping[str, Any]:
+        config = self.config(machine, deadline)
+        if config is None:
+            raise HypervisorError(f"{machine.key}: VM {machine.vmid} is gone; run plateau up")
+        self._require_ours(machine, config)
+        return config
+
+    def _require_ours(self, machine: Machine, config: Mapping[str, Any]) -> None:
+        """Range, and the session's mark: what changed hands since it was listed is not touched."""
+        tags = str(config.get("tags") or "").split(";")
+        claimed = naming.key_of(self._profile.tag, tags) or naming.described(config.get("description"))
+        if machine.vmid not in self._profile.vmids or claimed != machine.key or int(config.get("template") or 0):
+            raise HypervisorError(f"{machine.key}: VM {machine.vmid} is not ours any more; it was left alone")

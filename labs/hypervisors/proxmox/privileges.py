@@ -1,0 +1,90 @@
+"""The privileges that Plateau's token needs, and no others: what doctor checks, and what docs/proxmox.md grants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from labs.models.proxmox import ProxmoxProfile, SdnNetwork
+
+MACHINES = frozenset(
+    {
+        "Pool.Allocate",
+        "Pool.Audit",
+        "VM.Allocate",
+        "VM.Audit",
+        "VM.Clone",
+        "VM.Config.CPU",
+        "VM.Config.Cloudinit",
+        "VM.Config.Disk",
+        "VM.Config.HWType",
+        "VM.Config.Memory",
+        "VM.Config.Network",
+        "VM.Config.Options",
+        "VM.Console",
+        "VM.GuestAgent.Audit",
+        "VM.GuestAgent.Unrestricted",
+        "VM.PowerMgmt",
+        "VM.Snapshot",
+        "VM.Snapshot.Rollback",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Grant:
+    """Privileges on a path, as a role of their own."""
+
+    path: str
+    role: str
+    privileges: frozenset[str]
+    why: str
+
+    def commands(self, user: str) -> list[str]:
+        """The lines by which an administrator grants them."""
+        return [
+            f'pveum role add {self.role} --privs "{" ".join(sorted(self.privileges))}"',
+            f"pveum acl modify {self.path} --users {user} --roles {self.role}",
+        ]
+
+
+def required(profile: ProxmoxProfile, nodes: Sequence[str]) -> list[Grant]:
+    """What the token needs with this profile. A machine's rights come from the pool it is in."""
+    storages = dict.fromkeys([profile.storage, profile.import_storage or profile.storage])
+    grants = [
+        Grant(f"/pool/{profile.pool}", "PlateauMachines", MACHINES, "machines, templates and pools of sessions"),
+        *(
+            Grant(
+                f"/storage/{storage}",
+                "PlateauStorage",
+                frozenset({"Datastore.AllocateSpace", "Datastore.AllocateTemplate", "Datastore.Audit"}),
+                "disks of machines, upload of role images",
+            )
+            for storage in storages
+        ),
+        *(
+            Grant(f"/nodes/{node}", "PlateauNode", frozenset({"Sys.Audit"}), "free memory, for placement")
+            for node in nodes
+        ),
+        Grant(
+            _bridge_path(profile.management.bridge, profile.management.vlan),
+            "PlateauBridge",
+            frozenset({"SDN.Use"}),
+            "management cards",
+        ),
+    ]
+    for vmid in sorted(set(profile.templates.values())):
+        role = "PlateauTemplate"
+        grants.append(Grant(f"/vms/{vmid}", role, frozenset({"VM.Audit", "VM.Clone"}), "a template of others"))
+    if isinstance(profile.network, SdnNetwork):
+        privileges = frozenset({"SDN.Allocate", "SDN.Audit", "SDN.Use"})
+        grants.append(Grant(f"/sdn/zones/{profile.network.zone}", "PlateauZone", privileges, "segments"))
+        grants.append(Grant("/sdn", "PlateauApply", frozenset({"SDN.Allocate"}), "applying changes of segments"))
+    else:
+        path = _bridge_path(profile.network.bridge, None)
+        grants.append(Grant(path, "PlateauBridge", frozenset({"SDN.Use"}), "segments"))
+    return grants
+
+
+def _bridge_path(bridge: str, vlan: int | None) -> str:
+    return f"/sdn/zones/localnetwork/{bridge}" + (f"/{vlan}" if vlan is not None else "")

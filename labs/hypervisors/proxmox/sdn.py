@@ -1,0 +1,293 @@
+"""Segments as VNets of an SDN zone: made together, applied once, and proved on every node."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from labs.deadline import Deadline
+from labs.errors import EnvironmentLackError, HypervisorError
+from labs.hypervisors.base import BenchKey, NicSpec, NodeSpec, SegmentSpec
+from labs.hypervisors.proxmox import naming
+from labs.hypervisors.proxmox.client import Client
+from labs.hypervisors.proxmox.failures import ApiError, Kind
+from labs.hypervisors.proxmox.network import trunk_tags
+from labs.hypervisors.proxmox.retry import settle
+from labs.hypervisors.proxmox.tasks import Tasks
+from labs.models.proxmox import ProxmoxProfile, SdnNetwork
+
+READ_SECONDS = 30.0
+TAGGED = frozenset({"vlan", "qinq", "vxlan", "evpn"})
+"""Zone types whose VNets want a tag; a simple zone's end at their node."""
+
+
+@dataclass(frozen=True)
+class Vnet:
+    """One VNet of the zone; `state` is `new`, `changed` or `deleted` until the configuration is applied."""
+
+    id: str
+    alias: str
+    zone: str
+    tag: int | None
+    state: str | None
+
+    @property
+    def owner(self) -> SegmentSpec | None:
+        """The bench it is of, with its segments as the alias names them (`lan`, or `lan=10 wan=20` for a trunk)."""
+        return naming.segment_of(self.alias)
+
+
+class SdnSegments:
+    """VNets that are recognised by their alias; nobody else's is touched, and nobody else's change is applied."""
+
+    def __init__(self, profile: ProxmoxProfile, network: SdnNetwork, client: Client, tasks: Tasks) -> None:
+        self._network = network
+        self._client = client
+        self._tasks = tasks
+        self._lock = threading.Lock()
+        self._type: str | None = None
+        self._known: dict[str, Vnet] = {}
+
+    @property
+    def spans_nodes(self) -> bool:
+        return self._zone_type() in TAGGED
+
+    def ensure(
+        self, wanted: Sequence[SegmentSpec], nodes: Sequence[NodeSpec], hosts: Iterable[str], deadline: Deadline
+    ) -> None:
+        trunks = trunk_tags(nodes)
+        with self._lock:
+            known = self._read(deadline)
+            if any(vnet.state == "deleted" and vnet.owner is not None for vnet in known.values()):
+                # A killed run deleted them without applying: that first, since an identifier cannot come back before.
+                self._refuse_strangers(known)
+                self._apply(deadline)
+                known = self._read(deadline)
+            vnets = _grouped(wanted, trunks, known)
+            missing = [one for one in vnets if naming.vnet(one) not in known]
+            ours = {naming.vnet(one) for one in vnets}
+            pending = any(vnet.state for vnet in known.values() if vnet.id in ours)
+            if missing or pending:
+                self._refuse_strangers(known)
+            for one in missing:
+                self._create(one, known, deadline)
+            if missing or pending:
+                self._apply(deadline)
+                known = self._read(deadline)
+            self._prove(ours, hosts, deadline)
+            self._known = known
+
+    def card(self, bench: BenchKey, nic: NicSpec) -> str:
+        with self._lock:
+            found = self._card(bench, nic)
+            if found is None:
+                self._known = self._read(Deadline.after(READ_SECONDS))
+                found = self._card(bench, nic)
+        if found is None:
+            raise HypervisorError(f"{bench}: a card's segment has no VNet in zone {self._network.zone}; run plateau up")
+        return found
+
+    def remove(self, benches: Sequence[BenchKey], deadline: Deadline) -> None:
+        with self._lock:
+            known = self._read(deadline)
+            ours = [one for one in known.values() if one.owner is not None and one.owner.bench in benches]
+            if not ours:
+                return
+            self._refuse_strangers(known)
+            for vnet in ours:
+                if vnet.state != "deleted":
+                    self._delete(vnet, deadline)
+            self._apply(deadline)
+            self._known = self._read(deadline)
+
+    def left(self, session: str) -> list[str]:
+        known = self._read(Deadline.after(READ_SECONDS))
+        return [
+            f"VNet {vnet.id} of {vnet.owner.bench}/{vnet.owner.name}"
+            for vnet in sorted(known.values(), key=lambda one: one.id)
+            if vnet.owner is not None and vnet.owner.bench.session == session
+        ]
+
+    def free(self) -> int:
+        if self._zone_type() not in TAGGED:
+            return len(self._network.tags)
+        known = self._read(Deadline.after(READ_SECONDS))
+        return len(self._network.tags) - sum(vnet.tag in self._network.tags for vnet in known.values() if vnet.tag)
+
+    def _card(self, bench: BenchKey, nic: NicSpec) -> str | None:
+        """How a card joins: alone on its VNet, or inside the VLAN-aware VNet that the bench's trunks share."""
+        for vnet in self._known.values():
+            if vnet.owner is None or vnet.owner.bench != bench:
+                continue
+            inner = _inner(vnet.owner.name)
+            if nic.trunk and {segment: tag for tag, segment in nic.trunk}.items() <= inner.items():
+                return f"bridge={vnet.id},trunks={';'.join(str(tag) for tag, _ in nic.trunk)}"
+            if nic.segment == vnet.owner.name:
+                return f"bridge={vnet.id}"
+            if nic.segment in inner:
+                return f"bridge={vnet.id},tag={inner[nic.segment]}"
+        return None
+
+    def _create(self, wanted: SegmentSpec, known: dict[str, Vnet], deadline: Deadline) -> None:
+        name = naming.vnet(wanted)
+        used = {vnet.tag for vnet in known.values()}
+        tagged = self._zone_type() in TAGGED
+        numbers = range(self._network.tags.first, self._network.tags.last + 1)
+        for tag in (number for number in numbers if number not in used) if tagged else (None,):
+            try:
+                settle(
+                    lambda tag=tag: self._client.call(  # type: ignore[misc]
+                        "POST",
+                        "cluster/sdn/vnets",
+                        deadline,
+                        vnet=name,
+                        zone=self._network.zone,
+                        alias=naming.alias(wanted),
+                        tag=tag,
+                        vlanaware=True if _inner(wanted.name) else None,
+                    ),
+                    lambda: self._is_ours(name, wanted, deadline),
+                    self._tasks,
+                    f"VNet {name}",
+                    deadline,
+                )
+            except ApiError as problem:
+                if tag is not None and "already exist in vnet" in problem.text:
+                    continue  # another controller was quicker
+                raise
+            known[name] = Vnet(name, naming.alias(wanted), self._network.zone, tag, "new")
+            return
+        raise EnvironmentLackError(
+            f"zone {self._network.zone}: every tag of {numbers.start}-{numbers.stop - 1} is in use; widen network.tags "
+            "of the profile or take another session down"
+        )
+
+    def _delete(self, vnet: Vnet, deadline: Deadline) -> None:
+        path = f"cluster/sdn/vnets/{vnet.id}"
+        for subnet in self._client.get(f"{path}/subnets", deadline):
+            self._settled_delete(f"{path}/subnets/{subnet['subnet']}", f"subnet {subnet['subnet']}", deadline)
+        self._settled_delete(path, f"VNet {vnet.id}", deadline)
+
+    def _settled_delete(self, path: str, what: str, deadline: Deadline) -> None:
+        def gone() -> bool:
+            try:
+                self._client.get(path, deadline)
+            except ApiError as problem:
+                if problem.kind in {Kind.MISSING, Kind.DENIED}:
+                    return True
+                raise
+            return False
+
+        settle(lambda: self._client.call("DELETE", path, deadline), gone, self._tasks, what, deadline)
+
+    def _is_ours(self, name: str, wanted: SegmentSpec, deadline: Deadline) -> bool:
+        found = self._read(deadline).get(name)
+        if found is not None and found.alias != naming.alias(wanted):
+            raise HypervisorError(f"VNet {name} exists and is not ours; delete it, or choose another zone")
+        return found is not None
+
+    def _refuse_strangers(self, known: Mapping[str, Vnet]) -> None:
+        """Applying carries out every pending change of the cluster, so there must be none but ours."""
+        strange = sorted(vnet.id for vnet in known.values() if vnet.state and vnet.owner is None)
+        if strange:
+            raise EnvironmentLackError(
+                f"SDN has pending changes that are not ours (VNet {', '.join(strange)}); apply or revert them first"
+            )
+
+    def _apply(self, deadline: Deadline) -> None:
+        def applied() -> bool:
+            return not any(vnet.state for vnet in self._read(deadline).values())
+
+        def apply() -> object:
+            return self._client.call("PUT", "cluster/sdn", deadline)
+
+        settle(apply, applied, self._tasks, "SDN apply", deadline)
+
+    def _prove(self, vnets: set[str], hosts: Iterable[str], deadline: Deadline) -> None:
+        """The task of an apply ends well although a node's reload failed: each node is asked, and asked again."""
+        bad: dict[str, str] = {}
+        for host in sorted(set(hosts)):
+            for attempt in range(2):
+                bad = self._unavailable(host, vnets, deadline)
+                if not bad:
+                    break
+                if attempt == 0:
+                    self._apply(deadline)
+            if bad:
+                name, why = sorted(bad.items())[0]
+                raise HypervisorError(
+                    f"{host}: {len(bad)} VNets are not available after SDN was applied, first {name} ({why}); "
+                    f"see the network reload in the task log of {host}"
+                )
+
+    def _unavailable(self, host: str, vnets: set[str], deadline: Deadline) -> dict[str, str]:
+        content = self._client.get(f"nodes/{host}/sdn/zones/{self._network.zone}/content", deadline)
+        states = {str(one["vnet"]): one for one in content}
+        bad = {}
+        for name in vnets:
+            one = states.get(name)
+            if one is None or one.get("status") != "available":
+                bad[name] = str((one or {}).get("statusmsg") or (one or {}).get("status") or "not there")
+        return bad
+
+    def _zone_type(self) -> str:
+        if self._type is None:
+            zones = self._client.get("cluster/sdn/zones", Deadline.after(READ_SECONDS))
+            found = next((zone for zone in zones if zone.get("zone") == self._network.zone), None)
+            if found is None:
+                raise EnvironmentLackError(
+                    f"SDN zone {self._network.zone} does not exist, or the token may not see it; see docs/proxmox.md"
+                )
+            self._type = str(found["type"])
+        return self._type
+
+    def _read(self, deadline: Deadline) -> dict[str, Vnet]:
+        """Every VNet the token can see, with its pending state."""
+        return {
+            vnet.id: vnet for one in self._client.get("cluster/sdn/vnets", deadline, pending=1) for vnet in [_vnet(one)]
+        }
+
+
+def _vnet(entry: Mapping[str, Any]) -> Vnet:
+    """A new VNet has its properties under `pending` only; a deleted one keeps them beside it."""
+    values = {**entry, **(entry.get("pending") or {})}
+    tag = values.get("tag")
+    return Vnet(
+        id=str(entry["vnet"]),
+        alias=str(values.get("alias") or ""),
+        zone=str(values.get("zone") or ""),
+        tag=int(tag) if tag not in {None, ""} else None,
+        state=str(entry["state"]) if entry.get("state") else None,
+    )
+
+
+def _grouped(
+    wanted: Sequence[SegmentSpec], trunks: Mapping[BenchKey, Mapping[str, int]], known: Mapping[str, Vnet]
+) -> list[SegmentSpec]:
+    """A VNet for each segment, but one for all those that the bench's trunk cards carry."""
+    found: list[SegmentSpec] = []
+    for segment in wanted:
+        tags = trunks.get(segment.bench) or _existing_trunk(segment.bench, known)
+        name = segment.name
+        if name in tags:
+            name = " ".join(f"{one}={tag}" for one, tag in sorted(tags.items()))
+        one = SegmentSpec(segment.bench, name)
+        if one not in found:
+            found.append(one)
+    return found
+
+
+def _existing_trunk(bench: BenchKey, known: Mapping[str, Vnet]) -> dict[str, int]:
+    for vnet in known.values():
+        if vnet.owner is not None and vnet.owner.bench == bench and _inner(vnet.owner.name):
+            return _inner(vnet.owner.name)
+    return {}
+
+
+def _inner(name: str) -> dict[str, int]:
+    """Tags of the segments inside a VLAN-aware VNet, from its name; nothing for a plain one."""
+    if "=" not in name:
+        return {}
+    return {segment: int(tag) for segment, _, tag in (part.partition("=") for part in name.split())}

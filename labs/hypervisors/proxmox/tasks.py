@@ -1,0 +1,162 @@
+"""Waiting for the cluster's tasks: one poller for all of a run, whatever their number."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from labs.deadline import Deadline
+from labs.errors import DeadlineError, PlateauError
+from labs.hypervisors.proxmox.client import Client
+from labs.hypervisors.proxmox.failures import ApiError, Kind, classify, cleaned
+
+FAST_SECONDS, SLOW_SECONDS = 0.2, 1.5
+LIST_FROM = 3
+"""From so many tasks of one node on, one listing costs less than asking for each."""
+LISTED_AT_MOST = 1000
+CLOCK_SKEW_SECONDS = 600
+LOG_LINES = 200
+
+
+class TaskFailedError(ApiError):
+    """A task that ended with something else than success; its text is the exit status."""
+
+
+@dataclass
+class _Task:
+    upid: str
+    since: float
+    ended: threading.Event = field(default_factory=threading.Event)
+    outcome: str | None = None
+    problem: PlateauError | None = None
+
+    @property
+    def node(self) -> str:
+        return self.upid.split(":")[1]
+
+
+def succeeded(outcome: str) -> bool:
+    """Whether an exit status is a success: `OK`, or `WARNINGS: n`.
+
+    >>> succeeded("WARNINGS: 1"), succeeded("clone failed: interrupted by signal")
+    (True, False)
+    """
+    return outcome == "OK" or outcome.startswith("WARNINGS:")
+
+
+class Tasks:
+    """All tasks that this process waits for. The polling thread lives only while there are some."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._waiting: dict[str, _Task] = {}
+        self._poller: threading.Thread | None = None
+
+    def wait(self, upid: str, what: str, deadline: Deadline) -> None:
+        """Return when the task succeeded. Raises TaskFailedError with its words, DeadlineError naming `what`."""
+        task = _Task(upid, time.monotonic())
+        with self._lock:
+            self._waiting[upid] = task
+            if self._poller is None:
+                self._poller = threading.Thread(target=self._poll, name="proxmox-tasks", daemon=True)
+                self._poller.start()
+        self._wake.set()
+        try:
+            ended = task.ended.wait(deadline.remaining)
+        finally:
+            with self._lock:
+                self._waiting.pop(upid, None)
+        if task.problem is not None:
+            raise task.problem
+        if not ended or task.outcome is None:
+            raise DeadlineError(f"{what}: task {upid} had not ended before the deadline")
+        if not succeeded(task.outcome):
+            raise self._failure(task, what)
+
+    def running(self, node: str, kind: str, deadline: Deadline) -> list[str]:
+        """UPIDs of our token's user's tasks of that type (`qmclone`) that run on a node."""
+        listed = self._client.get(
+            f"nodes/{node}/tasks", deadline, source="active", typefilter=kind, userfilter=self._client.user
+        )
+        return [str(one["upid"]) for one in listed if not one.get("endtime")]
+
+    def _failure(self, task: _Task, what: str) -> TaskFailedError:
+        """The exit status, and what only the log tells: a full storage, QEMU's own words."""
+        assert task.outcome is not None
+        text, deadline = task.outcome, Deadline.after(10)
+        try:
+            log = self._client.get(f"nodes/{task.node}/tasks/{task.upid}/log", deadline, limit=LOG_LINES)
+            lines = [str(one["t"]) for one in log]
+        except PlateauError:
+            lines = []
+        kind = classify(None, text)
+        told = next((line for line in lines if classify(None, line) is Kind.FULL), None)
+        if told is not None:
+            kind = Kind.FULL
+        elif kind is Kind.OTHER and "exit code" in text:
+            told = next((line for line in reversed(lines) if _is_reason(line, text)), None)
+        message = cleaned(text) + (f" ({cleaned(told)})" if told else "")
+        return TaskFailedError(f"{what}: {message}", kind, text)
+
+    def _poll(self) -> None:
+        while True:
+            with self._lock:
+                tasks = [task for task in self._waiting.values() if not task.ended.is_set()]
+                if not tasks:
+                    self._poller = None
+                    return
+            for node in sorted({task.node for task in tasks}):
+                mine = [task for task in tasks if task.node == node]
+                _guarded(mine, lambda mine=mine, node=node: self._ask(node, mine))  # type: ignore[misc]
+            youngest = min(time.monotonic() - task.since for task in tasks)
+            pause = min(SLOW_SECONDS, max(FAST_SECONDS, youngest / 4))
+            self._wake.clear()
+            # A task that is new is worth a look sooner than those that run for long.
+            if self._wake.wait(pause):
+                time.sleep(FAST_SECONDS)
+
+    def _ask(self, node: str, tasks: list[_Task]) -> None:
+        if len(tasks) >= LIST_FROM:
+            oldest = min(int(task.upid.split(":")[4], 16) for task in tasks)
+            listed = self._client.get(
+                f"nodes/{node}/tasks",
+                Deadline.after(60),
+                source="all",
+                since=oldest - CLOCK_SKEW_SECONDS,
+                limit=LISTED_AT_MOST,
+                userfilter=self._client.user,
+            )
+            known = {str(one["upid"]): one for one in listed}
+            for task in tasks:
+                one = known.get(task.upid)
+                if one is not None and one.get("endtime") and one.get("status"):
+                    _end(task, str(one["status"]))
+            # One that is not listed (yet, or any more) is asked for by name.
+            tasks = [task for task in tasks if task.upid not in known]
+        for task in tasks:
+            status = self._client.get(f"nodes/{node}/tasks/{task.upid}/status", Deadline.after(60))
+            if status.get("status") == "stopped":
+                _end(task, str(status.get("exitstatus") or "no exit status"))
+
+
+def _end(task: _Task, outcome: str) -> None:
+    task.outcome = outcome
+    task.ended.set()
+
+
+def _guarded(tasks: list[_Task], ask: Callable[[], None]) -> None:
+    """What the poller cannot read (a refused token, a node that is gone for good) is told to who waits."""
+    try:
+        ask()
+    except PlateauError as problem:
+        for task in tasks:
+            task.problem = problem
+            task.ended.set()
+
+
+def _is_reason(line: str, text: str) -> bool:
+    return bool(line.strip()) and not line.startswith("TASK ") and text not in line and "uninitialized" not in line

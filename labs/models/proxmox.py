@@ -1,0 +1,200 @@
+"""The profile of a Proxmox VE cluster: how to reach it, what of it is ours, and how much at once."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import stat
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from labs.errors import EnvironmentLackError, InputError
+from labs.models.loader import Strict
+
+StorageId = Annotated[str, Field(pattern=r"^[a-zA-Z][a-zA-Z0-9._-]*[a-zA-Z0-9]$")]
+Interface = Annotated[str, Field(pattern=r"^[a-zA-Z][a-zA-Z0-9_.]{0,14}$")]
+DEFAULT_PORT = 8006
+
+
+class Range(Strict):
+    """Whole numbers, both ends included."""
+
+    first: int = Field(ge=1)
+    last: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Range:
+        if self.first > self.last:
+            raise ValueError("first is greater than last")
+        return self
+
+    def __contains__(self, number: int) -> bool:
+        return self.first <= number <= self.last
+
+    def __len__(self) -> int:
+        return self.last - self.first + 1
+
+
+class BridgeNetwork(Strict):
+    """Segments are VLANs of one bridge, which must carry them between the nodes."""
+
+    mode: Literal["bridge"]
+    bridge: Interface
+    vlans: Range = Range(first=2000, last=2999)
+
+    @model_validator(mode="after")
+    def _are_vlans(self) -> BridgeNetwork:
+        if self.vlans.last > 4094:
+            raise ValueError("vlans: the last VLAN of 802.1Q is 4094")
+        return self
+
+
+class SdnNetwork(Strict):
+    """Segments are VNets of one SDN zone, made and deleted by Plateau."""
+
+    mode: Literal["sdn"]
+    zone: str = Field(pattern=r"^[a-z][a-z0-9]{0,7}$")
+    tags: Range = Range(first=2000, last=3999)
+    """VLAN or VNI of the VNets, in the zone types that want one (vlan, qinq, vxlan, evpn)."""
+
+
+class Management(Strict):
+    """The leg by which the grader reaches every machine: its first card, filtered by the Proxmox firewall."""
+
+    bridge: Interface
+    vlan: int | None = Field(default=None, ge=1, le=4094)
+    network: ipaddress.IPv4Network
+    first: ipaddress.IPv4Address
+    """Address of the machine with the first VMID; the others follow in the order of the VMIDs."""
+    gateway: ipaddress.IPv4Address | None = None
+    """Only where the grader is in another network: a machine then has a route out, which the firewall closes."""
+    firewall: bool = True
+    """False where the bridge itself isolates its ports and leads to the grader only."""
+
+
+class Candidates(Strict):
+    """A Proxmox user for each candidate, who opens the consoles of the own machines and nothing else."""
+
+    realm: str = Field(default="pve", pattern=r"^[A-Za-z][A-Za-z0-9.-]+$")
+    role: str = "PlateauCandidate"
+
+
+class Caps(Strict):
+    """How much is asked of the cluster at once."""
+
+    clones_per_storage: int = Field(default=8, ge=1, le=64)
+    clones_per_node: int = Field(default=8, ge=1, le=64)
+    boots_per_node: int = Field(default=16, ge=1, le=256)
+    """Machines of a node between their start and the first answer of their agent."""
+    agents_per_node: int = Field(default=2, ge=1, le=16)
+    """Agent calls of a node at once: one that gets no answer holds one of pvedaemon's three workers for 3 s."""
+    requests: int = Field(default=24, ge=1, le=64)
+    machines: int = Field(default=128, ge=1, le=1024)
+    """Machines that the executor works on at once."""
+
+
+class ProxmoxProfile(Strict):
+    """A Proxmox VE cluster, through its API and with a token of its own."""
+
+    driver: Literal["proxmox"]
+    hosts: list[str] = Field(min_length=1)
+    """API addresses, `name` or `name:port`; the next is tried when one cannot be reached."""
+    token: str = Field(pattern=r"^[^@\s]+@[A-Za-z][A-Za-z0-9.-]+![A-Za-z][A-Za-z0-9._-]+$")
+    """`user@realm!tokenid`."""
+    secret_env: str | None = None
+    """Name of the environment variable that holds the token's secret."""
+    secret_file: Path | None = None
+    """Or a file that only its owner can read; relative to the profile's folder."""
+    ca_file: Path | None = None
+    """Certificate authority of the API (/etc/pve/pve-root-ca.pem of a node); by default the system's."""
+    fingerprint: str | None = Field(default=None, pattern=r"^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){31}$")
+    """Or the SHA-256 fingerprint of the one certificate that is accepted."""
+    nodes: list[str] = Field(default_factory=list)
+    """Nodes that may carry machines; every online one when empty."""
+    pool: str = Field(default="plateau", pattern=r"^[A-Za-z][A-Za-z0-9._-]*$")
+    """Parent pool, made once by the administrator; each session has a pool below it."""
+    tag: str = Field(default="plateau", pattern=r"^[a-z][a-z0-9_]*$")
+    vmids: Range = Range(first=20000, last=29999)
+    storage: StorageId = "local"
+    """Where templates that Plateau builds have their disks; clones are made beside them."""
+    import_storage: StorageId | None = None
+    """Where role images are uploaded (content `import`); by default `storage`."""
+    templates: dict[str, int] = Field(default_factory=dict)
+    """Templates made by others: `role-release` -> VMID. Plateau's own are found by their tags."""
+    accelerator: Literal["kvm", "tcg"] = "kvm"
+    """`tcg` for nodes without hardware virtualization."""
+    cpu: str | None = None
+    """CPU type given to machines; by default the template's."""
+    network: BridgeNetwork | SdnNetwork = Field(discriminator="mode")
+    management: Management
+    candidates: Candidates | None = None
+    caps: Caps = Caps()
+    parallel: int | None = Field(default=None, ge=1, le=64)
+    """Benches graded at once; by default the cores of this machine."""
+    memory_reserve_mb: int = Field(default=2048, ge=0)
+    """Memory of each node that benches must leave free."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ProxmoxProfile:
+        if (self.secret_env is None) == (self.secret_file is None):
+            raise ValueError("give either secret_env or secret_file")
+        if self.ca_file is not None and self.fingerprint is not None:
+            raise ValueError("give either ca_file or fingerprint")
+        if self.vmids.first < 100:
+            raise ValueError("vmids: Proxmox VE's begin at 100")
+        network, first = self.management.network, self.management.first
+        if first not in network or first + len(self.vmids) - 1 >= network.broadcast_address:
+            raise ValueError(
+                f"management: {len(self.vmids)} addresses, one a VMID, are wanted from {first} in {network}; "
+                "shorten vmids or give a larger network"
+            )
+        return self
+
+    @property
+    def instant(self) -> bool:
+        """Machines boot from cold."""
+        return False
+
+    @property
+    def workers(self) -> int:
+        """Machines that the executor works on at once; what runs at once in the cluster is bounded by the caps."""
+        return self.caps.machines
+
+    def address(self, vmid: int) -> ipaddress.IPv4Interface:
+        """Management address of the machine with that VMID."""
+        number = self.management.first + (vmid - self.vmids.first)
+        return ipaddress.IPv4Interface(f"{number}/{self.management.network.prefixlen}")
+
+    def beside(self, path: Path) -> ProxmoxProfile:
+        """This profile with its relative files taken from the folder of `path`, the file it was read from."""
+        found = {
+            name: path.parent / value
+            for name in ("secret_file", "ca_file")
+            if (value := getattr(self, name)) is not None
+        }
+        return self.model_copy(update=found)
+
+    def secret(self) -> str:
+        """The token's secret. Raises EnvironmentLackError or InputError that name where it should be."""
+        if self.secret_env is not None:
+            value = os.environ.get(self.secret_env, "").strip()
+            if not value:
+                raise EnvironmentLackError(
+                    f"{self.secret_env} is not set; it must hold the secret of token {self.token}"
+                )
+            return value
+        assert self.secret_file is not None
+        try:
+            mode = self.secret_file.stat().st_mode
+            text = self.secret_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as problem:
+            raise EnvironmentLackError(
+                f"{self.secret_file}: secret_file cannot be read ({problem}); put the secret of {self.token} there"
+            ) from None
+        if stat.S_IMODE(mode) & 0o077:
+            raise InputError(f"{self.secret_file}: others can read it; run chmod 600 {self.secret_file}")
+        if not text:
+            raise InputError(f"{self.secret_file}: empty; it must hold the secret of token {self.token}")
+        return text

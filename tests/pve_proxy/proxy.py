@@ -1,0 +1,446 @@
+"""The proxy: every request passes through it, and meets what the test or the model of the cluster has for it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import ssl
+import subprocess
+import threading
+import time
+import urllib.parse
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from tests.pve_proxy.faults import LOCK_TEXT, TASK_TEXTS, Fault, Rule
+from tests.pve_proxy.model import GuestState, Pace, Sdn, Task
+
+API = "/api2/json"
+NEVER = float("inf")
+VM = re.compile(r"^/nodes/([^/]+)/qemu/(\d+)(/.*)?$")
+UNREAD = {"Transfer-Encoding", "Content-Encoding", "Content-Length", "Date", "Server"}
+
+Runner = Callable[[list[str], bytes], subprocess.CompletedProcess[bytes]]
+
+
+class Proxy:
+    """TLS on a port of 127.0.0.1, in a thread of its own; tests change `rules`, `pace` and `sdn` as they go."""
+
+    def __init__(
+        self,
+        upstream: int,
+        certificate: Path,
+        *,
+        pace: Pace,
+        sdn: Sdn,
+        node_memory_mb: int,
+        nodes: list[str],
+        token: str,
+    ):
+        self.rules: list[Rule] = []
+        self.pace = pace
+        self.sdn = sdn
+        self.calls: Counter[str] = Counter()
+        self.strangers: list[str] = []
+        """Machines of others that somebody tried to change."""
+        self.run: Runner | None = None
+        """How an agent's command is carried out; without it, every command succeeds and does nothing."""
+        self.refuse: Callable[[str, str], bool] | None = None
+        self.port = 0
+        self._upstream = f"https://127.0.0.1:{upstream}"
+        self._certificate = certificate
+        self._token = token
+        self._nodes = nodes
+        self._memory = node_memory_mb << 20
+        self._tasks: dict[str, Task] = {}
+        self._cloning: dict[int, Task] = {}
+        self._born: dict[int, float] = {}
+        self._storage_free = 0.0
+        self._guests: dict[int, GuestState] = {}
+        self._pids = 1000
+        self._hides_templates = False
+        self._commands: set[asyncio.Task[None]] = set()
+        self._transports: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._main, name="pve-proxy", daemon=True)
+
+    # --- from the test's thread ---------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._thread.start()
+        if not self._ready.wait(20):
+            raise RuntimeError("the proxy did not start")
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join(20)
+
+    def fail(self, method: str, path: str, fault: Fault, times: int = 1) -> Rule:
+        """Have the next `times` matching requests meet a fault."""
+        rule = Rule(method, path, fault, times)
+        self.rules.append(rule)
+        return rule
+
+    def as_root(self, method: str, path: str, **data: Any) -> Any:
+        """Do something behind the driver's back. Raises AssertionError when it is refused."""
+        return asyncio.run_coroutine_threadsafe(self._root(method, path, data), self._loop).result(20)
+
+    def boot_of(self, vmid: int) -> str:
+        """What changes with every boot of a machine."""
+        return str(self._guests[vmid].started)
+
+    @contextmanager
+    def without_templates(self) -> Iterator[None]:
+        """List no templates while the `with` block runs."""
+        self._hides_templates = True
+        try:
+            yield
+        finally:
+            self._hides_templates = False
+
+    def cut_power(self, node: str, vmid: int) -> None:
+        """As when QEMU is killed."""
+        self.as_root("POST", f"/nodes/{node}/qemu/{vmid}/status/stop")
+        self._guests.pop(vmid, None)
+
+    # --- serving ---------------------------------------------------------------------------------------------------
+
+    def _main(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._serve())
+        self._loop.close()
+
+    async def _serve(self) -> None:
+        self._stopping = asyncio.Event()
+        connector = aiohttp.TCPConnector(ssl=False, limit=64)
+        self._session = aiohttp.ClientSession(connector=connector, auto_decompress=True)
+        app = web.Application(client_max_size=1 << 30)
+        app.router.add_route("*", "/{tail:.*}", self._handle)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self._certificate, self._certificate.with_suffix(".key"))
+        site = web.TCPSite(runner, "127.0.0.1", self.port, ssl_context=context)
+        await site.start()
+        self.port = runner.addresses[0][1]
+        self._ready.set()
+        await self._stopping.wait()
+        await asyncio.gather(*self._commands)
+        # Clients keep their connections open and would not answer the end of TLS.
+        for transport in self._transports:
+            transport.abort()
+        await self._session.close()
+        await runner.cleanup()
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        path = request.path.removeprefix(API)
+        self.calls[request.method + " " + re.sub(r"\d+|UPID[^/]*", "N", path)] += 1
+        if request.transport is not None:
+            self._transports.add(request.transport)
+        body = await request.read()
+        data = _parameters(request, body)
+        await self._sleep(self.pace.answer)
+        if not request.headers.get("Authorization", "").startswith(f"PVEAPIToken={self._token}"):
+            await self._sleep(3.0)
+            return _empty(401, "Authentication failed!")
+        self._note_strangers(request.method, path)
+        rule = next((one for one in self.rules if one.applies(request.method, path)), None)
+        if rule is not None:
+            rule.seen += 1
+            return await self._faulty(rule.fault, request, path, body, data)
+        return await self._answer(request, path, body, data)
+
+    async def _faulty(
+        self, fault: Fault, request: web.Request, path: str, body: bytes, data: dict[str, Any]
+    ) -> web.StreamResponse:
+        match = VM.match(path)
+        vmid = match[2] if match else "0"
+        if fault in {Fault.LATE_596, Fault.NO_WORKER_DONE, Fault.DROPPED}:
+            await self._answer(request, path, body, data)
+        if fault in {Fault.LATE_596, Fault.NEVER_596}:
+            await self._sleep(30.0)
+            return _empty(596, "Connection timed out")
+        if fault is Fault.UNREACHABLE_595:
+            await self._sleep(3.0)
+            return _empty(595, "No route to host")
+        if fault in {Fault.NO_WORKER_DONE, Fault.NO_WORKER_LOST}:
+            return _refused(500, "got no worker upid - start worker failed")
+        if fault is Fault.DROPPED:
+            assert request.transport is not None
+            request.transport.close()
+            return _empty(500, "gone")
+        if fault is Fault.UNAUTHORIZED:
+            await self._sleep(3.0)
+            return _empty(401, "Authentication failed!")
+        if fault is Fault.LOCKED:
+            await self._sleep(10.0)
+            return _refused(500, LOCK_TEXT.format(vmid=vmid))
+        text, log = TASK_TEXTS[fault]
+        node = match[1] if match else "pve1"
+        kind = "qmclone" if path.endswith("/clone") else "qmdestroy" if request.method == "DELETE" else "qmstart"
+        task = self._invent(
+            node, kind, vmid, NEVER if text is None else 0.0, (text or "").format(vmid=vmid, **data), log
+        )
+        return _ok(task.upid)
+
+    async def _answer(self, request: web.Request, path: str, body: bytes, data: dict[str, Any]) -> web.StreamResponse:
+        method = request.method
+        if path == "/cluster/resources":
+            return await self._resources(request, body)
+        if "/tasks" in path and path.startswith("/nodes/") and method == "GET":
+            return await self._told_tasks(request, path, body)
+        if path.startswith("/cluster/sdn") or "/sdn/" in path:
+            return self._answer_sdn(method, path, data)
+        if path == "/cluster/firewall/options":
+            return _ok({"enable": 1})
+        match = VM.match(path)
+        if match is None:
+            return await self._forward(request, body)
+        return await self._answer_vm(request, match, body, data)
+
+    async def _answer_vm(
+        self, request: web.Request, match: re.Match[str], body: bytes, data: dict[str, Any]
+    ) -> web.StreamResponse:
+        node, vmid, rest = match[1], int(match[2]), match[3] or ""
+        cloning = self._cloning.get(vmid)
+        if cloning is not None and cloning.running:
+            privilege = "VM.Allocate" if request.method == "DELETE" else "VM.Audit"
+            return _refused(403, f"Permission check failed (/vms/{vmid}, {privilege})")
+        if rest.startswith("/agent/"):
+            return await self._agent(rest.removeprefix("/agent/"), node, vmid, data)
+        answer = await self._forward(request, body)
+        upid = _upid(answer)
+        if upid is not None:
+            self._timed(upid, request.method, rest, vmid, data)
+        if request.method == "GET" and rest == "/status/current" and vmid in self._guests:
+            return _changed(answer, uptime=int(time.monotonic() - self._guests[vmid].started))
+        return answer
+
+    def _timed(self, upid: str, method: str, rest: str, vmid: int, data: dict[str, Any]) -> None:
+        """Have a task of fakepve, done already, end when one of Proxmox VE would."""
+        kind = upid.split(":")[5]
+        now = time.monotonic()
+        begins, takes = now, self.pace.of(kind) * self.pace.scale
+        if kind == "qmclone" and self.pace.storage_lock:
+            begins = max(now, self._storage_free)
+            takes = self.pace.storage_lock * self.pace.scale
+            self._storage_free = begins + takes
+        task = self._tasks[upid] = Task(upid, begins + takes)
+        if rest == "/clone":
+            number = int(data["newid"])
+            self._cloning[number] = task
+            self._born[number] = now
+        elif rest == "/status/reset" or (rest == "/status/start" and vmid not in self._guests):
+            self._guests[vmid] = GuestState(task.ends)
+        elif rest.endswith("/rollback"):
+            # Its memory comes back: the agent answers at once.
+            self._guests[vmid] = GuestState(now - 3600)
+        elif rest in {"/status/stop", "/status/shutdown"} or (method == "DELETE" and rest == ""):
+            self._guests.pop(vmid, None)
+
+    # --- what fakepve does not model -------------------------------------------------------------------------------
+
+    async def _agent(self, command: str, node: str, vmid: int, data: dict[str, Any]) -> web.StreamResponse:
+        state = self._guests.get(vmid)
+        if state is None:
+            return _refused(500, f"VM {vmid} is not running")
+        if time.monotonic() < state.started + self.pace.boot * self.pace.scale:
+            await self._sleep(self.pace.silent_ping)
+            return _refused(500, "QEMU guest agent is not running")
+        if command == "ping":
+            return _ok({"result": {}})
+        if command == "exec":
+            self._pids += 1
+            argv = data["command"] if isinstance(data["command"], list) else [data["command"]]
+            stdin = str(data.get("input-data", "")).encode("ascii")
+            state.commands[self._pids] = {"exited": 0}
+            command = self._loop.create_task(self._carry_out(state.commands[self._pids], argv, stdin))
+            self._commands.add(command)
+            command.add_done_callback(self._commands.discard)
+            await asyncio.sleep(0)
+            return _ok({"pid": self._pids})
+        if command == "exec-status":
+            told = state.commands.get(int(data["pid"]))
+            return _ok(told) if told is not None else _refused(500, "Agent error: Invalid parameter 'pid'")
+        if command == "file-write":
+            return _ok(None)
+        return _refused(501, f"Method 'POST /nodes/{node}/qemu/{vmid}/agent/{command}' not implemented")
+
+    async def _carry_out(self, told: dict[str, Any], argv: list[str], stdin: bytes) -> None:
+        """Output as the API gives it: each byte as the character of that number."""
+        if self.run is None:
+            told.update({"exited": 1, "exitcode": 0, "out-data": "", "err-data": ""})
+            return
+        done = await self._loop.run_in_executor(None, self.run, argv, stdin)
+        told.update({"exited": 1, "exitcode": done.returncode})
+        told.update({"out-data": done.stdout.decode("latin-1"), "err-data": done.stderr.decode("latin-1")})
+
+    def _answer_sdn(self, method: str, path: str, data: dict[str, Any]) -> web.StreamResponse:
+        if path == "/cluster/sdn/zones":
+            return _ok([{"zone": zone, "type": kind} for zone, kind in self.sdn.zones.items()])
+        if path == "/cluster/sdn/vnets" and method == "GET":
+            return _ok(self.sdn.listed())
+        if path == "/cluster/sdn/vnets" and method == "POST":
+            values = {"zone": data["zone"], "alias": data.get("alias", "")}
+            values |= {"tag": int(data["tag"])} if "tag" in data else {}
+            values |= {"vlanaware": 1} if data.get("vlanaware") == "1" else {}
+            told = self.sdn.create(data["vnet"], values)
+            return _ok(None) if told is None else _refused(500, told)
+        if path == "/cluster/sdn" and method == "PUT":
+            self.sdn.apply(self._nodes)
+            return _ok(self._invent("pve1", "reloadnetworkall", "", self.pace.other * self.pace.scale, "OK", []).upid)
+        if match := re.match(r"^/nodes/([^/]+)/sdn/zones/([^/]+)/content$", path):
+            return _ok(self.sdn.content(match[1], match[2]))
+        if match := re.match(r"^/cluster/sdn/vnets/([^/]+)(/subnets)?$", path):
+            if match[1] not in self.sdn.vnets:
+                return _refused(500, f"sdn vnet '{match[1]}' does not exist")
+            if match[2]:
+                return _ok([])
+            if method == "DELETE":
+                del self.sdn.vnets[match[1]]
+                return _ok(None)
+            return _ok({**self.sdn.vnets[match[1]], "vnet": match[1], "type": "vnet"})
+        return _refused(501, f"Method '{method} {path}' not implemented")
+
+    async def _resources(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        answer = await self._forward(request, body)
+        if answer.status != 200:
+            return answer
+        entries = json.loads(answer.body)["data"]  # type: ignore[arg-type]
+        kept = []
+        for entry in entries:
+            number = entry.get("vmid")
+            cloning = self._cloning.get(number)
+            if cloning is not None and cloning.running:
+                continue
+            if self._hides_templates and entry.get("template"):
+                continue
+            if entry["type"] == "node":
+                entry.update(maxmem=self._memory, mem=self._memory // 20, maxcpu=32)
+            elif entry["type"] == "qemu":
+                if time.monotonic() - self._born.get(number, -NEVER) < self.pace.listing_lag * self.pace.scale:
+                    for name in ("name", "template", "maxmem"):
+                        entry.pop(name, None)
+                    entry["status"] = "unknown"
+                if number in self._guests:
+                    entry["uptime"] = int(time.monotonic() - self._guests[number].started)
+            kept.append(entry)
+        return _ok(kept)
+
+    async def _told_tasks(self, request: web.Request, path: str, body: bytes) -> web.StreamResponse:
+        if match := re.match(r"^/nodes/[^/]+/tasks/([^/]+)/(status|log)$", path):
+            task = self._tasks.get(urllib.parse.unquote(match[1]))
+            if task is not None and (task.invented is not None or task.running):
+                if match[2] == "status":
+                    return _ok(task.status())
+                lines = [*task.log, f"TASK ERROR: {task.invented}"]
+                return _ok([{"n": number, "t": line} for number, line in enumerate(lines, 1)])
+            return await self._forward(request, body)
+        answer = await self._forward(request, body, ("source", "userfilter", "typefilter", "since"))
+        node = path.split("/")[2]
+        entries = [one for one in json.loads(answer.body)["data"] if "endtime" in one]  # type: ignore[arg-type]
+        entries = [
+            self._tasks[one["upid"]].listed()
+            if one["upid"] in self._tasks and self._tasks[one["upid"]].running
+            else one
+            for one in entries
+        ]
+        entries += [task.listed() for task in self._tasks.values() if task.invented is not None and task.node == node]
+        kind = request.query.get("typefilter")
+        entries = [one for one in entries if kind in {None, one["type"]}]
+        if request.query.get("source") == "active":
+            entries = [one for one in entries if "endtime" not in one]
+        return _ok(entries)
+
+    # --- helpers ----------------------------------------------------------------------------------------------------
+
+    def _invent(self, node: str, kind: str, subject: str, lasts: float, outcome: str, log: list[str]) -> Task:
+        self._pids += 1
+        user = self._token.partition("=")[0]
+        upid = f"UPID:{node}:{self._pids:08X}:{self._pids:08X}:{int(time.time()):08X}:{kind}:{subject}:{user}:"
+        task = self._tasks[upid] = Task(upid, time.monotonic() + lasts, outcome, log)
+        return task
+
+    def _note_strangers(self, method: str, path: str) -> None:
+        """A test says which machines nobody of ours may change."""
+        if method != "GET" and self.refuse is not None and self.refuse(method, path):
+            self.strangers.append(f"{method} {path}")
+
+    async def _sleep(self, seconds: float) -> None:
+        if seconds * self.pace.scale > 0:
+            await asyncio.sleep(seconds * self.pace.scale)
+
+    async def _forward(self, request: web.Request, body: bytes, without: tuple[str, ...] = ()) -> web.Response:
+        headers = {name: request.headers[name] for name in ("Authorization", "Content-Type") if name in request.headers}
+        query = [(name, value) for name, value in request.query.items() if name not in without]
+        if without:
+            query.append(("limit", "100000"))
+            query = [(name, value) for name, value in query if name != "limit" or value == "100000"]
+        url = f"{self._upstream}{request.path}"
+        async with self._session.request(
+            request.method, url, params=query, data=body or None, headers=headers
+        ) as answer:
+            content = await answer.read()
+            return web.Response(
+                status=answer.status,
+                reason=answer.reason,
+                body=content,
+                headers={name: value for name, value in answer.headers.items() if name not in UNREAD},
+            )
+
+    async def _root(self, method: str, path: str, data: dict[str, Any]) -> Any:
+        async with self._session.post(
+            f"{self._upstream}{API}/access/ticket", data={"username": "root@pam", "password": "secret"}
+        ) as answer:
+            login = (await answer.json())["data"]
+        headers = {"Cookie": f"PVEAuthCookie={login['ticket']}", "CSRFPreventionToken": login["CSRFPreventionToken"]}
+        async with self._session.request(method, f"{self._upstream}{API}{path}", data=data, headers=headers) as answer:
+            assert answer.status == 200, answer.reason
+            return (await answer.json())["data"]
+
+
+def _parameters(request: web.Request, body: bytes) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    pairs = list(request.query.items())
+    if request.content_type == "application/x-www-form-urlencoded":
+        pairs += urllib.parse.parse_qsl(body.decode(), keep_blank_values=True)
+    for name, value in pairs:
+        if name in found:
+            found[name] = [*(found[name] if isinstance(found[name], list) else [found[name]]), value]
+        else:
+            found[name] = value
+    return found
+
+
+def _ok(data: Any) -> web.Response:
+    return web.json_response({"data": data})
+
+
+def _refused(status: int, text: str) -> web.Response:
+    return web.json_response({"data": None, "message": f"{text}\n"}, status=status, reason=text.splitlines()[0])
+
+
+def _empty(status: int, reason: str) -> web.Response:
+    return web.Response(status=status, reason=reason, body=b"")
+
+
+def _upid(answer: web.Response) -> str | None:
+    if answer.status != 200:
+        return None
+    data = json.loads(answer.body)["data"]  # type: ignore[arg-type]
+    return data if isinstance(data, str) and data.startswith("UPID:") else None
+
+
+def _changed(answer: web.Response, **values: Any) -> web.Response:
+    if answer.status != 200:
+        return answer
+    return _ok({**json.loads(answer.body)["data"], **values})  # type: ignore[arg-type]

@@ -1,0 +1,253 @@
+"""The driver against a cluster that fails as Proxmox VE does: lost answers, locks, races, full storages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from labs.deadline import Deadline
+from labs.errors import DeadlineError, EnvironmentLackError, HypervisorError
+from labs.hypervisors.base import BenchKey, NicSpec, NodeKey, NodeSpec, Power, SegmentSpec
+from labs.hypervisors.proxmox import retry
+from labs.hypervisors.proxmox.driver import ProxmoxHypervisor
+from tests.pve_proxy.faults import Fault
+from tests.pve_proxy.model import Pace
+from tests.pve_proxy.world import SECRET, SECRET_VARIABLE, STRANGER, Place, Wanted, cluster
+
+SESSION = "faults-0000"
+KEY = NodeKey(SESSION, "camille", "ws")
+SPEC = NodeSpec(KEY, "ws", "trixie", 384, 1, (NicSpec("52:54:00:00:00:01", "lan"),))
+SEGMENTS = [SegmentSpec(KEY.bench, "lan")]
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    with cluster(tmp_path_factory.mktemp("pve"), Wanted(nodes=("pve1", "pve2")), Pace(scale=0.002)) as made:
+        yield made
+
+
+@pytest.fixture
+def place(shared: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    monkeypatch.setenv(SECRET_VARIABLE, SECRET)
+    # The cluster of the tests carries things out 500 times faster.
+    monkeypatch.setattr(retry, "LATE_SECONDS", 0.3)
+    monkeypatch.setattr(retry, "FIRST_PAUSE", 0.05)
+    yield shared
+    monkeypatch.setenv(SECRET_VARIABLE, SECRET)
+    shared.proxy.rules.clear()
+    driver = ProxmoxHypervisor(shared.profile)
+    sessions = {status.key.session for status in driver.list_nodes()} | {SESSION}
+    for session in sessions:
+        for status in driver.list_nodes(session):
+            driver.delete(status.key, soon())
+        driver.delete_segments(BenchKey(session, KEY.candidate), soon())
+        assert driver.leftovers(session) == []
+    left = {one["vmid"] for one in shared.proxy.as_root("GET", "/cluster/resources") if "vmid" in one}
+    assert {number for number in left if number < 22000} == {STRANGER, 20001}
+
+
+@pytest.fixture
+def driver(place: Place) -> ProxmoxHypervisor:
+    return ProxmoxHypervisor(place.profile)
+
+
+def soon() -> Deadline:
+    return Deadline.after(40)
+
+
+def made(driver: ProxmoxHypervisor, seconds: float = 40) -> None:
+    driver.ensure_segments(SEGMENTS, [SPEC], soon())
+    driver.ensure_node(SPEC, Deadline.after(seconds))
+
+
+def numbers(place: Place) -> list[int]:
+    """VMIDs of the session's machines, whatever their tags."""
+    listed = place.proxy.as_root("GET", "/cluster/resources")
+    return sorted(one["vmid"] for one in listed if str(one.get("pool", "")).endswith(SESSION) and "vmid" in one)
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.LATE_596, Fault.NEVER_596, Fault.UNREACHABLE_595, Fault.NO_WORKER_DONE, Fault.NO_WORKER_LOST,
+              Fault.DROPPED, Fault.LOCKED, Fault.TASK_LOCKED, Fault.TASK_TAKEN]
+)  # fmt: skip
+def test_clone_happens_exactly_once(place: Place, driver: ProxmoxHypervisor, fault: Fault) -> None:
+    rule = place.proxy.fail("POST", "/clone$", fault)
+    made(driver)
+    assert rule.seen == 1
+    assert len(numbers(place)) == 1
+    assert driver.status(KEY).power is Power.STOPPED
+
+
+@pytest.mark.parametrize("fault", [Fault.LATE_596, Fault.NEVER_596, Fault.NO_WORKER_LOST, Fault.DROPPED, Fault.LOCKED])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("PUT", "/config$"), ("PUT", "/firewall/options$"), ("POST", "/pools$"), ("POST", "/vnets$"), ("PUT", "/sdn$")],
+)
+def test_every_step_of_making_survives(
+    place: Place, driver: ProxmoxHypervisor, fault: Fault, method: str, path: str
+) -> None:
+    rule = place.proxy.fail(method, path, fault)
+    made(driver)
+    assert rule.seen == 1
+    config = place.proxy.as_root("GET", f"/nodes/{driver._existing(KEY).node}/qemu/{place.vmid(KEY)}/config")
+    assert config["net1"].startswith("virtio=52:54:00:00:00:01,bridge=p")
+    assert "net7" not in config
+
+
+@pytest.mark.parametrize("fault", [Fault.LATE_596, Fault.NEVER_596, Fault.NO_WORKER_DONE, Fault.TASK_LOCKED])
+def test_power_survives(place: Place, driver: ProxmoxHypervisor, fault: Fault) -> None:
+    made(driver)
+    place.proxy.fail("POST", "/status/start$", fault)
+    driver.start(KEY, soon())
+    driver.wait_agent(KEY, soon())
+    assert driver.status(KEY).power is Power.RUNNING
+    place.proxy.fail("POST", "/status/shutdown$", fault)
+    driver.stop(KEY, soon())
+    assert driver.status(KEY).power is Power.STOPPED
+
+
+@pytest.mark.parametrize("fault", [Fault.LATE_596, Fault.NEVER_596, Fault.NO_WORKER_DONE, Fault.NO_WORKER_LOST,
+                                   Fault.DROPPED, Fault.LOCKED, Fault.TASK_LOCKED])  # fmt: skip
+def test_destroy_survives(place: Place, driver: ProxmoxHypervisor, fault: Fault) -> None:
+    made(driver)
+    driver.start(KEY, soon())
+    place.proxy.fail("DELETE", r"/qemu/\d+$", fault)
+    driver.delete(KEY, soon())
+    assert numbers(place) == []
+
+
+def test_full_storage_is_said(place: Place, driver: ProxmoxHypervisor) -> None:
+    place.proxy.fail("POST", "/clone$", Fault.TASK_FULL)
+    with pytest.raises(HypervisorError, match=r"camille/ws: clone: .*No space left on device"):
+        made(driver)
+
+
+def test_interrupted_task_is_an_error_and_leaves_nothing(place: Place, driver: ProxmoxHypervisor) -> None:
+    place.proxy.fail("POST", "/clone$", Fault.TASK_KILLED)
+    with pytest.raises(HypervisorError, match=r"camille/ws: clone: .*interrupted by signal"):
+        made(driver)
+    assert numbers(place) == []
+
+
+def test_hanging_task_ends_with_the_deadline(place: Place, driver: ProxmoxHypervisor) -> None:
+    place.proxy.fail("POST", "/clone$", Fault.TASK_HANGS)
+    began = time.monotonic()
+    with pytest.raises(DeadlineError, match=r"camille/ws: clone: task UPID:.* had not ended"):
+        made(driver, seconds=1.5)
+    assert time.monotonic() - began < 6
+
+
+def test_lock_that_stays_held_is_named(place: Place, driver: ProxmoxHypervisor) -> None:
+    place.proxy.fail("PUT", "/config$", Fault.LOCKED, times=1000)
+    with pytest.raises(DeadlineError, match="the last answer was: can't lock file"):
+        made(driver, seconds=3)
+
+
+def test_refused_token_is_one_line_and_not_tried_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SECRET_VARIABLE, "wrong")
+    before = sum(place.proxy.calls.values())
+    with pytest.raises(EnvironmentLackError) as problem:
+        ProxmoxHypervisor(place.profile).list_nodes()
+    assert "does not accept token plateau@pve!plateau: wrong secret" in str(problem.value)
+    assert "\n" not in str(problem.value)
+    assert sum(place.proxy.calls.values()) == before + 1
+
+
+def test_token_that_expires_meanwhile_fails_fast(place: Place, driver: ProxmoxHypervisor) -> None:
+    place.proxy.fail("GET", "/tasks/", Fault.UNAUTHORIZED)
+    with pytest.raises(EnvironmentLackError, match="does not accept token"):
+        made(driver)
+    driver = ProxmoxHypervisor(place.profile)
+    made(driver)
+    assert len(numbers(place)) == 1
+
+
+def test_untrusted_certificate_is_refused(place: Place) -> None:
+    for wrong in (
+        place.profile.model_copy(update={"ca_file": None}),
+        place.profile.model_copy(update={"ca_file": None, "fingerprint": ":".join(["00"] * 32)}),
+    ):
+        with pytest.raises(EnvironmentLackError, match="certificate is not the one the profile trusts"):
+            ProxmoxHypervisor(wrong).list_nodes()
+
+
+def test_pinned_certificate_is_accepted(place: Place) -> None:
+    assert place.profile.ca_file is not None
+    ProxmoxHypervisor(place.profile.model_copy(update={"ca_file": None, "fingerprint": fingerprint(place)})).capacity()
+
+
+def test_next_host_is_asked_when_one_is_down(place: Place) -> None:
+    hosts = ["127.0.0.1:1", *place.profile.hosts]
+    assert ProxmoxHypervisor(place.profile.model_copy(update={"hosts": hosts})).capacity()
+    with pytest.raises(EnvironmentLackError, match=r"no API at 127.0.0.1:1: .*check hosts in the profile"):
+        ProxmoxHypervisor(place.profile.model_copy(update={"hosts": hosts[:1]})).capacity()
+
+
+def test_lagging_listing_misleads_nobody(place: Place, driver: ProxmoxHypervisor) -> None:
+    place.proxy.pace.listing_lag = 1e6
+    try:
+        made(driver)
+        driver.start(KEY, soon())
+        again = ProxmoxHypervisor(place.profile)
+        assert [(status.key, status.power) for status in again.list_nodes(SESSION)] == [(KEY, Power.RUNNING)]
+        again.delete(KEY, soon())
+    finally:
+        place.proxy.pace.listing_lag = 0.0
+
+
+def test_apply_that_failed_on_a_node_is_found_and_repeated(place: Place, driver: ProxmoxHypervisor) -> None:
+    place.proxy.sdn.failing = {"pve1": 1, "pve2": 1}
+    made(driver)
+    place.proxy.sdn.failing = {"pve1": 9, "pve2": 9}
+    other = SegmentSpec(KEY.bench, "wan")
+    with pytest.raises(HypervisorError, match=r"pve[12]: 1 VNets are not available after SDN was applied"):
+        driver.ensure_segments([*SEGMENTS, other], [SPEC], soon())
+    place.proxy.sdn.failing = {}
+    driver.ensure_segments([*SEGMENTS, other], [SPEC], soon())
+
+
+def test_others_pending_sdn_changes_are_not_applied(place: Place, driver: ProxmoxHypervisor) -> None:
+    place.proxy.sdn.vnets["theirs"] = {"zone": "zone1", "alias": "of the administrator"}
+    try:
+        with pytest.raises(EnvironmentLackError, match=r"pending changes that are not ours .VNet theirs."):
+            made(driver)
+    finally:
+        del place.proxy.sdn.vnets["theirs"]
+
+
+def test_half_made_clone_of_a_killed_run_is_taken_up(place: Place, driver: ProxmoxHypervisor) -> None:
+    place.proxy.fail("PUT", "/config$", Fault.LOCKED, times=1000)
+    with pytest.raises(DeadlineError):
+        made(driver, seconds=3)
+    place.proxy.rules.clear()
+    again = ProxmoxHypervisor(place.profile)
+    assert [(status.key, status.ready) for status in again.list_nodes(SESSION)] == [(KEY, False)]
+    before = numbers(place)
+    made(again)
+    assert numbers(place) == before
+
+
+def test_machine_that_changed_hands_is_left_alone(place: Place, driver: ProxmoxHypervisor) -> None:
+    made(driver)
+    number, node = place.vmid(KEY), driver._existing(KEY).node
+    path = f"/nodes/{node}/qemu/{number}/config"
+    tags = place.proxy.as_root("GET", path)["tags"]
+    machine = driver._existing(KEY)
+    place.proxy.as_root("PUT", path, tags="mine", description="somebody's now")
+    with pytest.raises(HypervisorError, match="is not ours any more; it was left alone"):
+        driver._machines.delete(machine, soon())
+    driver.delete(KEY, soon())
+    assert place.proxy.as_root("GET", path)["tags"] == "mine"
+    place.proxy.as_root("PUT", path, tags=tags, description=f"plateau: {KEY}")
+
+
+def fingerprint(place: Place) -> str:
+    import hashlib
+    import ssl
+
+    host, _, port = place.profile.hosts[0].partition(":")
+    certificate = ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate((host, int(port))))
+    text = hashlib.sha256(certificate).hexdigest().upper()
+    return ":".join(text[start : start + 2] for start in range(0, 64, 2))

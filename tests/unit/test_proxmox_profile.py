@@ -1,0 +1,89 @@
+"""The profile of a cluster: what is refused, and with which words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from labs.errors import EnvironmentLackError, InputError
+from labs.models.profile import load_profile, load_profile_file
+from labs.models.proxmox import ProxmoxProfile, SdnNetwork
+
+PROFILE = """\
+driver: proxmox
+hosts: [pve1.example.org]
+token: plateau@pve!plateau
+secret_file: plateau.secret
+ca_file: ca.pem
+vmids: {first: 20000, last: 20999}
+network: {mode: sdn, zone: plateau}
+management: {bridge: vmbr0, network: 10.66.0.0/20, first: 10.66.1.0}
+"""
+
+
+def written(folder: Path, text: str = PROFILE) -> Path:
+    path = folder / "salle.hypervisor.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def loaded(folder: Path, text: str = PROFILE) -> ProxmoxProfile:
+    profile = load_profile_file(written(folder, text))
+    assert isinstance(profile, ProxmoxProfile)
+    return profile
+
+
+def refused(folder: Path, text: str) -> str:
+    with pytest.raises(InputError) as problem:
+        loaded(folder, text)
+    return str(problem.value)
+
+
+def test_profile_is_found_beside_the_session_and_its_files_beside_it(tmp_path: Path) -> None:
+    written(tmp_path)
+    profile = load_profile("salle", tmp_path / "session.yaml")
+    assert isinstance(profile, ProxmoxProfile)
+    assert isinstance(profile.network, SdnNetwork)
+    assert profile.secret_file == tmp_path / "plateau.secret"
+    assert profile.ca_file == tmp_path / "ca.pem"
+    assert str(profile.address(20010)) == "10.66.1.10/20"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ("secret_file: plateau.secret\n", "", "give either secret_env or secret_file"),
+        ("token: plateau@pve!plateau", "token: plateau@pve", ":3: token: "),
+        ("zone: plateau", "zone: plateau-zone", ":7: network"),
+        ("first: 20000", "first: 21000", ":6: vmids: first is greater than last"),
+        ("last: 20999", "last: 29999", "management: 10000 addresses, one a VMID, are wanted from 10.66.1.0"),
+        ("first: 10.66.1.0", "first: 10.99.1.0", "shorten vmids or give a larger network"),
+        ("mode: sdn, zone: plateau", "mode: bridge, bridge: vmbr1, vlans: {first: 4000, last: 4096}", "4094"),
+        ("ca_file: ca.pem", "ca_file: ca.pem\nverify: false", ":6: verify: unknown key; check the spelling"),
+    ],
+)
+def test_refused(tmp_path: Path, before: str, after: str, told: str) -> None:
+    assert told in refused(tmp_path, PROFILE.replace(before, after))
+
+
+def test_secret_is_read_from_a_file_that_only_its_owner_reads(tmp_path: Path) -> None:
+    profile = loaded(tmp_path)
+    with pytest.raises(EnvironmentLackError, match=r"plateau.secret: secret_file cannot be read"):
+        profile.secret()
+    file = tmp_path / "plateau.secret"
+    file.write_text("s3cret\n")
+    file.chmod(0o640)
+    with pytest.raises(InputError, match="others can read it; run chmod 600"):
+        profile.secret()
+    file.chmod(0o600)
+    assert profile.secret() == "s3cret"
+
+
+def test_secret_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    profile = loaded(tmp_path, PROFILE.replace("secret_file: plateau.secret", "secret_env: PVE_SECRET"))
+    monkeypatch.delenv("PVE_SECRET", raising=False)
+    with pytest.raises(EnvironmentLackError, match="PVE_SECRET is not set; it must hold the secret of token"):
+        profile.secret()
+    monkeypatch.setenv("PVE_SECRET", "s3cret")
+    assert profile.secret() == "s3cret"
