@@ -10,6 +10,7 @@ from labs.cli.output import Progress, duration, err, out, table
 from labs.cli.provisioning import bring_up, take_down
 from labs.cli.work import solve_benches
 from labs.errors import PlateauError
+from labs.grade import Selection
 
 SESSION = "demo"
 
@@ -32,7 +33,7 @@ def run_demo(*, keep: bool) -> None:
         return result
 
     def graded() -> tuple[dict[str, Any], dict[str, Any]]:
-        return grade_session(SESSION, None, keyword=None, reboot=True, quiet=False, lang="fr")
+        return grade_session(SESSION, None, Selection(), quiet=False, lang="fr")
 
     def up() -> None:
         outcome = bring_up(session, hypervisor, compute_benches(session), quiet=False)

@@ -24,6 +24,28 @@ KEPT = {0, 1, 4}
 """Exit statuses of a grader that measured: all passed, something not passed, something not measurable."""
 
 
+@dataclass(frozen=True)
+class Selection:
+    """What of the sheet is graded."""
+
+    keyword: str | None = None
+    """An expression for pytest's `-k`."""
+    checks: tuple[str, ...] = ()
+    """Ids; all when empty."""
+    reboot: bool = True
+    reboot_nodes: tuple[str, ...] = ()
+    """Machines that the persistence phase reboots; all when empty."""
+
+    def arguments(self) -> list[str]:
+        """For `pytest graders/`."""
+        found = ["-k", self.keyword] if self.keyword else []
+        found += [f"--check={check}" for check in self.checks] + [f"--reboot-node={name}" for name in self.reboot_nodes]
+        return found if self.reboot else [*found, "--no-reboot"]
+
+
+EVERYTHING = Selection()
+
+
 @dataclass
 class _Grader:
     candidate: str
@@ -56,8 +78,7 @@ def grade(
     progress: Callable[[str, str], None],
     *,
     lock: int,
-    keyword: str | None = None,
-    reboot: bool = True,
+    selection: Selection = EVERYTHING,
 ) -> Path:
     """Grade the candidates' benches and return the joined records.
 
@@ -73,7 +94,7 @@ def grade(
     try:
         while waiting or running:
             while waiting and len(running) < _parallel(session):
-                running.append(_start(session, waiting.pop(0), parts, keyword, reboot, lock))
+                running.append(_start(session, waiting.pop(0), parts, selection, lock))
             for grader in list(running):
                 _show(grader, progress)
                 if grader.process.poll() is not None:
@@ -98,15 +119,12 @@ def _parallel(session: Session) -> int:
     return session.profile.parallel or max(1, os.cpu_count() or 1)
 
 
-def _start(session: Session, candidate: str, parts: Path, keyword: str | None, reboot: bool, lock: int) -> _Grader:
+def _start(session: Session, candidate: str, parts: Path, selection: Selection, lock: int) -> _Grader:
     folder = parts / candidate
     folder.mkdir(parents=True)
     command = [sys.executable, "-m", "pytest", str(GRADERS), "-q", "-p", "no:cacheprovider"]
     command += ["--session", str(session.path), "--candidate", candidate, "--run-dir", str(folder)]
-    if keyword:
-        command += ["-k", keyword]
-    if not reboot:
-        command.append("--no-reboot")
+    command += selection.arguments()
     with (folder / "grader.log").open("wb") as log:
         process = subprocess.Popen(
             command,

@@ -98,6 +98,9 @@ def _check_names(lab: Lab, problems: _Problems) -> None:
             problems.add(f"nodes.{index}.role", f"no role {node.role!r}; known: {', '.join(roles)}", at=loc)
     if not (PLAYBOOKS / lab.solution).is_file():
         problems.add("solution", f"no such playbook under playbooks/ (found {lab.solution!r})")
+    for playbook in lab.alternatives:
+        if not (PLAYBOOKS / playbook).is_file():
+            problems.add("alternatives", f"no such playbook under playbooks/ (found {playbook!r})")
     rows = _referential_rows(lab, problems)
     known = graded_ids()
     for index, task in enumerate(lab.tasks):

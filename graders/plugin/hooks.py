@@ -16,7 +16,7 @@ from graders.check import CheckSpec, spec_of
 from graders.notebook import Measurement
 from graders.plugin import hookspecs, plan
 from graders.plugin.keys import BEGAN, BENCH_RUN, KNOWN, MEASUREMENT, REPORT, RUN
-from graders.plugin.options import choose_session
+from graders.plugin.options import choose_checks, choose_reboot_nodes, choose_session
 from graders.plugin.recording import RecordsFile, TimeLimitError, classify
 from graders.plugin.run import GradingRun, default_run_dir, note_exception
 from graders.plugin.terminal import show
@@ -71,6 +71,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     try:
         chosen = choose_session(config.getoption("session"), lambda one: hook.pytest_plateau_hypervisor(session=one))
         candidates = chosen.select(config.getoption("candidate"))
+        checks = choose_checks(config.getoption("check"), chosen.lab)
+        reboot_nodes = choose_reboot_nodes(config.getoption("reboot_node"), chosen.lab)
     except PlateauError as problem:
         pytest.exit(str(problem), USAGE)
     run_dir = config.getoption("run_dir") or default_run_dir(chosen)
@@ -82,6 +84,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         lambda one: hook.pytest_plateau_hypervisor(session=one),
         lambda hypervisor, bench: hook.pytest_plateau_probe(hypervisor=hypervisor, bench=bench),
         not config.getoption("no_reboot"),
+        checks,
+        reboot_nodes,
     )
 
 
@@ -113,9 +117,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         ranks = {name: rank for rank, name in enumerate(plan.order(specs.values()))}
     except PlateauError as problem:
         pytest.exit(str(problem), USAGE)
-    graded = plan.sheet(run.session.lab)
     # Without the reboot its checks are left out like those of `-k`: not measured, so that marks are not final.
-    wanted = {one.id for one in specs.values() if one.id in graded and (run.with_reboot or one.phase != "reboot")}
+    wanted = {one.id for one in specs.values() if one.id in run.checks and (run.with_reboot or one.phase != "reboot")}
     left_out = [item for item in items if item_spec(item).id not in wanted]
     items[:] = [item for item in items if item_spec(item).id in wanted]
     if left_out:

@@ -12,9 +12,10 @@ from labs.models.session import Session, load_session
 from labs.paths import INVENTORIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from labs.hypervisors.base import Hypervisor
+    from labs.models.lab import Lab
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -22,7 +23,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--session", metavar="SESSION", help="Folder under inventories/, or path of a session.yaml.")
     group.addoption("--candidate", metavar="ID", action="append", help="Only this candidate (may be repeated).")
     group.addoption("--run-dir", metavar="DIR", type=Path, help="Where the records go (default: SESSION/results/TIME).")
+    group.addoption("--check", metavar="ID", action="append", help="Only this check (may be repeated).")
     group.addoption("--no-reboot", action="store_true", help="Leave the persistence phase out.")
+    group.addoption(
+        "--reboot-node", metavar="NODE", action="append", help="Reboot only this machine (may be repeated)."
+    )
 
 
 def choose_session(name: str | None, open_hypervisor: Callable[[Session], Hypervisor]) -> Session:
@@ -46,6 +51,26 @@ def choose_session(name: str | None, open_hypervisor: Callable[[Session], Hyperv
         raise InputError("no session has a running bench; run `plateau up SESSION`, or name one with --session")
     names = ", ".join(session.name for session in running)
     raise InputError(f"more than one session has running benches ({names}); name one with --session")
+
+
+def choose_checks(wanted: Sequence[str] | None, lab: Lab) -> frozenset[str]:
+    """The checks of the lab's sheet that were asked for, all by default. Raises InputError for an unknown id."""
+    graded = frozenset(check for task in lab.tasks for check in task.checks)
+    unknown = sorted(set(wanted or ()) - graded)
+    if unknown:
+        raise InputError(
+            f"--check {unknown[0]}: not in the sheet of lab {lab.name}; known: {', '.join(sorted(graded))}"
+        )
+    return frozenset(wanted) if wanted else graded
+
+
+def choose_reboot_nodes(wanted: Sequence[str] | None, lab: Lab) -> frozenset[str]:
+    """The candidates' machines that the persistence phase reboots, all by default. Raises InputError for another."""
+    machines = frozenset(node.name for node in lab.graded_nodes)
+    unknown = sorted(set(wanted or ()) - machines)
+    if unknown:
+        raise InputError(f"--reboot-node {unknown[0]}: candidates of lab {lab.name} have {', '.join(sorted(machines))}")
+    return frozenset(wanted) if wanted else machines
 
 
 def _has_running_nodes(hypervisor: Hypervisor, session: Session) -> bool:

@@ -57,6 +57,9 @@ class GradingRun:
     open_hypervisor: Callable[[Session], Hypervisor]
     open_probe: OpenProbe
     with_reboot: bool
+    checks: frozenset[str]
+    """Ids of the sheet that were asked for."""
+    reboot_nodes: frozenset[str]
     benches: dict[str, BenchRun] = field(default_factory=dict)
     specs: list[CheckSpec] = field(default_factory=list)
     """The selected checks, in running order."""
@@ -172,7 +175,7 @@ class GradingRun:
         run.rebooted = True
         run.login.forget()
         run.probe.forget()
-        up = [node for node in run.bench.graded_nodes if run.states[node.name].up]
+        up = [node for node in run.bench.graded_nodes if node.name in self.reboot_nodes and run.states[node.name].up]
         began = time.monotonic()
         told = reboot(self.hypervisor, up)
         for name, text in told.items():

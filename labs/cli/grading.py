@@ -11,6 +11,7 @@ from labs.cli.options import CandidateOption, JsonOption, LangOption, SessionArg
 from labs.errors import InputError, PlateauError
 
 if TYPE_CHECKING:
+    from labs.grade import Selection
     from labs.models.session import Session
 
 
@@ -26,6 +27,9 @@ def grade(
     keyword: Annotated[
         str | None, typer.Option("-k", metavar="EXPR", help="Only the checks that match (pytest).")
     ] = None,
+    check: Annotated[
+        list[str] | None, typer.Option("--check", metavar="ID", help="Only this check; may be repeated.")
+    ] = None,
     reboot: Annotated[
         bool, typer.Option("--reboot/--no-reboot", help="Measure again what must survive a restart of the machines.")
     ] = True,
@@ -34,8 +38,10 @@ def grade(
 ) -> None:
     """Grade the benches, then write the report. Exit status 1: something is not passed; 4: marks are not final."""
     from labs.cli.output import out, print_json
+    from labs.grade import Selection
 
-    summary, paths = grade_session(session, candidate, keyword=keyword, reboot=reboot, quiet=json, lang=lang)
+    selection = Selection(keyword, tuple(check or ()), reboot)
+    summary, paths = grade_session(session, candidate, selection, quiet=json, lang=lang)
     if json:
         print_json({**summary, "documents": {name: str(path) for name, path in paths.items()}})
     else:
@@ -45,7 +51,7 @@ def grade(
 
 
 def grade_session(
-    name: str, ids: list[str] | None, *, keyword: str | None, reboot: bool, quiet: bool, lang: str
+    name: str, ids: list[str] | None, selection: Selection, *, quiet: bool, lang: str
 ) -> tuple[dict[str, Any], dict[str, Path]]:
     """The work of `grade`: summary and documents."""
     from graders.records import load
@@ -63,7 +69,7 @@ def grade_session(
     progress = _OnChange(Progress(quiet))
     with exclusive(SessionFiles(loaded.folder).lock, "grade") as lock, progress.inner.showing():
         folder = new_run_folder(loaded)
-        run_graders(loaded, chosen, folder, progress, lock=lock, keyword=keyword, reboot=reboot)
+        run_graders(loaded, chosen, folder, progress, lock=lock, selection=selection)
     paths = write_all(folder, lang)
     return summary.build(load(folder / "records.jsonl")), paths
 

@@ -8,7 +8,16 @@ import sys
 import typer
 
 from labs import __version__
-from labs.cli import catalogue, cohort, environment, grading, provisioning, referential, work
+from labs.cli import (
+    catalogue,
+    cohort,
+    environment,
+    grading,
+    proving,
+    provisioning,
+    referential,
+    work,
+)
 from labs.errors import PlateauError
 
 INTERRUPTED = 130
@@ -21,7 +30,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=True,
 )
-for module in (environment, catalogue, provisioning, cohort, work, grading, referential):
+for module in (
+    environment,
+    catalogue,
+    provisioning,
+    cohort,
+    work,
+    grading,
+    proving,
+    referential,
+):
     module.register(app)
 
 

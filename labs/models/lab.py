@@ -131,6 +131,8 @@ class Lab(Strict):
     tasks: list[Task] = Field(min_length=1)
     solution: str
     """Playbook, relative to playbooks/."""
+    alternatives: list[str] = Field(default_factory=list)
+    """Playbooks of other complete and legitimate ways to do the work: each deserves every point."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Lab:

@@ -264,6 +264,15 @@ def test_no_reboot_and_failed(world):
     assert verdicts == {"CP06-S5.a": "failed", "CP03-S2.a": "passed"}, "what was not measured has no record"
 
 
+def test_one_check_and_one_machine_to_reboot(world):
+    """What a proof asks for: the persistence of one machine's settings, without the others' reboot."""
+    world.checks(PAIR.format(observed=1))
+    result = world.grade("--candidate", "bob", "--check", "CP06-S5.c", "--reboot-node", "rtr")
+    assert result.returncode == 0
+    assert list(world.records()) == [("bob", "CP06-S5.c")]
+    assert sorted(path.name for path in world.folder.glob("boots-*")) == ["boots-rtr"]
+
+
 def test_probe_down_is_an_error_for_everybody(world):
     world.checks(PAIR.format(observed=1))
     world.machines(probe={"power": "stopped"})
@@ -315,6 +324,8 @@ def test_report_is_written_and_named(world):
         (["--session", "nulle-part"], "no session 'nulle-part'"),
         (["--candidate", "zoe"], "unknown candidate 'zoe'; known: alice, bob"),
         (["-n", "2"], "use --candidate"),
+        (["--check", "CP09-S1.a"], "--check CP09-S1.a: not in the sheet of lab reseau"),
+        (["--reboot-node", "probe"], "--reboot-node probe: candidates of lab reseau have rtr, srv, ws"),
     ],
 )
 def test_usage_errors_are_one_line(world, options, words):

@@ -1,0 +1,188 @@
+"""prove: the whole proof of a lab on real machines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from labs.cli.options import JsonOption
+from labs.errors import EnvironmentLackError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from labs.models.lab import Lab
+    from labs.models.mutants import Mutant
+    from labs.models.session import Session
+    from labs.prove.proof import Wish
+    from labs.prove.result import Proof
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the command line."""
+    app.command()(prove)
+
+
+def prove(
+    lab: Annotated[str, typer.Argument(metavar="LAB", help="A lab of the catalogue (plateau labs).")],
+    seeds: Annotated[int, typer.Option("--seeds", min=1, max=99, help="Benches with values of their own.")] = 1,
+    first: Annotated[int, typer.Option("--first", min=1, max=99, help="Number of the first seed.")] = 1,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, max=16, help="Benches at a time.")] = 1,
+    repeat: Annotated[int, typer.Option("--repeat", min=0, help="Extra gradings of the solved bench.")] = 1,
+    part: Annotated[
+        list[str] | None,
+        typer.Option("--part", help="Only this: pristine, solution, alternatives, mutants; may be repeated."),
+    ] = None,
+    mutant: Annotated[
+        list[str] | None,
+        typer.Option("--mutant", metavar="ID", help="Only this mutant, or all of a row (CP06-S1); may be repeated."),
+    ] = None,
+    share: Annotated[
+        int, typer.Option("--whole-suite-every", min=0, help="Every how many mutants all checks run (0: never).")
+    ] = 4,
+    reboot: Annotated[bool, typer.Option("--reboot/--no-reboot", help="Prove what must survive a restart too.")] = True,
+    hypervisor: Annotated[str, typer.Option("--hypervisor", help="Hypervisor profile.")] = "qemu",
+    write: Annotated[bool, typer.Option("--write", help="Write docs/validity/LAB.json and LAB.md.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Prove a lab: untouched no point, solved all, alternatives all, every mutant caught. Exit status 0 only then."""
+    from labs.cli.output import out, print_json
+    from labs.models.lab import load_lab
+    from labs.models.mutants import load_mutants
+    from labs.prove.proof import PARTS, Wish
+
+    loaded = load_lab(lab)
+    parts = frozenset(part or (["mutants"] if mutant else PARTS))
+    unknown = sorted(parts - set(PARTS))
+    if unknown:
+        raise InputError(f"--part {unknown[0]}: must be one of {', '.join(PARTS)}")
+    mutants = _chosen(load_mutants(loaded), mutant) if "mutants" in parts else []
+    alternatives = tuple(loaded.alternatives) if "alternatives" in parts else ()
+    wish = Wish(parts, tuple(mutants), alternatives, repeat, share, reboot)
+    ids = [f"seed-{number:02d}" for number in range(first, first + seeds)]
+    proof = prove_lab(loaded, ids, wish, jobs=jobs, hypervisor=hypervisor, quiet=json)
+    data = proof.to_json()
+    if write:
+        for path in write_page(data):
+            out.print(str(path)) if not json else None
+    if json:
+        print_json(data)
+    else:
+        out.print(_figures(data))
+        for line in data["wrong"]:
+            out.print(f"[red]not as it should be[/] {_plain(line)}")
+    if data["wrong"]:
+        raise typer.Exit(1)
+
+
+def prove_lab(lab: Lab, ids: Sequence[str], wish: Wish, *, jobs: int, hypervisor: str, quiet: bool) -> Proof:
+    """The work of `prove`: benches of a session of its own, all deleted at the end."""
+    from labs.bench import compute_benches
+    from labs.cli.output import Progress
+    from labs.cli.provisioning import take_down
+    from labs.execute import Executor
+    from labs.grade import new_run_folder
+    from labs.hypervisors import open_hypervisor
+    from labs.journal import Journal
+    from labs.lock import exclusive
+    from labs.models.session import load_session
+    from labs.paths import state_dir
+    from labs.prove.bench import ProofBench, Room, proof_session
+    from labs.prove.proof import prove as run
+    from labs.sessionfiles import SessionFiles
+
+    session = load_session(str(proof_session(state_dir() / "prove" / lab.name, lab.name, ids, hypervisor)))
+    files = SessionFiles(session.folder)
+    driver = open_hypervisor(session.profile)
+    progress = Progress(quiet)
+    try:
+        with exclusive(files.lock, "prove") as lock, progress.showing():
+            _make_room(session, jobs, progress)
+            journal = Journal(files.journal, "prove")
+            try:
+                executor = Executor(session, driver, journal)
+                room = Room(driver, executor, files, new_run_folder(session), lock, progress)
+                return run(lab, [ProofBench(room, bench) for bench in compute_benches(session)], wish, jobs)
+            finally:
+                journal.close()
+    finally:
+        take_down(session, driver, None, quiet=True)
+
+
+def write_page(data: dict[str, Any]) -> list[Path]:
+    """Write the proof's JSON and its page under docs/validity/."""
+    import json
+    import os
+    import platform
+    import time
+
+    from labs import __version__
+    from labs.paths import ROOT
+    from labs.prove.page import page
+
+    folder = ROOT / "docs" / "validity"
+    folder.mkdir(parents=True, exist_ok=True)
+    machine = {
+        "Date (UTC)": time.strftime("%Y-%m-%d", time.gmtime()),
+        "Plateau": __version__,
+        "Lab version": str(data["lab_version"]),
+        "Machine": f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release()}",
+    }
+    raw, shown = folder / f"{data['lab']}.json", folder / f"{data['lab']}.md"
+    raw.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    shown.write_text(page(data, machine), encoding="utf-8")
+    return [raw, shown]
+
+
+def _chosen(mutants: Sequence[Mutant], wanted: Sequence[str] | None) -> list[Mutant]:
+    if not wanted:
+        return list(mutants)
+    for one in wanted:
+        if not any(mutant.id == one or mutant.id.startswith(f"{one}.") for mutant in mutants):
+            raise InputError(f"--mutant {one}: no such mutant; known: {', '.join(mutant.id for mutant in mutants)}")
+    return [mutant for mutant in mutants if mutant.id in wanted or mutant.id.partition(".")[0] in wanted]
+
+
+def _make_room(session: Session, jobs: int, progress: Callable[[str, str], None]) -> None:
+    """Refuse what does not fit, and make the images and templates once for all benches."""
+    from labs.bench import compute_benches
+    from labs.hypervisors import open_hypervisor
+    from labs.plan import make_plan
+
+    driver = open_hypervisor(session.profile)
+    benches = compute_benches(session)
+    specs = [node.spec for node in benches[0].nodes]
+    missing = driver.missing(specs)
+    made = make_plan(benches[:jobs], [], driver.capacity()[0], missing,
+                     memory_reserve_mb=session.profile.memory_reserve_mb, instant=session.profile.instant)  # fmt: skip
+    if made.problems:
+        raise EnvironmentLackError(f"--jobs {jobs} does not fit: {'; '.join(made.problems)}; take fewer")
+    if missing:
+        driver.prepare(specs, progress)
+
+
+def _figures(data: dict[str, Any]) -> Any:
+    from labs.cli.output import duration, table
+
+    def shown(value: float | None, unit: str = "") -> str:
+        return "not measured" if value is None else f"{value:g}{unit}"
+
+    mutants, alternatives = data["mutants"], data["alternatives"]
+    made = table("Proof of " + data["lab"], "")
+    made.add_row("seeds, checks", f"{data['seeds']}, {data['checks']}")
+    made.add_row("points untouched", shown(data["pristine_points"]))
+    made.add_row("points solved", shown(data["solution_percent"], " %"))
+    made.add_row("alternatives", f"{alternatives['passed']} passed, {alternatives['failed']} failed")
+    made.add_row("mutants", ", ".join(f"{number} {fate.replace('_', ' ')}" for fate, number in mutants.items()))
+    made.add_row("specificity", shown(data["specificity_percent"], " %"))
+    made.add_row("flakes", str(data["flakes"]))
+    made.add_row("time", duration(data["seconds"]))
+    return made
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

@@ -1,0 +1,77 @@
+"""The page docs/validity/<lab>.md, written from a proof's JSON and from nothing else. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+
+def page(data: Mapping[str, Any], machine: Mapping[str, str]) -> str:
+    """The page of one proof; `machine` says where, when and with what it ran."""
+    return "\n".join(_lines(data, machine)) + "\n"
+
+
+def _lines(data: Mapping[str, Any], machine: Mapping[str, str]) -> Iterator[str]:
+    yield f"# Validity of the lab `{data['lab']}`"
+    yield ""
+    yield f"Written by `plateau prove {data['lab']} --write` from `{data['lab']}.json`; not edited by hand."
+    yield ""
+    yield from _table(("What", "Value"), machine.items())
+    yield ""
+    yield "## Figures"
+    yield ""
+    mutants, alternatives = data["mutants"], data["alternatives"]
+    yield from _table(
+        ("Figure", "Found", "Wanted"),
+        (
+            ("Seeds", data["seeds"], ""),
+            ("Checks", data["checks"], ""),
+            ("Points of the untouched bench", _shown(data["pristine_points"]), "0"),
+            ("Points of the solution, lowest", _shown(data["solution_percent"], " %"), "100 %"),
+            ("Alternatives that get every point", _of(alternatives["passed"], alternatives["failed"]), "all"),
+            ("Mutants killed", _of(mutants["killed"], sum(mutants.values()) - mutants["killed"]
+                                   - mutants["equivalent"]), "all"),
+            ("Mutants that nobody could tell (argued below)", mutants["equivalent"], ""),
+            ("Mutants that reddened only their own checks", _shown(data["specificity_percent"], " %"), "≥ 95 %"),
+            ("Checks that changed their mind", data["flakes"], "0"),
+            ("Time", f"{data['seconds'] / 60:.1f} min", ""),
+        ),
+    )  # fmt: skip
+    yield ""
+    yield "## What is not as it should be"
+    yield ""
+    yield from [f"- {line}" for line in data["wrong"]] or ["Nothing."]
+    yield ""
+    yield "## Mutants"
+    yield ""
+    yield from _table(("Mutant", "Machine", "The mistake", "Must turn red", "Fate"), _mutants(data))
+    yield ""
+    yield "## Gradings"
+    yield ""
+    rows = ((one["seed"], one["state"], f"{one['points']:g} / {one['max_points']:g}", f"{one['seconds']:.0f} s")
+            for one in data["gradings"])  # fmt: skip
+    yield from _table(("Seed", "State", "Points", "Time"), rows)
+
+
+def _mutants(data: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    for name, mutant in data["mutant_list"].items():
+        fates = [trial["fate"] for trial in data["trials"] if trial["mutant"] == name]
+        told = mutant["equivalent"] or ", ".join(
+            f"{fate.replace('_', ' ')} {fates.count(fate)}×" for fate in dict.fromkeys(fates)
+        )
+        yield name, mutant["node"], mutant["mistake"], ", ".join(mutant["kills"]), told or "not tried"
+
+
+def _table(head: Sequence[str], rows: Any) -> Iterator[str]:
+    yield "| " + " | ".join(head) + " |"
+    yield "|" + "---|" * len(head)
+    for row in rows:
+        yield "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in row) + " |"
+
+
+def _shown(value: float | None, unit: str = "") -> str:
+    return "not measured" if value is None else f"{value:g}{unit}"
+
+
+def _of(good: int, bad: int) -> str:
+    return f"{good} of {good + bad}"

@@ -1,0 +1,179 @@
+"""The proof itself: every seed through every state, several benches side by side."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from labs.deadline import Deadline
+from labs.errors import DeadlineError, HypervisorError, PlateauError
+from labs.grade import Selection
+from labs.models.lab import Lab
+from labs.models.mutants import Mutant
+from labs.prove import judge
+from labs.prove.bench import ProofBench
+from labs.prove.result import Fate, Grading, Proof, Seen, Trial
+
+SOLVED = "solved"
+APPLIED_SECONDS = 20.0
+"""A mistake may take a moment to be in force (a service restarts, a card is configured again)."""
+PARTS = ("pristine", "solution", "alternatives", "mutants")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What of the proof is asked for."""
+
+    parts: frozenset[str] = frozenset(PARTS)
+    mutants: tuple[Mutant, ...] = ()
+    alternatives: tuple[str, ...] = ()
+    repeat: int = 1
+    """Extra gradings of the solved bench, to find checks that change their mind."""
+    share: int = 4
+    """Every how many mutants the whole suite is run (1: always, 0: never), to see what else turns red."""
+    reboot: bool = True
+
+
+def prove(lab: Lab, benches: Sequence[ProofBench], wish: Wish, jobs: int) -> Proof:
+    """Take every bench through its states, `jobs` at a time; what fails for one does not stop the others."""
+    began = time.monotonic()
+    proof = Proof(
+        lab=lab.name,
+        lab_version=lab.version,
+        seeds=[bench.id for bench in benches],
+        checks=[check for task in lab.tasks for check in task.checks],
+        alternatives=list(wish.alternatives),
+        mutants={one.id: one.model_dump(include={"node", "mistake", "kills", "equivalent"}) for one in wish.mutants},
+    )
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
+        walks = [pool.submit(_Walk(proof, bench, wish, number).go) for number, bench in enumerate(benches)]
+        try:
+            for walk in walks:
+                walk.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    if not wish.reboot:
+        proof.broken.append("the persistence phase was left out (--no-reboot)")
+    proof.seconds = time.monotonic() - began
+    return proof
+
+
+class _Walk:
+    """One seed's way through the states."""
+
+    def __init__(self, proof: Proof, bench: ProofBench, wish: Wish, number: int) -> None:
+        self._proof = proof
+        self._bench = bench
+        self._wish = wish
+        self._number = number
+        self._phases: dict[str, str] = {}
+
+    def go(self) -> None:
+        try:
+            self._attempt("the bench", self._bench.renew)
+            if "pristine" in self._wish.parts:
+                self._attempt("pristine", lambda: self._grade("pristine"))
+            if self._wish.parts & {"solution", "mutants"} or self._wish.repeat:
+                self._attempt("solution", self._solution)
+            if "mutants" in self._wish.parts and self._phases:
+                for mutant in self._wish.mutants:
+                    self._try(mutant)
+            for playbook in self._wish.alternatives if "alternatives" in self._wish.parts else ():
+                self._attempt(f"alternative {playbook}", functools.partial(self._alternative, playbook))
+            self._bench.tell("done")
+        except _BenchLostError:
+            self._bench.tell("failed: given up")
+        finally:
+            self._attempt("deleting the bench", self._bench.leave, vital=False)
+
+    def _attempt(self, what: str, work: Callable[[], object], *, vital: bool = True) -> None:
+        try:
+            work()
+        except PlateauError as problem:
+            self._proof.broken.append(f"{self._bench.id}, {what}: {problem}")
+            if vital:
+                raise _BenchLostError from None
+
+    def _grade(self, state: str, selection: Selection | None = None) -> tuple[Seen, ...]:
+        checks, seconds = self._bench.grade(state, selection or Selection(reboot=self._wish.reboot))
+        self._proof.gradings.append(Grading(self._bench.id, state, checks, seconds))
+        return checks
+
+    def _solution(self) -> None:
+        self._bench.play(self._bench.bench.session.lab.solution)
+        self._bench.save(SOLVED)
+        checks = self._grade("solution")
+        self._phases = {one.check: one.phase for one in checks}
+        live = tuple(check for check, phase in self._phases.items() if phase == "live")
+        for number in range(1, self._wish.repeat + 1):
+            if number == 1 or self._wish.reboot:
+                self._bench.back(SOLVED)
+            self._grade(f"repetition {number}", Selection(checks=live, reboot=False))
+
+    def _alternative(self, playbook: str) -> None:
+        self._bench.renew()
+        self._bench.play(playbook)
+        self._grade(f"alternative {playbook}")
+
+    def _try(self, mutant: Mutant) -> None:
+        if mutant.equivalent is not None:
+            self._proof.trials.append(Trial(self._bench.id, mutant.id, "equivalent", 0, detail=mutant.equivalent))
+            return
+        began = time.monotonic()
+        try:
+            trial = self._trial(mutant, began)
+        except PlateauError as problem:
+            seconds = round(time.monotonic() - began, 1)
+            trial = Trial(self._bench.id, mutant.id, "unmeasured", seconds, detail=str(problem))
+        self._proof.trials.append(trial)
+        self._bench.tell(f"{mutant.id}: {trial.fate.replace('_', ' ')}")
+
+    def _trial(self, mutant: Mutant, began: float) -> Trial:
+        def trial(fate: Fate, detail: str, checks: Sequence[Seen] = (), *, whole: bool = False) -> Trial:
+            red = tuple(one.check for one in checks if one.verdict == "failed")
+            stray = judge.stray(mutant, checks)
+            seconds = round(time.monotonic() - began, 1)
+            return Trial(self._bench.id, mutant.id, fate, seconds, red, stray, whole, detail)
+
+        self._bench.tell(f"{mutant.id}: {mutant.mistake}")
+        self._bench.back(SOLVED)
+        refusal = self._apply(mutant)
+        if refusal:
+            return trial("not_applied", refusal)
+        chosen, reboots = judge.affected(mutant, self._phases)
+        if reboots and not self._wish.reboot:
+            return trial("unmeasured", "only a reboot can show it, and the persistence phase was left out")
+        live = [check for check, phase in self._phases.items() if phase == "live"]
+        whole = mutant.id in judge.sampled(self._wish.mutants, self._wish.share, self._number)
+        if whole:
+            chosen = live + [check for check in chosen if check not in live]
+        selection = Selection(checks=tuple(chosen), reboot=reboots, reboot_nodes=(mutant.node,))
+        checks, _ = self._bench.grade(mutant.id, selection)
+        return trial(*judge.fate(mutant, checks), checks, whole=whole)
+
+    def _apply(self, mutant: Mutant) -> str | None:
+        """Make the mistake; why it is not seen applied, or None when it is."""
+        assert mutant.run is not None
+        assert mutant.applied is not None
+        if self._bench.run(mutant.node, mutant.applied).exit_status == 0:
+            return "`applied` holds on the solution already"
+        done = self._bench.run(mutant.node, mutant.run)
+        if done.exit_status:
+            words = done.stderr.decode("utf-8", "replace").strip().splitlines()
+            return f"`run` ended with status {done.exit_status}: {words[-1] if words else 'no message'}"
+        deadline = Deadline.after(APPLIED_SECONDS)
+        for _ in deadline.ticks(1.0):
+            try:
+                if self._bench.run(mutant.node, mutant.applied, deadline.remaining + 5).exit_status == 0:
+                    return None
+            except (DeadlineError, HypervisorError):
+                continue
+        return "`applied` does not hold after `run`"
+
+
+class _BenchLostError(Exception):
+    """The bench cannot be brought where it must be; its seed's proof ends here."""

@@ -1,0 +1,246 @@
+"""The judgement of a proof: fates of mutants, strays, flakes, and everything that must be said to be wrong."""
+
+import json
+
+import pytest
+
+from labs.errors import InputError, PlateauError
+from labs.models.lab import load_lab
+from labs.models.mutants import Mutant, load_mutants
+from labs.prove import judge
+from labs.prove.page import page
+from labs.prove.proof import Wish, prove
+from labs.prove.result import Grading, Proof, Seen, Trial
+
+A, B, C, R = "CP06-S1.a", "CP06-S1.b", "CP06-S2.a", "CP06-S1.d"
+
+
+def seen(check: str, verdict: str, blocked_by: str | None = None, phase: str = "live") -> Seen:
+    return Seen(check, verdict, 5.0 if verdict == "passed" else 0.0, 5.0, phase, blocked_by)
+
+
+def mutant(*kills: str, name: str = "CP06-S1.m1") -> Mutant:
+    return Mutant(
+        id=name, lab="reseau", node="rtr", mistake="forgets the relay", run="x", applied="y", kills=list(kills)
+    )
+
+
+@pytest.mark.parametrize(
+    ("checks", "fate"),
+    [
+        ([seen(A, "failed"), seen(B, "failed")], "killed"),
+        ([seen(A, "failed"), seen(B, "blocked", A)], "killed"),
+        ([seen(A, "failed"), seen(B, "passed")], "survived"),
+        ([seen(A, "passed"), seen(B, "passed")], "survived"),
+        ([seen(A, "failed"), seen(B, "manual")], "survived"),
+        ([seen(A, "failed"), seen(B, "blocked", C)], "survived"),
+        ([seen(A, "failed"), seen(B, "blocked", "node:rtr")], "survived"),
+        ([seen(A, "failed"), seen(B, "error")], "unmeasured"),
+        ([seen(A, "failed")], "unmeasured"),
+        ([], "unmeasured"),
+    ],
+)
+def test_fate(checks, fate):
+    assert judge.fate(mutant(A, B), checks)[0] == fate
+
+
+def test_two_checks_that_block_each_other_kill_nothing():
+    """At least one must really have failed."""
+    assert judge.fate(mutant(A, B), [seen(A, "blocked", B), seen(B, "blocked", A)])[0] == "survived"
+
+
+def test_stray_checks_are_those_red_on_their_own_account():
+    found = judge.stray(mutant(A), [seen(A, "failed"), seen(B, "blocked", A), seen(C, "failed"), seen(R, "blocked", C)])
+    assert found == (C, R)
+
+
+def test_an_unmeasurable_check_is_a_stray_too():
+    assert judge.stray(mutant(A), [seen(A, "failed"), seen(C, "error")]) == (C,)
+
+
+def test_the_sample_moves_with_the_seed_until_all_had_their_turn():
+    mutants = [mutant(A, name=f"CP06-S1.m{number}") for number in range(1, 8)]
+    samples = [judge.sampled(mutants, 3, seed) for seed in range(3)]
+    assert set.union(*samples) == {one.id for one in mutants}
+    assert sum(map(len, samples)) == len(mutants)
+    assert judge.sampled(mutants, 0, 1) == set()
+    assert len(judge.sampled(mutants, 1, 5)) == len(mutants)
+
+
+def proof(**more) -> Proof:
+    return Proof("reseau", "1.0", ["seed-01"], [A, B], ["alternatives/x.yml"], {}, **more)
+
+
+def grading(state: str, *verdicts: str) -> Grading:
+    return Grading("seed-01", state, tuple(map(seen, (A, B), verdicts)), 1.0)
+
+
+def test_a_good_proof_has_nothing_wrong():
+    good = proof(
+        gradings=[
+            grading("pristine", "failed", "blocked"),
+            grading("solution", "passed", "passed"),
+            grading("repetition 1", "passed", "passed"),
+            grading("alternative alternatives/x.yml", "passed", "passed"),
+        ],
+        trials=[Trial("seed-01", "CP06-S1.m1", "killed", 1.0, (A,), (), True)],
+    )
+    assert good.wrong() == []
+    data = good.to_json()
+    assert (data["pristine_points"], data["solution_percent"], data["flakes"]) == (0, 100, 0)
+    assert data["alternatives"] == {"passed": 1, "failed": 0}
+    assert data["specificity_percent"] == 100
+    assert json.loads(json.dumps(data)) == data | {"gradings": json.loads(json.dumps(data["gradings"])),
+                                                   "trials": json.loads(json.dumps(data["trials"]))}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("gradings", "trials", "words"),
+    [
+        ([grading("pristine", "passed", "failed")], [], f"{A} gives 5 points"),
+        ([grading("pristine", "error", "failed")], [], f"{A} could not be measured"),
+        ([grading("solution", "passed", "failed")], [], f"{B} is failed"),
+        ([Grading("seed-01", "solution", (seen(A, "passed"),), 1.0)], [], f"{B} was not measured"),
+        ([grading("alternative alternatives/x.yml", "passed", "error")], [], f"{B} is error"),
+        ([grading("solution", "passed", "passed"), grading("repetition 1", "passed", "failed")], [], "flake: seed-01"),
+        ([], [Trial("seed-01", "CP06-S1.m1", "survived", 1.0)], "CP06-S1.m1: survived"),
+        ([], [Trial("seed-01", "CP06-S1.m1", "not_applied", 1.0, detail="why")], "not applied: why"),
+        ([], [Trial("seed-01", "CP06-S1.m1", "killed", 1.0, (A, C), (C,), True)], f"also reddened {C}"),
+    ],
+)
+def test_what_is_wrong_is_said(gradings, trials, words):
+    assert any(words in line for line in proof(gradings=gradings, trials=trials).wrong())
+
+
+def test_a_mutant_has_the_worst_of_its_fates():
+    both = proof(
+        trials=[Trial("seed-01", "CP06-S1.m1", "killed", 1.0), Trial("seed-02", "CP06-S1.m1", "survived", 1.0)]
+    )
+    assert both.to_json()["mutants"]["survived"] == 1
+    assert both.to_json()["mutants"]["killed"] == 0
+
+
+class Bench:
+    """A bench as the walk sees it, whose solution, alternative and mutants behave as told."""
+
+    def __init__(self, lab, *, broken_playbook=None, applies=True, notices=True):
+        self.id, self.state, self.log = "seed-01", "", []
+        self.bench = type("B", (), {"session": type("S", (), {"lab": lab})})
+        self.lab, self.broken_playbook, self.applies, self.notices = lab, broken_playbook, applies, notices
+        self.mutated = False
+
+    def tell(self, step):
+        self.log.append(step)
+
+    def renew(self):
+        self.state, self.mutated = "baseline", False
+
+    def play(self, playbook):
+        if playbook == self.broken_playbook:
+            raise PlateauError(f"{playbook}: task X failed")
+        self.state = "solved"
+
+    def save(self, name):
+        self.saved = self.state
+
+    def back(self, name):
+        self.state, self.mutated = self.saved, False
+
+    def run(self, node, script, seconds=0):
+        if script == "x":
+            self.mutated = self.applies
+        return type("R", (), {"exit_status": int(script == "y" and not self.mutated), "stderr": b""})
+
+    def grade(self, step, selection=None):
+        chosen = selection.checks if selection and selection.checks else (A, R)
+        good = self.state == "solved"
+        bad = {A} if self.mutated and self.notices else set()
+        verdicts = [(check, "failed" if not good or check in bad else "passed") for check in chosen]
+        return tuple(seen(check, verdict, None, "reboot" if check == R else "live") for check, verdict in verdicts), 0.1
+
+    def leave(self):
+        self.state = "gone"
+
+
+@pytest.fixture
+def lab():
+    tiny = load_lab("reseau")
+    return tiny.model_copy(update={"tasks": [tiny.tasks[0].model_copy(update={"checks": {A: 5.0, R: 5.0}})]})
+
+
+def walk(lab, wish=None, **behaviour):
+    bench = Bench(lab, **behaviour)
+    return bench, prove(lab, [bench], wish or Wish(mutants=(mutant(A),), alternatives=("alternatives/x.yml",)), jobs=1)
+
+
+def test_the_whole_walk(lab):
+    bench, found = walk(lab)
+    assert found.wrong() == []
+    assert [one.state for one in found.gradings] == [
+        "pristine", "solution", "repetition 1", "alternative alternatives/x.yml"]  # fmt: skip
+    assert found.fates() == {"CP06-S1.m1": "killed"}
+    assert bench.state == "gone"
+
+
+def test_a_check_that_notices_nothing_is_found_out(lab):
+    assert walk(lab, notices=False)[1].fates() == {"CP06-S1.m1": "survived"}
+
+
+def test_a_mutant_that_does_nothing_is_not_applied(lab, monkeypatch):
+    monkeypatch.setattr("labs.prove.proof.APPLIED_SECONDS", 0.1)
+    assert walk(lab, applies=False)[1].fates() == {"CP06-S1.m1": "not_applied"}
+
+
+def test_a_broken_alternative_is_said_and_the_bench_still_goes(lab):
+    bench, found = walk(lab, broken_playbook="alternatives/x.yml")
+    assert found.wrong() == ["seed-01, alternative alternatives/x.yml: alternatives/x.yml: task X failed"]
+    assert bench.state == "gone"
+
+
+def test_an_equivalent_mutant_is_not_run(lab):
+    argued = Mutant(id="CP06-S1.m9", lab="reseau", node="rtr", mistake="changes a comment", equivalent="no effect")
+    _, found = walk(lab, Wish(mutants=(argued,)))
+    assert found.fates() == {"CP06-S1.m9": "equivalent"}
+    assert found.wrong() == []
+
+
+def test_the_page_tells_what_the_json_has(lab):
+    _, found = walk(lab, notices=False)
+    text = page(found.to_json(), {"Date": "2026-11-23"})
+    assert "| CP06-S1.m1 | rtr | forgets the relay | CP06-S1.a | survived 1× |" in text
+    assert "- seed-01, mutant CP06-S1.m1: survived: CP06-S1.a still passes" in text
+    assert "Nothing." in page(walk(lab)[1].to_json(), {})
+
+
+def test_every_mutant_of_the_project_loads_and_every_graded_check_has_one():
+    lab = load_lab("reseau")
+    killed = {check for one in load_mutants(lab) for check in one.kills}
+    assert {check for task in lab.tasks for check in task.checks} - killed == set()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"node": "dc"}, "gives candidates"),
+        ({"kills": ["CP09-S1.a"]}, "CP09-S1.a is not in the sheet"),
+        ({"kills": ["CP06"]}, "not a check id"),
+        ({"applied": None}, "give run, applied and kills"),
+        ({"equivalent": "cannot be seen"}, "an equivalent mutant is not run"),
+    ],
+)
+def test_a_wrong_mutant_is_refused_with_its_place(tmp_path, change, words):
+    good = {"id": "CP06-S1.m1", "lab": "reseau", "node": "rtr", "mistake": "forgets the relay",
+            "run": "x", "applied": "y", "kills": [A]}  # fmt: skip
+    file = tmp_path / "mutants.yaml"
+    file.write_text(json.dumps({"mutants": [good | change]}))
+    with pytest.raises(InputError, match=words) as refused:
+        load_mutants(load_lab("reseau"), [file])
+    assert str(file) in str(refused.value)
+
+
+def test_an_id_used_twice_is_refused(tmp_path):
+    one = mutant(A).model_dump(exclude_none=True)
+    file = tmp_path / "mutants.yaml"
+    file.write_text(json.dumps({"mutants": [one, one]}))
+    with pytest.raises(InputError, match="used twice"):
+        load_mutants(load_lab("reseau"), [file])
