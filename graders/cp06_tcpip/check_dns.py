@@ -12,6 +12,7 @@ from graders.probe_client import ProbeClient
 from graders.vantage import text, toward_router
 from labs.bench import Bench
 from labs.deadline import Deadline
+from labs.variants import render
 
 Answer = dict[str, Any]
 ZONES = {"lan": "LAN", "serveurs": "réseau des serveurs"}
@@ -72,6 +73,24 @@ def check_recursion(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     answer = probe.call("dns.query", "lan", **_recursive(bench, unknown))[0]
     expect.equal(f"nom inconnu {unknown}", "NXDOMAIN", _what(answer))
     _expect_closed(bench, probe, expect)
+
+
+@check("CP06-S2.c", causes=("CP06-S2.a",), nodes=("srv",))
+def check_transfer(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
+    """srv ne transfère ses zones à personne.
+
+    Une machine quelconque du LAN, puis du réseau des serveurs, demande le transfert de chaque zone (AXFR).
+    """
+    networks = [f"{{{{ {name} | reverse_zone }}}}" for name in ZONES]
+    zones = [text(bench, "domaine"), *(render(one, bench.values) for one in networks)]
+    alive = probe.call("dns.query", "lan", server=text(bench, "serveurs_srv"), questions=[[zones[0], "SOA"]],
+                       window=8.0)[0]  # fmt: skip
+    expect.require(expect.equal(f"{zones[0]} SOA", "une réponse", "une réponse" if alive["answered"] else "rien"))
+    for leg, where in ZONES.items():
+        for zone in zones:
+            answer = probe.call("dns.transfer", leg, server=text(bench, "serveurs_srv"), zone=zone)
+            observed = f"{answer['records']} enregistrement(s)" if answer["records"] else "refusé"
+            expect.equal(f"transfert de {zone}, depuis le {where}", "refusé", observed)
 
 
 @check("CP06-S2.e", needs=("CP06-S2.a",), nodes=("srv",), phase="reboot", seconds=120)

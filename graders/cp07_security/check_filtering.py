@@ -14,6 +14,7 @@ from labs.bench import Bench
 from labs.deadline import Deadline
 
 STATES = {"open": "passe", "arrived": "arrive, sans réponse", "refused": "refusé", "filtered": "refusé"}
+SSH = 22
 CONTROL = "Internet vers l'adresse publique de rtr, ICMP"
 """Must pass: it shows that frames put on that card are received."""
 
@@ -36,6 +37,27 @@ def check_flow_matrix(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     _expect_closed(bench, probe, expect)
 
 
+def _start_management(bench: Bench, probe: ProbeClient) -> None:
+    probe.prefetch("tcp.connect", "lan", address=text(bench, "lan_passerelle"), ports=[SSH])
+    for address in _addresses_of_rtr(bench):
+        probe.prefetch("tcp.connect", "serveurs", address=address, ports=[SSH])
+
+
+@check("CP07-S1.b", needs=("CP06-S5.a",), nodes=("rtr",), early=_start_management)
+def check_management(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
+    """rtr ne s'administre que depuis le LAN.
+
+    SSH répond au LAN sur l'adresse de rtr dans ce réseau ; au réseau des serveurs, sur aucune des adresses de rtr.
+    """
+    inner = text(bench, "lan_passerelle")
+    state = probe.call("tcp.connect", "lan", address=inner, ports=[SSH])[str(SSH)]
+    expect.equal(f"LAN vers {inner}, TCP {SSH}", "passe", "passe" if state == "open" else "refusé")
+    for address in _addresses_of_rtr(bench):
+        state = probe.call("tcp.connect", "serveurs", address=address, ports=[SSH])[str(SSH)]
+        label = f"serveurs vers {address}, TCP {SSH}"
+        expect.equal(label, "refusé", "passe" if state == "open" else "refusé")
+
+
 @check("CP07-S4.c", needs=("CP07-S1.a",), nodes=("rtr",), phase="reboot", seconds=120)
 def check_flow_matrix_after_reboot(bench: Bench, probe: ProbeClient, expect: Expect, patience: Deadline) -> None:
     """Le filtrage entre les zones est le même après un redémarrage.
@@ -51,6 +73,10 @@ def check_flow_matrix_after_reboot(bench: Bench, probe: ProbeClient, expect: Exp
     for row in rows:
         expect.equal(*row)
     _expect_closed(bench, probe, expect)
+
+
+def _addresses_of_rtr(bench: Bench) -> list[str]:
+    return [text(bench, name) for name in ("serveurs_passerelle", "lan_passerelle", "wan_rtr")]
 
 
 def _compare(bench: Bench, seen: dict[str, Any]) -> list[tuple[str, str, str]]:

@@ -7,12 +7,16 @@ from typing import Any
 from graders.check import check
 from graders.cp07_security import policy
 from graders.expect import Expect, show
+from graders.login import Login
 from graders.probe_client import ProbeClient, ProbeError
-from graders.vantage import number, text, toward_router
+from graders.vantage import number, stranger, text, toward_router
 from labs.bench import Bench
+from labs.deadline import Deadline
 from labs.variants import render
 
 SCAN_SECONDS = 45.0
+LOG_SECONDS = 10.0
+LOGGED = 'w=%s; { journalctl -k -q --no-pager -o cat -n 400; cat /var/log/*.log; } 2>/dev/null | grep -aF -m 1 -- "$w"'
 
 
 def _start(bench: Bench, probe: ProbeClient) -> None:
@@ -41,6 +45,27 @@ def check_firewall(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     others = [port for port in scan["open"] if port != published]
     label = f"ports TCP ouverts sur {wan_rtr}, hors {published} (65 535 ports balayés)"
     expect.true(label, "aucun", show(others) if others else "aucun", not others)
+
+
+@check("CP07-S4.b", causes=("CP07-S4.a",), nodes=("rtr",), seconds=90)
+def check_log(bench: Bench, probe: ProbeClient, login: Login, expect: Expect) -> None:
+    """Un paquet refusé qui vient d'Internet laisse une trace dans le journal de rtr.
+
+    La sonde envoie un paquet que rien d'autre n'envoie ; son adresse source est cherchée dans le journal du noyau et
+    dans les fichiers de /var/log, pendant dix secondes. Une limite de débit est admise : l'essai est répété.
+    """
+    source, port = stranger(bench, "log"), policy.drawn_port(bench)
+    shots = [
+        _tcp("vers rtr", source, text(bench, "wan_rtr"), port),
+        _tcp("vers le réseau des serveurs", source, text(bench, "serveurs_controle"), port),
+    ]
+    found = ""
+    for _ in Deadline.after(LOG_SECONDS).ticks(2.0):
+        probe.call("inject.send", reuse=False, **{**_inject(bench), "shots": shots, "window": 0.5, "tries": 1})
+        found = login("rtr").run(LOGGED, f"SRC={source} ").stdout.strip()
+        if found:
+            break
+    expect.true(f"trace du paquet de {source}", "une ligne au moins", found[:200] or "aucune", bool(found))
 
 
 def _scan(bench: Bench) -> dict[str, Any]:

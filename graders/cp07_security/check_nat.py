@@ -7,10 +7,11 @@ from typing import Any
 
 from graders.check import check
 from graders.cp07_security import policy
-from graders.expect import Expect
+from graders.expect import Expect, converge
 from graders.probe_client import ProbeClient
 from graders.vantage import number, text
 from labs.bench import Bench
+from labs.deadline import Deadline
 
 
 def _start(bench: Bench, probe: ProbeClient) -> None:
@@ -42,6 +43,35 @@ def check_nat(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
                  _field(shown, "client"))  # fmt: skip
     direct = probe.call("http.get", "lan", url=inside)
     expect.equal("adresse d'un poste vue par la vitrine", host, _field(direct, "client"))
+
+
+@check("CP07-S2.b", needs=("CP07-S2.a",), nodes=("rtr", "srv"))
+def check_hairpin(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
+    """La publication répond aussi aux postes du LAN, à l'adresse publique.
+
+    Un poste qui suit le lien donné au public arrive à la vitrine.
+    """
+    shown = probe.call("http.get", "lan", url=f"http://{text(bench, 'wan_rtr')}:{number(bench, 'port_publie')}/")
+    label = f"page de {text(bench, 'wan_rtr')}:{number(bench, 'port_publie')}, vue du LAN"
+    expect.equal(label, text(bench, "jeton_web"), _field(shown, "jeton"))
+
+
+@check("CP07-S2.c", needs=("CP07-S2.a",), nodes=("rtr", "srv"), phase="reboot", seconds=90)
+def check_nat_after_reboot(bench: Bench, probe: ProbeClient, expect: Expect, patience: Deadline) -> None:
+    """L'accès à Internet et la publication fonctionnent encore après un redémarrage.
+
+    La vitrine répond à un client d'Internet ; un site d'Internet voit l'adresse publique de l'agence.
+    """
+    (leg_web, page), (leg_shown, published), _ = _pages(bench, probe)
+
+    def ask() -> tuple[str, str]:
+        shown = probe.call("http.get", leg_shown, url=published)
+        return _field(shown, "jeton"), _field(probe.call("http.get", leg_web, url=page), "client")
+
+    wanted = (text(bench, "jeton_web"), text(bench, "wan_rtr"))
+    token, client = converge(patience, ask, lambda seen: seen == wanted)
+    expect.equal(f"page publiée sur {text(bench, 'wan_rtr')}:{number(bench, 'port_publie')}", wanted[0], token)
+    expect.equal("adresse vue par un site web d'Internet", wanted[1], client)
 
 
 def _pages(bench: Bench, probe: ProbeClient) -> list[tuple[str, str]]:

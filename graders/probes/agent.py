@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import arp, dhcp, dns, flow, http, icmp, inject, scan, tcp
+from . import arp, dhcp, dns, flow, http, icmp, inject, scan, snmp, tcp
 from .legs import Legs
 
 PROBES: dict[str, Callable[..., Any]] = {
@@ -27,6 +27,7 @@ PROBES: dict[str, Callable[..., Any]] = {
     "dhcp.relayed": dhcp.relayed,
     "dns.query": dns.query,
     "dns.seen": dns.seen,
+    "dns.transfer": dns.transfer,
     "flow.matrix": flow.matrix,
     "http.get": http.get,
     "icmp.echo_from": icmp.echo_from,
@@ -34,6 +35,7 @@ PROBES: dict[str, Callable[..., Any]] = {
     "icmp.traceroute": icmp.traceroute,
     "inject.send": inject.send,
     "scan.tcp_ports": scan.tcp_ports,
+    "snmp.get": snmp.get,
     "tcp.connect": tcp.connect,
     "tcp.exchange": tcp.exchange,
 }

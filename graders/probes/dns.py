@@ -57,6 +57,20 @@ def query(
     ]
 
 
+def transfer(server: str, zone: str, *, window: float = 5.0, port: int = 53) -> dict[str, Any]:
+    """Ask for the transfer of a whole zone (AXFR, RFC 5936); how many records the first message brought.
+
+    >>> transfer("10.1.130.10", "auch.test")
+    {'answered': True, 'rcode': 'REFUSED', 'records': 0}
+    """
+    answer = _ask_tcp(_Question(zone, "AXFR", _message(zone, "AXFR", False)), (server, port), window)
+    return {
+        "answered": answer["answered"],
+        "rcode": answer.get("rcode", answer.get("reason", "")),
+        "records": len(answer.get("answers", ())),
+    }
+
+
 def seen(legs: Legs, nonce: str, window: float = 2.0) -> list[str]:
     """Lines of the provider's resolver log that hold `nonce`, waiting up to `window` seconds for the first.
 

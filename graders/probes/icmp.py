@@ -13,9 +13,14 @@ from .arp import resolve
 from .legs import card, card_mac, packet_socket
 from .packets import ICMP, IPV4, ethernet, icmp_echo, ipv4, parse
 
+TRIES = 4
+"""A lost packet must not look like a hop that is not there."""
 
-def ping(address: str, count: int = 3, window: float = 2.0) -> dict[str, Any]:
-    """Echo requests, 0.2 s apart, until `count` replies came or `window` seconds went by after the last.
+
+def ping(address: str, count: int = 3, window: float = 2.0, *, size: int = 7, every: float = 0.2) -> dict[str, Any]:
+    """Echo requests of `size` bytes of data, `every` seconds, until `window` seconds went by after the last.
+
+    Ends as soon as all of `count` replies came. A reply counts when it brings all the data back.
 
     >>> ping("10.1.2.1", count=1)
     {'sent': 1, 'received': 1, 'seconds': [0.0004]}
@@ -26,15 +31,16 @@ def ping(address: str, count: int = 3, window: float = 2.0) -> dict[str, Any]:
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
         for seq in range(count):
             times[seq] = time.monotonic()
-            _send(raw, icmp_echo(ident, seq, b"plateau"), address)
+            _send(raw, icmp_echo(ident, seq, _data(size)), address)
             last = seq == count - 1
-            end = time.monotonic() + (window if last else 0.2)
+            end = time.monotonic() + (window if last else every)
             while len(replies) < len(times) and (left := end - time.monotonic()) > 0:
                 if not select.select([raw], [], [], left)[0]:
                     break
                 packet, (source, _) = raw.recvfrom(2048)
                 kind, got, number = _read(packet)
-                if kind == 0 and got == ident and source == address and number in times:
+                whole = packet.endswith(_data(size))
+                if kind == 0 and got == ident and source == address and number in times and whole:
                     replies.setdefault(number, round(time.monotonic() - times[number], 4))
     return {"sent": count, "received": len(replies), "seconds": list(replies.values())}
 
@@ -49,12 +55,12 @@ def traceroute(address: str, hops: int = 5, window: float = 2.0) -> list[list[st
     seen: list[list[str]] = [[] for _ in range(hops)]
     reached = hops
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
-        for attempt in range(2):
+        for attempt in range(TRIES):
             for ttl in range(1, reached + 1):
                 if not seen[ttl - 1]:
                     raw.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
                     _send(raw, icmp_echo(ident, ttl, b"plateau"), address)
-            end = time.monotonic() + window / (2 - attempt)
+            end = time.monotonic() + (window if attempt == TRIES - 1 else window / TRIES)
             while not all(seen[:reached]) and (left := end - time.monotonic()) > 0:
                 if not select.select([raw], [], [], left)[0]:
                     break
@@ -94,6 +100,10 @@ def echo_from(source: str, address: str, mac: str, count: int = 3, window: float
                 if answer and answer.icmp_type == 0 and answer.sport == ident and answer.destination == source:
                     replies.add(answer.seq)
     return {"sent": count, "received": len(replies)}
+
+
+def _data(size: int) -> bytes:
+    return (b"plateau" * (size // 7 + 1))[:size]
 
 
 def _send(raw: socket.socket, message: bytes, address: str) -> None:

@@ -54,9 +54,12 @@ class ProofBench:
         # Snapshots are of the machines that are graded: the probe is not touched by what is done to them.
         self._graded = dataclasses.replace(bench, nodes=bench.graded_nodes)
         self._gradings = 0
+        self._told = ""
 
     def tell(self, step: str) -> None:
-        self.room.progress(self.id, step)
+        if step != self._told:
+            self._told = step
+            self.room.progress(self.id, step)
 
     def renew(self) -> None:
         """The baseline: every machine as its candidate receives it."""

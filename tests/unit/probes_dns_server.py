@@ -28,6 +28,11 @@ def answer(wire, client):
         response.flags |= dns.flags.AA
         response.set_rcode(dns.rcode.NOERROR if mine else dns.rcode.NXDOMAIN)
         kind = dns.rdatatype.to_text(question.rdtype)
+        if kind == "AXFR":
+            if not data["transfer"]:
+                response.set_rcode(dns.rcode.REFUSED)
+                return response.to_wire()
+            kind = "SOA"
         for owner, rdtype, text in mine:
             if rdtype == kind:
                 response.answer.append(dns.rrset.from_text(owner + ".", 3600, "IN", rdtype, text))

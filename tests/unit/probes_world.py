@@ -21,6 +21,8 @@ from graders.probe_client import ProbeClient
 from graders.probes.bundle import build
 from labs.bench import Bench, compute_bench
 from labs.models.session import load_session
+from labs.paths import CATALOGUE
+from labs.variants import render
 
 SESSION = """
 name: essai
@@ -43,6 +45,12 @@ class Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
 Server((sys.argv[1], int(sys.argv[2])), Page).serve_forever()
 """
+STATION_FIREWALL = """
+table inet poste { chain entree { type filter hook input priority 0; policy drop;
+    iif lo accept; ct state established,related accept; icmp type echo-request accept; tcp dport 22 accept; }
+}
+"""
+INVENTORY = CATALOGUE / "reseau" / "files" / "ws" / "inventaire.py.j2"
 SEGMENTS = ("lan", "serveurs", "wan")
 
 
@@ -179,7 +187,7 @@ class Work:
     """The candidate's work; the defaults are right, each other value is a mistake."""
 
     skip: tuple[str, ...] = ()
-    """Parts left out: default-route, ws, firewall, relay, dhcp, dns, publication-rule, anti-spoofing."""
+    """Parts left out: default-route, ws, ws-firewall, firewall, relay, dhcp, dns, publication-rule, anti-spoofing."""
     forward: str = ""
     """More rules of the forward chain, before the others."""
     nat_out: str = "eth3"
@@ -191,6 +199,13 @@ class Work:
     dns: dict[str, str] = field(default_factory=dict)
     """Name and type of a record -> its wrong data; empty leaves it out."""
     open_resolver: bool = False
+    open_transfer: bool = False
+    publish_to: str = "{ eth1, eth3 }"
+    """Cards of rtr where the publication works."""
+    extra_address: str = ""
+    """One more address of rtr on the LAN."""
+    manage_from: str = "eth1"
+    """Cards of rtr where SSH answers."""
 
 
 def solve(world: NetWorld, work: Work = Work()) -> None:
@@ -200,6 +215,7 @@ def solve(world: NetWorld, work: Work = Work()) -> None:
     world.run("rtr", f"""
         ip link set eth1 up; ip link set eth2 up; ip link set eth3 up
         ip address add {v("lan_passerelle")}/{prefixes["lan"]} dev eth1
+        {f"ip address add {work.extra_address}/24 dev eth1" if work.extra_address else ""}
         ip address add {v("serveurs_passerelle")}/{prefixes["serveurs"]} dev eth2
         ip address add {v("wan_rtr")}/{prefixes["wan"]} dev eth3
         {"" if "default-route" in skip else "ip route add default via " + v("wan_fournisseur")}
@@ -214,6 +230,12 @@ def solve(world: NetWorld, work: Work = Work()) -> None:
             ip link set eth1 up; ip address add {v("lan_poste")}/{work.ws_prefix or prefixes["lan"]} dev eth1
             ip route add default via {v("lan_passerelle")}
         """)  # fmt: skip
+        if "ws-firewall" not in skip:
+            world.run("ws", "nft -f -", STATION_FIREWALL)
+    world.spawn("ws", sys.executable, "-I", "-c", render(INVENTORY.read_text(), world.bench.variables))
+    for node in ("rtr", "ws"):
+        world.spawn(node, sys.executable, "-I", "-c", SINK, "0.0.0.0", "22", "-")
+        world.listening(node, "sport = :22")
     world.run("rtr", "nft -f -", ("" if "firewall" in skip else firewall(world, work)) + nat(world, work))
     if "relay" not in skip:
         world.spawn("rtr", "dnsmasq", "-d", "-C", "/dev/null", "--pid-file=", "--port=0",
@@ -261,7 +283,8 @@ def dns_data(world: NetWorld, work: Work) -> str:
     records = [[name, rdtype, wrong.get((name, rdtype), right)] for name, rdtype, right in records]
     records = [record for record in records if record[2]]
     networks = ["0.0.0.0/0"] if work.open_resolver else [v("lan"), v("serveurs")]
-    return json.dumps({"zone": domain, "records": records, "forward": v("internet_dns"), "clients": networks})
+    return json.dumps({"zone": domain, "records": records, "forward": v("internet_dns"), "clients": networks,
+                       "transfer": work.open_transfer})  # fmt: skip
 
 
 def nat(world: NetWorld, work: Work) -> str:
@@ -270,7 +293,7 @@ def nat(world: NetWorld, work: Work) -> str:
     return f"""
     table ip nat {{
         chain pre {{ type nat hook prerouting priority dstnat;
-            iif eth3 ip daddr {v("wan_rtr")} tcp dport {v("port_publie")} dnat to {target}; }}
+            iif {work.publish_to} ip daddr {v("wan_rtr")} tcp dport {v("port_publie")} dnat to {target}; }}
         chain post {{ type nat hook postrouting priority srcnat; oif {out} masquerade; }}
     }}
     """
@@ -285,7 +308,8 @@ def firewall(world: NetWorld, work: Work) -> str:
     return f"""
     table inet filter {{
         chain input {{ type filter hook input priority 0; policy drop;
-            ct state established,related accept; iif lo accept; icmp type echo-request accept; udp dport 67 accept; }}
+            ct state established,related accept; iif lo accept; icmp type echo-request accept; udp dport 67 accept;
+            iif {work.manage_from} tcp dport 22 accept; }}
         chain forward {{ type filter hook forward priority 0; policy drop;
             {spoofed}
             {work.forward}

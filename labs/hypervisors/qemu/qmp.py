@@ -15,8 +15,8 @@ from labs.hypervisors.qemu import sockets
 class Qmp:
     """A connection to the monitor of one virtual machine.
 
-    >>> with Qmp(folder / "qmp.sock", Deadline.after(5)) as qmp:   # doctest: +SKIP
-    ...     qmp.command("query-status")["running"]
+    with Qmp(folder / "qmp.sock", Deadline.after(5)) as qmp:
+        qmp.command("query-status")["running"]
     """
 
     def __init__(self, path: Path, deadline: Deadline) -> None:
