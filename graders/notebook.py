@@ -16,6 +16,14 @@ class Measurement:
         self.evidence: list[Evidence] = []
         self.expect = Expect()
         self.deadline = Deadline.after(seconds)
+        self.disturbed = False
+        """Whether a probe was slowed down by the others that ran with it."""
+
+    def again(self, seconds: float) -> None:
+        """Begin afresh, within `seconds`; what was seen stays as evidence."""
+        self.expect.comparisons.clear()
+        self.deadline = Deadline.after(seconds)
+        self.disturbed = False
 
 
 class Notebook:

@@ -6,9 +6,10 @@ import hmac
 import json
 import secrets
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 
 from graders.notebook import Notebook
@@ -23,6 +24,9 @@ PROBE_FOLDER = "/run/plateau"
 ARCHIVE = f"{PROBE_FOLDER}/probe.zip"
 COMMAND = f"exec python3 -I {ARCHIVE}"
 MARGIN = 5.0
+CROWD, WAITED = 8, 0.5
+"""Beyond so many probes at once, or so many seconds of waiting for a processor, a bad result may be our own doing."""
+SETTLE_SECONDS = 45.0
 
 
 class ProbeError(PlateauError):
@@ -79,6 +83,8 @@ class ProbeClient:
         action = f"{probe}({', '.join(f'{key}={json.dumps(value)}' for key, value in params.items())})"
         text = json.dumps(shown, ensure_ascii=False)
         self._notebook.add(f"probe:{leg or 'all'}", action[:4096], text, float(answer.get("seconds", 0)))
+        if answer.get("crowd", 0) > CROWD or answer.get("waited", 0) > WAITED:
+            self._notebook.current.disturbed = True
         if not answer.get("ok"):
             raise ProbeError(f"{probe} in leg {leg}: {answer.get('error')}")
         return answer["result"]
@@ -88,6 +94,19 @@ class ProbeClient:
         key = _key(probe, leg, params)
         if key not in self._early and key not in self._shared:
             self._early[key] = self._send(probe, leg, timeout, params)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Let what is in flight end first, then measure afresh while the `with` block runs."""
+        with self._lock:
+            running = list(self._pending.values())
+        wait(running, SETTLE_SECONDS)
+        early, shared = self._early, self._shared
+        self._early, self._shared = {}, {}
+        try:
+            yield
+        finally:
+            self._early, self._shared = early, {**shared, **self._shared}
 
     def nonce(self, purpose: str) -> str:
         """A word nobody has used before, fit for a DNS label or a path; the same for one purpose of one grading."""

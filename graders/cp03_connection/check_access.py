@@ -14,17 +14,19 @@ from graders.vantage import text
 from labs.bench import Bench
 
 TIMES = 3
-# What a person does with a browser: the name, then the page. One program for all, since starting one takes long.
+# What a person does with a browser: the name, then the page. One program for all, since starting one takes long; it
+# ends at the first page that does not open, since waiting for the next ones would teach nothing.
 VISIT = """
 import json, sys, urllib.request
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 found = []
 for url in sys.argv[1:]:
     try:
-        with opener.open(url, timeout=8) as page:
+        with opener.open(url, timeout=6) as page:
             found.append(page.read(4096).decode("utf-8", "replace"))
     except (OSError, ValueError) as problem:
         found.append("! " + str(problem))
+        break
 print(json.dumps(found))
 """
 
@@ -44,22 +46,24 @@ def check_access(bench: Bench, probe: ProbeClient, login: Login, expect: Expect)
     names = [f"{probe.nonce(f'visit {number}')}.{text(bench, 'internet_zone')}" for number in range(TIMES)]
     inside = f"http://intranet.{text(bench, 'domaine')}:{text(bench, 'port_vitrine')}/"
     urls = [url for name in names for url in (inside, f"http://{name}/")]
-    pages = json.loads(login("ws").check_output("python3 -I -c %s " + " ".join(["%s"] * len(urls)), VISIT, *urls))
+    seen = json.loads(login("ws").check_output("python3 -I -c %s " + " ".join(["%s"] * len(urls)), VISIT, *urls))
+    pages = [*seen, *["! pas essayé"] * (len(urls) - len(seen))]
     shown = [page for page in pages[0::2] if _field(page, "jeton") == text(bench, "jeton_web")]
     expect.equal("visites réussies de la vitrine, par son nom", TIMES, len(shown))
     for name, page in zip(names, pages[1::2], strict=True):
         asked = bool(probe.call("dns.seen", nonce=name, window=0.5))
         client = _field(page, "client")
-        seen = client if client and asked else page.removeprefix("! ") if not client else "sans résolution du nom"
-        expect.equal(f"http://{name}/ : adresse vue par le site", text(bench, "wan_rtr"), seen)
+        observed = (client if asked else "sans résolution du nom") if client else page.removeprefix("! ")
+        expect.equal(f"http://{name}/ : adresse vue par le site", text(bench, "wan_rtr"), observed)
 
 
-@check("CP03-C2.a", causes=("CP03-S2.a", "CP06-S5.a"), nodes=("rtr", "srv", "ws"), early=_start_plan, seconds=60)
+@check("CP03-C2.a", causes=("CP03-S2.a", "CP06-S5.a"), nodes=("rtr", "srv", "ws"), seconds=60)
 def check_plan(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     """Sur le LAN et sur le réseau des serveurs, seules les adresses du plan sont en service, sans doublon.
 
     La sonde demande chaque adresse du réseau : elle attend celles du plan, chacune d'une seule carte, la bonne.
     """
+    _start_plan(bench, probe)
     plan = {
         "lan": {text(bench, "lan_passerelle"): "rtr", text(bench, "lan_poste"): "ws"},
         "serveurs": {text(bench, "serveurs_passerelle"): "rtr", text(bench, "serveurs_srv"): "srv"},

@@ -21,7 +21,7 @@ def _start(bench: Bench, probe: ProbeClient) -> None:
         probe.prefetch("snmp.get", leg, **asked)
 
 
-@check("CP06-S6.a", causes=("CP06-S5.a",), nodes=("rtr", "srv"), early=_start, seconds=90)
+@check("CP06-S6.a", causes=("CP06-S5.a",), nodes=("rtr", "srv"), seconds=90)
 def check_snmp(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     """rtr et srv se laissent superviser en SNMPv3, et de cette seule façon.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import signal
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, cast
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from graders.check import CheckSpec, spec_of
+from graders.expect import Unmet
 from graders.notebook import Measurement
 from graders.plugin import hookspecs, plan
 from graders.plugin.keys import BEGAN, BENCH_RUN, KNOWN, MEASUREMENT, REPORT, RUN
@@ -147,8 +149,31 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
-    """Run the check within its time, then weigh its expectations."""
-    seconds = item_spec(item).seconds
+    """Run the check within its time, then weigh its expectations.
+
+    Probes run side by side and the probe machine may be slow. What failed while they disturbed each other is measured
+    once more, alone: a mark must not depend on the health of the centre's machines.
+    """
+    measured, seconds = item.stash[MEASUREMENT], item_spec(item).seconds
+    try:
+        with time_limit(seconds):
+            yield
+        measured.expect.conclude()
+    except Unmet as first:
+        if not measured.disturbed:
+            raise
+        run = item.stash[BENCH_RUN]
+        run.notebook.add("grader", "mesure refaite, seule", f"La première était gênée par d'autres : {first}", 0.0)
+        with run.probe.alone():
+            measured.again(seconds)
+            with time_limit(seconds):
+                item.runtest()
+            measured.expect.conclude()
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise TimeLimitError in the `with` block when it takes longer."""
 
     def expire(_signal: int, _frame: FrameType | None) -> None:
         raise TimeLimitError(f"le contrôle a dépassé {seconds:g} s")
@@ -160,7 +185,6 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    item.stash[MEASUREMENT].expect.conclude()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,6 +1,7 @@
 """The agent: one process on the probe that takes requests as JSON lines and runs each in a child of its own.
 
-Request: {"id", "probe", "leg", "params", "timeout"}. Answer: {"id", "ok", "result" or "error", "seconds"}.
+Request: {"id", "probe", "leg", "params", "timeout"}. Answer: {"id", "ok", "result" or "error", "seconds", "waited",
+"crowd"}: how long the child was ready to run and did not get the processor (seconds), and how many ran at most with it.
 A child enters its leg, runs the probe and is killed at its timeout; several may run at once.
 """
 
@@ -16,6 +17,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from . import arp, dhcp, dns, flow, http, icmp, inject, scan, snmp, tcp
@@ -49,6 +51,7 @@ class _Child:
     pid: int
     deadline: float
     started: float
+    crowd: int = 1
     output: bytearray = field(default_factory=bytearray)
 
 
@@ -101,6 +104,8 @@ class Agent:
             _run_child(self.legs, request, writer)
         os.close(writer)
         self.children[reader] = _Child(request, pid, now + float(request["timeout"]), now)
+        for child in self.children.values():
+            child.crowd = max(child.crowd, len(self.children))
         self.selector.register(reader, selectors.EVENT_READ)
 
     def _read_child(self, descriptor: int) -> None:
@@ -120,7 +125,8 @@ class Agent:
             answer = {"ok": False, "error": error} if error else json.loads(bytes(child.output))
         except ValueError:
             answer = {"ok": False, "error": "the probe died without an answer"}
-        self._answer({"id": child.request["id"], **answer, "seconds": round(time.monotonic() - child.started, 3)})
+        seconds = round(time.monotonic() - child.started, 3)
+        self._answer({"id": child.request["id"], **answer, "seconds": seconds, "crowd": child.crowd})
 
     def _answer(self, answer: dict[str, Any]) -> None:
         data = json.dumps(answer).encode() + b"\n"
@@ -151,12 +157,21 @@ def _run_child(legs: Legs, request: dict[str, Any], writer: int) -> None:
     except BaseException as problem:  # noqa: BLE001 - whatever it was, the grader must be told
         place = traceback.extract_tb(problem.__traceback__)[-1]
         answer = {"ok": False, "error": f"{type(problem).__name__}: {problem} ({place.name}:{place.lineno})"}
+    answer["waited"] = _waited()
     try:
         data = json.dumps(answer).encode()
         while data:
             data = data[os.write(writer, data) :]
     finally:
         os._exit(0)
+
+
+def _waited() -> float:
+    """Seconds that this process spent ready to run, waiting for a processor (proc_pid_schedstat(5)); 0 when unknown."""
+    try:
+        return round(int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9, 3)
+    except (OSError, IndexError, ValueError):
+        return 0.0
 
 
 def main() -> None:

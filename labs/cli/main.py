@@ -9,6 +9,7 @@ import typer
 
 from labs import __version__
 from labs.cli import (
+    breaking,
     catalogue,
     cohort,
     environment,
@@ -36,6 +37,7 @@ for module in (
     provisioning,
     cohort,
     work,
+    breaking,
     grading,
     proving,
     referential,

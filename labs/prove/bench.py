@@ -11,17 +11,15 @@ from pathlib import Path
 
 from labs import ansible, inventory
 from labs.bench import Bench
-from labs.deadline import Deadline
 from labs.errors import PlateauError
 from labs.execute import Executor, Outcome
 from labs.grade import EVERYTHING, Selection, grade
-from labs.hypervisors.base import ExecResult, Hypervisor
+from labs.hypervisors.base import Hypervisor
+from labs.models.mutants import Mutant
 from labs.paths import PLAYBOOKS
 from labs.prove.result import Seen
+from labs.sabotage import Sabotage
 from labs.sessionfiles import SessionFiles
-from labs.variants import render
-
-COMMAND_SECONDS = 120.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,11 +78,11 @@ class ProofBench:
         """Return the candidate's machines to a snapshot."""
         _require_well(self.room.executor.rollback([self._graded], name))
 
-    def run(self, node: str, script: str, seconds: float = COMMAND_SECONDS) -> ExecResult:
-        """Run a shell program, a template over the candidate's values, as root on a machine."""
-        text = render(script, self.bench.variables)
-        deadline = Deadline.after(seconds)
-        return self.room.hypervisor.execute(self.bench.node(node).spec.key, ["/bin/sh"], deadline, stdin=text.encode())
+    def apply(self, mutant: Mutant) -> str | None:
+        """Make the mistake; why it is not seen applied, or None when it is."""
+        assert mutant.run is not None
+        assert mutant.applied is not None
+        return Sabotage(mutant.node, mutant.run, mutant.applied).apply(self.room.hypervisor, self.bench)
 
     def grade(self, step: str, selection: Selection = EVERYTHING) -> tuple[tuple[Seen, ...], float]:
         """Grade the bench as `plateau grade` does; the verdicts and how long it took (seconds)."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from labs.deadline import Deadline
-from labs.errors import DeadlineError, HypervisorError, PlateauError
+from labs.errors import PlateauError
 from labs.grade import Selection
 from labs.models.lab import Lab
 from labs.models.mutants import Mutant
@@ -18,8 +18,6 @@ from labs.prove.bench import ProofBench
 from labs.prove.result import Fate, Grading, Proof, Seen, Trial
 
 SOLVED = "solved"
-APPLIED_SECONDS = 20.0
-"""A mistake may take a moment to be in force (a service restarts, a card is configured again)."""
 PARTS = ("pristine", "solution", "alternatives", "mutants")
 
 
@@ -48,13 +46,15 @@ def prove(lab: Lab, benches: Sequence[ProofBench], wish: Wish, jobs: int) -> Pro
         alternatives=list(wish.alternatives),
         mutants={one.id: one.model_dump(include={"node", "mistake", "kills", "equivalent"}) for one in wish.mutants},
     )
+    stop = threading.Event()
     with ThreadPoolExecutor(max_workers=jobs) as pool:
-        walks = [pool.submit(_Walk(proof, bench, wish, number).go) for number, bench in enumerate(benches)]
+        walks = [pool.submit(_Walk(proof, bench, wish, number, stop).go) for number, bench in enumerate(benches)]
         try:
             for walk in walks:
                 walk.result()
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            stop.set()  # every walk ends after what it is at
+            pool.shutdown(wait=True, cancel_futures=True)
             raise
     if not wish.reboot:
         proof.broken.append("the persistence phase was left out (--no-reboot)")
@@ -65,11 +65,12 @@ def prove(lab: Lab, benches: Sequence[ProofBench], wish: Wish, jobs: int) -> Pro
 class _Walk:
     """One seed's way through the states."""
 
-    def __init__(self, proof: Proof, bench: ProofBench, wish: Wish, number: int) -> None:
+    def __init__(self, proof: Proof, bench: ProofBench, wish: Wish, number: int, stop: threading.Event) -> None:
         self._proof = proof
         self._bench = bench
         self._wish = wish
         self._number = number
+        self._stop = stop
         self._phases: dict[str, str] = {}
 
     def go(self) -> None:
@@ -81,6 +82,8 @@ class _Walk:
                 self._attempt("solution", self._solution)
             if "mutants" in self._wish.parts and self._phases:
                 for mutant in self._wish.mutants:
+                    if self._stop.is_set():
+                        raise _BenchLostError
                     self._try(mutant)
             for playbook in self._wish.alternatives if "alternatives" in self._wish.parts else ():
                 self._attempt(f"alternative {playbook}", functools.partial(self._alternative, playbook))
@@ -91,6 +94,8 @@ class _Walk:
             self._attempt("deleting the bench", self._bench.leave, vital=False)
 
     def _attempt(self, what: str, work: Callable[[], object], *, vital: bool = True) -> None:
+        if vital and self._stop.is_set():
+            raise _BenchLostError
         try:
             work()
         except PlateauError as problem:
@@ -141,7 +146,7 @@ class _Walk:
 
         self._bench.tell(f"{mutant.id}: {mutant.mistake}")
         self._bench.back(SOLVED)
-        refusal = self._apply(mutant)
+        refusal = self._bench.apply(mutant)
         if refusal:
             return trial("not_applied", refusal)
         chosen, reboots = judge.affected(mutant, self._phases)
@@ -154,25 +159,6 @@ class _Walk:
         selection = Selection(checks=tuple(chosen), reboot=reboots, reboot_nodes=(mutant.node,))
         checks, _ = self._bench.grade(mutant.id, selection)
         return trial(*judge.fate(mutant, checks), checks, whole=whole)
-
-    def _apply(self, mutant: Mutant) -> str | None:
-        """Make the mistake; why it is not seen applied, or None when it is."""
-        assert mutant.run is not None
-        assert mutant.applied is not None
-        if self._bench.run(mutant.node, mutant.applied).exit_status == 0:
-            return "`applied` holds on the solution already"
-        done = self._bench.run(mutant.node, mutant.run)
-        if done.exit_status:
-            words = done.stderr.decode("utf-8", "replace").strip().splitlines()
-            return f"`run` ended with status {done.exit_status}: {words[-1] if words else 'no message'}"
-        deadline = Deadline.after(APPLIED_SECONDS)
-        for _ in deadline.ticks(1.0):
-            try:
-                if self._bench.run(mutant.node, mutant.applied, deadline.remaining + 5).exit_status == 0:
-                    return None
-            except (DeadlineError, HypervisorError):
-                continue
-        return "`applied` does not hold after `run`"
 
 
 class _BenchLostError(Exception):

@@ -70,6 +70,7 @@ class _Requests(io.RawIOBase):
     def write(self, data):
         request = json.loads(bytes(data))
         answer = {"id": request["id"], "ok": True, "result": request["params"], "seconds": 0.01}
+        answer["waited"] = request["params"].get("waited_by_others", 0.0)
         if request["probe"] == "arp.who_has":
             answer["result"] = {address: [] for address in request["params"]["addresses"]}
         if request["probe"] == "broken":

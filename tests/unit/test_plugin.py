@@ -175,7 +175,7 @@ def test_every_verdict(world):
     assert result.returncode == 4, "an error means that marks are not final"
     assert len(records) == 22, "both candidates"
     passed, failed = mine["CP06-S5.a"], mine["CP03-S2.a"]
-    assert (passed.points, passed.max_points, passed.task, passed.title) == (10, 10, "adressage", "Le routeur route.")
+    assert (passed.points, passed.max_points, passed.task, passed.title) == (7, 7, "adressage", "Le routeur route.")
     assert [one.source for one in passed.evidence] == ["probe:lan"]
     assert failed.points == 0
     assert failed.message == "passerelle : attendu 10.0.0.1, observé 10.0.0.254."
@@ -351,7 +351,7 @@ def test_unknown_need_is_refused(world):
 
 def test_every_graded_id_must_have_a_check():
     lab = load_lab("reseau")
-    with pytest.raises(InputError, match=r"lab reseau: tasks: no check in graders/ for CP03-S2\.a, CP03-S2\.b"):
+    with pytest.raises(InputError, match=r"lab reseau: tasks: no check in graders/ for CP03-C1\.a, CP03-C2\.a"):
         plan.validate([], lab, complete=True)
     plan.validate([], lab, complete=False)
 
@@ -401,3 +401,36 @@ def test_require_stops_and_conclude_weighs():
         Expect().conclude()
     empty = Expect()
     assert not empty.all_of("rien à voir", "tous", [], 0), "nothing observed is never right"
+
+
+DISTURBED = '''
+    COUNT = []
+
+    @check("CP06-S5.a")
+    def check_slowed(expect, probe):
+        """Gêné par les autres mesures."""
+        COUNT.append(1)
+        disturbed = {first} if len(COUNT) == 1 else {second}
+        seen = probe.call("icmp.ping", "lan", waited_by_others=disturbed)
+        expect.true("réponse", "oui", "non", len(COUNT) > 1 and not {broken})
+'''
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "broken", "verdict", "measured"),
+    [
+        (3.0, 0.0, False, "passed", 2),  # our own doing: measured again alone, and it is there
+        (3.0, 3.0, True, "failed", 2),  # never more than twice
+        (0.0, 0.0, False, "failed", 1),  # a quiet measurement that failed is a failure
+    ],
+)
+def test_what_failed_while_probes_disturbed_each_other_is_measured_once_more(
+    world, first, second, broken, verdict, measured
+):
+    world.checks(DISTURBED.format(first=first, second=second, broken=broken))
+    world.grade("--candidate", "bob", "--no-reboot")
+    record = world.records()["bob", "CP06-S5.a"]
+    assert str(record.verdict) == verdict
+    assert sum(one.source == "probe:lan" for one in record.evidence) == measured
+    assert sum(one.source == "grader" for one in record.evidence) == measured - 1
+    assert len(record.comparisons) == 1
