@@ -81,9 +81,11 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def nightly(session: nox.Session) -> None:
-    """What CI runs each night: the suite, the demonstration, and the benchmark with three benches."""
+    """What CI runs each night: the suite, the demonstration, the proof of every lab, the benchmark of three benches."""
     tests(session)
     plateau(session, "demo")
+    for lab in sorted(path.parent.name for path in Path("labs/catalogue").glob("*/lab.yaml")):
+        plateau(session, "prove", lab, "--seeds", "2", "--repeat", "3")
     python(session, "-m", "benchmarks", "bench-up")
 
 
