@@ -83,7 +83,7 @@ def _everybody(bench: Bench, leg: str) -> dict[str, Any]:
     """Every address of the network but the probe's own."""
     own = text(bench, f"{leg}_controle")
     addresses = [str(one) for one in ipaddress.ip_network(text(bench, leg)).hosts() if str(one) != own]
-    return {"addresses": addresses, "tries": 2, "window": 2.5}
+    return {"addresses": addresses, "tries": 2, "window": 1.2}
 
 
 def _field(page: str, name: str) -> str:

@@ -38,7 +38,7 @@ def check_properties(bench: Bench, probe: ProbeClient, login: Login, expect: Exp
     asked = probe.call("dns.query", "lan", **_known_name(bench))
     known = sorted(record["data"] for record in asked[0].get("answers", []))
     if known:  # otherwise srv does not serve the zone yet, which is not the workstation's fault
-        found = login("ws").run("getent ahostsv4 rtr").stdout.split()
+        found = login("ws").run("timeout 8 getent ahostsv4 rtr").stdout.split()
         expect.contains("adresse du nom court « rtr » sur le poste", known[0], found)
 
 

@@ -91,7 +91,7 @@ def grade(folder: Path, case: str):
                     "agent": world.agent_command(),
                     "canned": {
                         "cat /etc/resolv.conf": f"search {v('domaine')}\nnameserver {v('serveurs_srv')}\n",
-                        "getent ahostsv4 rtr": f"{v('lan_passerelle')} STREAM rtr.{v('domaine')}\n",
+                        "timeout 8 getent ahostsv4 rtr": f"{v('lan_passerelle')} STREAM rtr.{v('domaine')}\n",
                     },
                 }
             )
