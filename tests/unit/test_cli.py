@@ -131,7 +131,7 @@ def test_schema(model: str) -> None:
 
 
 def test_unknown_schema() -> None:
-    assert refusal("schema", "labs") == "plateau: no model 'labs'; known: lab, session, profile\n"
+    assert refusal("schema", "labs") == "plateau: no model 'labs'; known: lab, session, profile, referential\n"
 
 
 def test_lab_check() -> None:
