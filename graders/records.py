@@ -67,6 +67,8 @@ class RunHeader:
     hypervisor: str
     tasks: list[dict[str, Any]]
     """Each: id, title {fr, en}, points (of the task), checks {id: points}."""
+    bareme: dict[str, Any] = field(default_factory=dict)
+    """The lab's barème beyond its points (labs.models.bareme); empty means its defaults."""
     format: int = FORMAT
     kind: str = "run"
 

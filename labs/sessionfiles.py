@@ -55,6 +55,11 @@ class SessionFiles:
     def results(self) -> Path:
         return self.folder / "results"
 
+    @property
+    def marks(self) -> Path:
+        """Folder of the people's marks, one form a candidate: written once, completed, never overwritten."""
+        return self.folder / "marks"
+
 
 def ensure_key(path: Path, comment: str) -> str:
     """Make an Ed25519 key pair at `path` unless it is there; return the public line."""

@@ -85,6 +85,7 @@ def run_header(session: Session, run: str, hypervisor: str) -> RunHeader:
             {"id": task.id, "title": dict(task.title), "points": task.points, "checks": dict(task.checks)}
             for task in lab.tasks
         ],
+        bareme=lab.bareme.model_dump(mode="json"),
     )
 
 

@@ -1,33 +1,123 @@
-"""Reports: documents made from a run's records, and from nothing else."""
+"""Reports: documents made from a run's records and from what people marked, and from nothing else."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from graders import records
+from graders import records, referentials, rubric
+
+if TYPE_CHECKING:
+    from graders.records import Run
+    from graders.report.aggregate import RunResult
+    from graders.rubric import Rubric
 
 RECORDS = "records.jsonl"
+PDF_FOLDER, GRADESCOPE_FOLDER = "pdf", "gradescope"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What documents are made from."""
+
+    run: Run
+    rubrics: Mapping[str, Rubric]
+    result: RunResult
+
+
+def read(run_dir: Path) -> Sources:
+    """A run's records with people's marks.
+
+    Raises ValueError naming the line of the records, InputError naming the line of a form of marks.
+    """
+    from graders.report import aggregate
+
+    run = records.load(run_dir / RECORDS)
+    names = [bench.candidate for bench in run.benches]
+    rubrics = rubric.load_all(rubric.folder_for(run_dir), names)
+    return Sources(run, rubrics, aggregate.build(run, rubrics))
 
 
 def write_all(run_dir: Path, lang: str = "fr") -> dict[str, Path]:
-    """Write report.html, junit.xml and marks.csv beside a run's records.jsonl; returns each path by file name.
+    """Write the cohort's documents beside a run's records.jsonl; returns each path by file name.
 
-    Each file is replaced whole or not at all. Raises ValueError, naming the line, when the records cannot be read,
-    and OSError when the folder cannot be read or written.
+    report.html, junit.xml, marks.csv, moodle.csv, moodle.xml, gradescope/<candidate>.json, and jury.xlsx when the
+    referential is known here. Each file is replaced whole or not at all. Raises ValueError, naming the line, when the
+    records cannot be read, InputError when a form of marks cannot, OSError when the folder cannot be read or written.
     """
-    from graders.report import html, junit, marks
+    from graders.report import html, junit, jurygrid, marks, platforms
 
-    run = records.load(run_dir / RECORDS)
-    documents = {"report.html": html.render(run, lang), "junit.xml": junit.write(run), "marks.csv": marks.write(run)}
+    result = read(run_dir).result
+    documents: dict[str, str | bytes] = {
+        "report.html": html.render(result, lang),
+        "junit.xml": junit.write(result),
+        "marks.csv": marks.write(result),
+        "moodle.csv": platforms.moodle_csv(result),
+        "moodle.xml": platforms.moodle_xml(result),
+    }
+    for name, candidate in zip(_file_names(result), result.candidates, strict=True):
+        documents[f"{GRADESCOPE_FOLDER}/{name}.json"] = platforms.gradescope(result, candidate)
+    if result.header.referential in referentials.names():
+        documents["jury.xlsx"] = jurygrid.write(result, referentials.load(result.header.referential), lang)
     return {name: _replace(run_dir / name, document) for name, document in documents.items()}
 
 
-def _replace(path: Path, document: str) -> Path:
+def write_pdfs(
+    run_dir: Path, lang: str = "fr", candidates: Iterable[str] | None = None, ccp: str | None = None
+) -> dict[str, Path]:
+    """Write pdf/<candidate>.pdf and pdf/<candidate>-retour.pdf; with `ccp`, pdf/<candidate>-<ccp>.pdf alone.
+
+    Raises ValueError when the records cannot be read, when the referential is not known here or has no such CCP.
+    """
+    from graders.report import document, pdf
+
+    sources = read(run_dir)
+    result = sources.result
+    referential = referentials.load(result.header.referential)
+    if ccp is not None and ccp not in {activity.id for activity in referential.pack.activities}:
+        known = ", ".join(activity.id for activity in referential.pack.activities)
+        raise ValueError(f"no CCP {ccp!r} in {referential.id}; there are: {known}")
+    w = document.writer(result, referential, lang)
+    moment = int(document.header_time(result.header).timestamp())
+    wanted = None if candidates is None else set(candidates)
+    jobs: list[tuple[str, pdf.Template, dict[str, object], list[pdf.Attachment]]] = []
+    for name, one in zip(_file_names(result), result.candidates, strict=True):
+        if wanted is not None and one.bench.candidate not in wanted:
+            continue
+        attached = [(RECORDS, "application/jsonl", document.records_of(sources.run, one.bench.candidate))]
+        if one.rubric:
+            attached.append(("marks.json", "application/json", one.rubric.model_dump_json(indent=1, by_alias=True)))
+        jobs.append((f"{name}{f'-{ccp}' if ccp else ''}", "record", document.document(w, one, ccp), attached))
+        if ccp is None:
+            jobs.append((f"{name}-retour", "feedback", document.feedback(w, one), []))
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:  # typst works outside Python's lock
+        made = list(pool.map(lambda job: pdf.compile_pdf(job[1], job[2], job[3], moment), jobs))
+    return {
+        f"{PDF_FOLDER}/{job[0]}.pdf": _replace(run_dir / PDF_FOLDER / f"{job[0]}.pdf", content)
+        for job, content in zip(jobs, made, strict=True)
+    }
+
+
+def _file_names(result: RunResult) -> list[str]:
+    """Candidates' ids as file names: a records file may come from elsewhere, and name anybody anything."""
+    names = []
+    for number, candidate in enumerate(result.candidates, 1):
+        raw = candidate.bench.candidate
+        safe = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in raw)[:60]
+        names.append(safe if safe == raw else f"{safe}-{number}")
+    return names
+
+
+def _replace(path: Path, document: str | bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            file.write(document)
+        with temporary.open("wb") as file:
+            file.write(document if isinstance(document, bytes) else document.encode())
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

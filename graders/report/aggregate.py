@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from graders.records import BenchHeader, Record, Run, RunHeader, Verdict
 from graders.report.causes import BlockedGroup, Causes
+from graders.report.outcomes import Outcome, combine, outcome
+from graders.rubric import Override, Rubric
+from labs.models.bareme import Bareme
 
 PHASES = ("live", "reboot")
-
-
-class Outcome(StrEnum):
-    """What a row of the referential came to. Given only when measuring again could not change it."""
-
-    MET = "met"
-    PARTIAL = "partial"
-    NOT_MET = "not_met"
-    NOT_ASSESSABLE = "not_assessable"
-    NOT_APPLICABLE = "not_applicable"
 
 
 @dataclass(frozen=True)
@@ -68,6 +59,8 @@ class RowResult:
     outcome: Outcome
     records: tuple[Record, ...]
     missing: tuple[str, ...]
+    eliminated: tuple[str, ...] = ()
+    """Eliminatory checks that were measured and are not passed."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +69,8 @@ class CompetenceResult:
 
     id: str
     rows: tuple[RowResult, ...]
+    outcome: Outcome
+    """What the machine saw of it; nothing is averaged over competences."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +82,17 @@ class CandidateResult:
     tasks: tuple[TaskResult, ...]
     competences: tuple[CompetenceResult, ...]
     blocked: tuple[BlockedGroup, ...]
+    original: dict[tuple[str, str], Record]
+    """(check, phase) -> the machine's record, where a person decided otherwise."""
+    overrides: dict[tuple[str, str], Override]
+    rubric: Rubric | None
+
+    @property
+    def mark(self) -> float | None:
+        """Out of 20, two decimals; None while a measure or a person is awaited."""
+        if not self.tally.complete or not self.tally.max_points:
+            return None
+        return round(20 * self.tally.points / self.tally.max_points, 2)
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,7 @@ class RunResult:
     header: RunHeader
     candidates: tuple[CandidateResult, ...]
     final: bool
+    bareme: Bareme
 
 
 def settle(records: Iterable[Record]) -> list[Record]:
@@ -110,20 +117,23 @@ def settle(records: Iterable[Record]) -> list[Record]:
     return list(latest.values())
 
 
-def weigh(records: Sequence[Record], worth: dict[str, float]) -> list[Record]:
+def weigh(records: Sequence[Record], worth: dict[str, float], persistence: float) -> list[Record]:
     """Share out a check's declared points over its phases.
 
-    The run header says what a check is worth. When its records (live and reboot) claim more together, each is
-    scaled down by the same factor, so a check passed live and lost at reboot gets half of its points.
+    The run header says what a check is worth. When it has a record of each phase, the one after the reboot gets the
+    share `persistence` of it; a single record that claims more than the check is worth is scaled down.
     """
-    claimed: Counter[str] = Counter()
+    phases: dict[str, set[str]] = {}
     for record in records:
-        claimed[record.check] += record.max_points  # type: ignore[assignment]  # Counter sums floats as well
+        phases.setdefault(record.check, set()).add(record.phase)
     scaled = []
     for record in records:
-        total, declared = claimed[record.check], worth.get(record.check)
-        if declared is not None and total > declared:
-            factor = declared / total
+        declared = worth.get(record.check)
+        if declared is not None and record.max_points:
+            share = 1.0
+            if len(phases[record.check]) > 1:
+                share = persistence if record.phase != PHASES[0] else 1 - persistence
+            factor = min(declared * share / record.max_points, 1.0)
             record = replace(record, points=record.points * factor, max_points=record.max_points * factor)  # noqa: PLW2901
         scaled.append(record)
     return scaled
@@ -161,46 +171,68 @@ def tally(records: Sequence[Record], missing: dict[str, float], causes: Causes) 
     )
 
 
-def outcome(records: Sequence[Record], missing: Sequence[str], causes: Causes) -> Outcome:
-    """What a row came to; see Outcome."""
-    applicable = [record for record in records if record.verdict is not Verdict.NOT_APPLICABLE]
-    if not applicable and not missing:
-        return Outcome.NOT_APPLICABLE
-    passed = any(record.verdict is Verdict.PASSED for record in applicable)
-    failed = any(record.verdict is Verdict.FAILED for record in applicable)
-    blocked = any(record.verdict is Verdict.BLOCKED for record in applicable)
-    still_open = bool(missing) or any(causes.is_open(record) for record in applicable)
-    if passed and failed:
-        return Outcome.PARTIAL
-    if still_open or not (passed or failed):
-        return Outcome.NOT_ASSESSABLE
-    if failed:
-        return Outcome.NOT_MET
-    return Outcome.PARTIAL if blocked else Outcome.MET
+def decisions(records: Sequence[Record], rubric: Rubric) -> dict[tuple[str, str], Override]:
+    """People's verdicts: overrides, and signed levels for the checks that wait for a person (3 and 4 pass)."""
+    found = rubric.overridden
+    for record in records:
+        mark = rubric.rows.get(row_of(record.check))
+        place = (record.check, record.phase)
+        if record.verdict is not Verdict.MANUAL or mark is None or mark.level is None or place in found:
+            continue
+        who, when = rubric.who(mark), rubric.when(mark)
+        if who and when:
+            verdict = Verdict.PASSED if mark.level > 2 else Verdict.FAILED
+            reason = f"niveau {mark.level} sur 4 donné à la ligne {row_of(record.check)}"
+            found[place] = Override(
+                check=record.check, phase=phase_of(record), verdict=verdict, reason=reason, evaluator=who, date=when
+            )
+    return found
 
 
-def build(run: Run) -> RunResult:
-    """Everything that the renderings show, from a run."""
+def phase_of(record: Record) -> Literal["live", "reboot"]:
+    return "reboot" if record.phase == "reboot" else "live"
+
+
+def overrule(records: Sequence[Record], overrides: Mapping[tuple[str, str], Override]) -> list[Record]:
+    """The records with people's verdicts in place of the machine's."""
+    decided = []
+    for record in records:
+        if override := overrides.get((record.check, record.phase)):
+            points = record.max_points if override.verdict is Verdict.PASSED else 0.0
+            record = replace(record, verdict=override.verdict, points=points, blocked_by=None)  # noqa: PLW2901
+        decided.append(record)
+    return decided
+
+
+def build(run: Run, rubrics: Mapping[str, Rubric] | None = None) -> RunResult:
+    """Everything that the renderings show, from a run and what people said. Raises ValueError: a wrong barème."""
+    bareme = Bareme.model_validate(run.header.bareme)
     records: dict[str, list[Record]] = {bench.candidate: [] for bench in run.benches}
     benches = {bench.candidate: bench for bench in run.benches}
     for record in settle(run.records):
         records.setdefault(record.candidate, []).append(record)
     candidates = tuple(
-        _candidate(run.header, benches.get(name) or BenchHeader(name, name, {}, []), mine)
+        _candidate(
+            run.header, bareme, benches.get(name) or BenchHeader(name, name, {}, []), mine, (rubrics or {}).get(name)
+        )
         for name, mine in records.items()
     )
-    return RunResult(run.header, candidates, bool(candidates) and all(c.tally.final for c in candidates))
+    return RunResult(run.header, candidates, bool(candidates) and all(c.tally.final for c in candidates), bareme)
 
 
-def _candidate(header: RunHeader, bench: BenchHeader, records: list[Record]) -> CandidateResult:
+def _candidate(
+    header: RunHeader, bareme: Bareme, bench: BenchHeader, records: list[Record], rubric: Rubric | None
+) -> CandidateResult:
     worth: dict[str, float] = {}
     declared: dict[str, dict[str, Any]] = {}
     for task in header.tasks:
         declared[task["id"]] = task
         worth.update(task.get("checks", {}))
     place = {check: number for number, check in enumerate(worth)}
+    overrides = decisions(records, rubric) if rubric else {}
+    original = {(r.check, r.phase): r for r in records if (r.check, r.phase) in overrides}
     records = sorted(
-        weigh(records, worth),
+        weigh(overrule(records, overrides), worth, bareme.persistence),
         key=lambda r: (place.get(r.check, len(place)), r.check, r.phase != PHASES[0], r.phase),
     )
     causes = Causes(records)
@@ -216,12 +248,17 @@ def _candidate(header: RunHeader, bench: BenchHeader, records: list[Record]) -> 
         bench=bench,
         tally=tally(records, missing, causes),
         tasks=tuple(tasks),
-        competences=tuple(_competences(records, missing, causes)),
+        competences=tuple(_competences(records, missing, causes, bareme)),
         blocked=causes.groups(),
+        original=original,
+        overrides={place: overrides[place] for place in original},
+        rubric=rubric,
     )
 
 
-def _competences(records: Sequence[Record], missing: Iterable[str], causes: Causes) -> list[CompetenceResult]:
+def _competences(
+    records: Sequence[Record], missing: Iterable[str], causes: Causes, bareme: Bareme
+) -> list[CompetenceResult]:
     measured: dict[tuple[str, str], list[Record]] = {}
     absent: dict[tuple[str, str], list[str]] = {}
     for record in records:
@@ -231,9 +268,15 @@ def _competences(records: Sequence[Record], missing: Iterable[str], causes: Caus
     grouped: dict[str, list[RowResult]] = {}
     for key in sorted({*measured, *absent}):
         mine, lost = measured.get(key, []), absent.get(key, [])
-        row = RowResult(key[1], outcome(mine, lost, causes), tuple(mine), tuple(lost))
+        result = outcome(mine, lost, causes, bareme.threshold_of(key[1]), bareme.eliminatory)
+        settled = [r for r in mine if r.verdict in (Verdict.FAILED, Verdict.BLOCKED) and not causes.is_open(r)]
+        eliminated = [r.check for r in settled if r.check in bareme.eliminatory]
+        row = RowResult(key[1], result, tuple(mine), tuple(lost), tuple(eliminated))
         grouped.setdefault(key[0], []).append(row)
-    return [CompetenceResult(name, tuple(rows)) for name, rows in grouped.items()]
+    return [
+        CompetenceResult(name, tuple(rows), combine([r.outcome for r in rows], any(r.eliminated for r in rows)))
+        for name, rows in grouped.items()
+    ]
 
 
 def row_of(check: str) -> str:

@@ -10,11 +10,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from graders import referentials
-from graders.records import Evidence, Record, Run, Verdict
+from graders.records import Evidence, Record, Verdict
 from graders.referentials import Referential
 from graders.report import aggregate, text
+from graders.report.aggregate import RunResult
 from graders.report.causes import BlockedGroup
+from graders.report.document import Writer, overridden, signed
+from graders.report.grid import grid
 from graders.report.messages import Messages
+from graders.report.outcomes import Outcome
 from graders.report.sheets import Sheet, sheets
 
 HEAD, TAIL = 4000, 1500
@@ -30,29 +34,29 @@ SYMBOLS = {
     "missing": "…",
 }
 OUTCOME_SYMBOLS = {
-    aggregate.Outcome.MET: "✓",
-    aggregate.Outcome.PARTIAL: "◐",
-    aggregate.Outcome.NOT_MET: "✗",
-    aggregate.Outcome.NOT_ASSESSABLE: "?",
-    aggregate.Outcome.NOT_APPLICABLE: "–",
+    Outcome.MET: "✓",
+    Outcome.PARTIAL: "◐",
+    Outcome.NOT_MET: "✗",
+    Outcome.NOT_ASSESSABLE: "?",
+    Outcome.NOT_APPLICABLE: "–",
 }
 
 
-def render(run: Run, lang: str = "fr") -> str:
+def render(result: RunResult, lang: str = "fr") -> str:
     """The whole document. Raises ValueError when there is no such language.
 
     The same run gives the same bytes: nothing comes from the clock or the machine.
     """
     messages = Messages(lang)
-    result = aggregate.build(run)
-    referential = _referential(run.header.referential)
+    referential = _referential(result.header.referential)
+    writer = Writer(result, referential, lang, messages) if referential else None
     page_styles = [f"@page c{n} {{ @bottom-left {{ content: {text.css_string(text.visible(_label(c)))}; }} }}"
                    for n, c in enumerate(result.candidates, 1)]  # fmt: skip
     return (
         _environment()
         .get_template("report.html.j2")
         .render(
-            run=run.header,
+            run=result.header,
             result=result,
             referential=referential.pack if referential else None,
             sheets=partial(_sheets, referential=referential, lang=lang),
@@ -70,6 +74,9 @@ def render(run: Run, lang: str = "fr") -> str:
             extract=_extract,
             placed=place,
             open_checks=_open_checks,
+            grid=lambda candidate: grid(candidate, referential, lang) if referential else [],
+            override=lambda candidate, record: _override(writer, candidate, record),
+            signed=lambda candidate, entry: signed(writer, candidate, entry) if writer else "",
             anchor=_anchor,
         )
     )
@@ -82,6 +89,13 @@ def _extract(evidence: Evidence) -> tuple[str, int, str]:
 def _open_checks(candidate: aggregate.CandidateResult) -> int:
     behind = sum(len(group.records) for group in candidate.blocked if not group.settled)
     return candidate.tally.counts[Verdict.ERROR] + len(candidate.tally.missing) + behind
+
+
+def _override(writer: Writer | None, candidate: aggregate.CandidateResult, record: Record) -> str:
+    place = (record.check, record.phase)
+    if writer is None or place not in candidate.overrides:
+        return ""
+    return overridden(writer, candidate.original[place], candidate.overrides[place])
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-from graders.records import Record, Run, Verdict
-from graders.report import aggregate
+from graders.records import Record, Verdict
+from graders.report.aggregate import CandidateResult, RunResult
 from graders.report.text import cut, visible
 
 _SKIPPED = {
@@ -15,10 +15,9 @@ _SKIPPED = {
 }
 
 
-def write(run: Run) -> str:
+def write(result: RunResult) -> str:
     """The XML document. Characters that XML does not allow are shown as symbols."""
-    result = aggregate.build(run)
-    header = run.header
+    header = result.header
     root = ET.Element("testsuites", name=visible(f"{header.session} {header.run}"))
     for candidate in result.candidates:
         suite = ET.SubElement(root, "testsuite", name=visible(candidate.bench.candidate))
@@ -38,7 +37,7 @@ def write(run: Run) -> str:
             },
         )
         for record in records:
-            _case(suite, record)
+            _case(suite, candidate, record)
         for check in candidate.tally.missing:
             classname = visible(f"{candidate.bench.candidate}.{check.partition('-')[0]}")
             case = ET.SubElement(suite, "testcase", classname=classname, name=visible(check), time="0.000")
@@ -54,7 +53,7 @@ def write(run: Run) -> str:
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _case(suite: ET.Element, record: Record) -> None:
+def _case(suite: ET.Element, candidate: CandidateResult, record: Record) -> None:
     phase = "" if record.phase == "live" else f" [{record.phase}]"
     case = ET.SubElement(
         suite,
@@ -74,6 +73,7 @@ def _case(suite: ET.Element, record: Record) -> None:
             "verdict": record.verdict.value,
             "points": f"{record.points:g}",
             "max_points": f"{record.max_points:g}",
+            **_override(candidate, record),
         },
     )
     message = visible(record.message)
@@ -90,6 +90,19 @@ def _case(suite: ET.Element, record: Record) -> None:
             ET.SubElement(case, "skipped", type="blocked", message=full)
         case skipped:
             ET.SubElement(case, "skipped", type=_SKIPPED[skipped], message=message)
+
+
+def _override(candidate: CandidateResult, record: Record) -> dict[str, str]:
+    """A person's decision, with what the machine had said."""
+    place = (record.check, record.phase)
+    if place not in candidate.overrides:
+        return {}
+    override = candidate.overrides[place]
+    return {
+        "machine_verdict": candidate.original[place].verdict.value,
+        "override_reason": override.reason,
+        "override_by": f"{override.evaluator} {override.date.isoformat()}",
+    }
 
 
 def _properties(parent: ET.Element, values: dict[str, str]) -> None:

@@ -6,8 +6,8 @@ import csv
 import io
 import unicodedata
 
-from graders.records import Run, Verdict
-from graders.report import aggregate
+from graders.records import Verdict
+from graders.report.aggregate import RunResult
 from graders.report.text import number, visible
 
 BOM = "\ufeff"
@@ -21,36 +21,37 @@ _VERDICTS = {
 }
 
 
-def write(run: Run) -> str:
+def write(result: RunResult) -> str:
     """Semicolons, decimal commas, a byte order mark first; a text that a spreadsheet would run is disarmed.
 
     Marks are final (`notes_definitives`) when nothing waits for a measure or for a person.
     """
-    result = aggregate.build(run)
     tasks = list(dict.fromkeys(task.id for candidate in result.candidates for task in candidate.tasks))
     out = io.StringIO()
     lines = csv.writer(out, delimiter=";", lineterminator="\r\n")
-    headings = ["identifiant", "nom", "total", "maximum", *map(_cell, tasks), *_VERDICTS.values(), "non_execute"]
-    lines.writerow([*headings, "notes_definitives"])
+    headings = ["identifiant", "nom", "total", "maximum", *map(cell, tasks), *_VERDICTS.values(), "non_execute"]
+    on_twenty = ["note_sur_20"] if result.bareme.mark else []
+    lines.writerow([*headings, "notes_definitives", *on_twenty])
     for candidate in result.candidates:
         tally = candidate.tally
         by_task = {task.id: task.tally.points for task in candidate.tasks}
         lines.writerow(
             [
-                _cell(candidate.bench.candidate),
-                _cell(candidate.bench.name),
+                cell(candidate.bench.candidate),
+                cell(candidate.bench.name),
                 number(tally.points, "fr"),
                 number(tally.max_points, "fr"),
                 *(number(by_task.get(task, 0.0), "fr") for task in tasks),
                 *(tally.counts[verdict] for verdict in _VERDICTS),
                 len(tally.missing),
                 "oui" if tally.complete else "non",
+                *(["" if candidate.mark is None else number(candidate.mark, "fr")] if on_twenty else []),
             ]
         )
     return BOM + out.getvalue()
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     """A text cell on one line that no spreadsheet takes for a formula."""
     shown = " ".join(visible(text).split())
     first = unicodedata.normalize("NFKC", shown[:1])

@@ -27,6 +27,11 @@ class SheetCompetence:
     rows: tuple[SheetRow, ...]
     total: int
 
+    @property
+    def eliminated(self) -> list[str]:
+        """Eliminatory checks that are not passed."""
+        return [check for row in self.rows for check in row.result.eliminated]
+
 
 @dataclass(frozen=True)
 class Sheet:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from graders.records import Record, Run, Verdict
 from graders.report import aggregate
+from graders.rubric import Rubric
 
 
-def build(run: Run) -> dict[str, Any]:
-    """A JSON-ready dictionary; texts are as recorded, points are numbers."""
-    result = aggregate.build(run)
+def build(run: Run, rubrics: Mapping[str, Rubric] | None = None) -> dict[str, Any]:
+    """A JSON-ready dictionary; texts are as recorded, points are numbers; `rubrics` are people's marks."""
+    result = aggregate.build(run, rubrics)
     header = run.header
     return {
         "run": header.run,
@@ -31,7 +33,11 @@ def _candidate(candidate: aggregate.CandidateResult) -> dict[str, Any]:
         **_tally(candidate.tally),
         "tasks": [{"task": task.id, **_tally(task.tally)} for task in candidate.tasks],
         "competences": [
-            {"competence": competence.id, "rows": {row.id: row.outcome.value for row in competence.rows}}
+            {
+                "competence": competence.id,
+                "outcome": competence.outcome.value,
+                "rows": {row.id: row.outcome.value for row in competence.rows},
+            }
             for competence in candidate.competences
         ],
         "not_passed": [
@@ -41,6 +47,15 @@ def _candidate(candidate: aggregate.CandidateResult) -> dict[str, Any]:
             if record.verdict not in (Verdict.PASSED, Verdict.NOT_APPLICABLE)
         ],
         "missing": list(candidate.tally.missing),
+        "overridden": [
+            {
+                "check": check,
+                "phase": phase,
+                "machine": record.verdict.value,
+                "reason": candidate.overrides[check, phase].reason,
+            }
+            for (check, phase), record in candidate.original.items()
+        ],
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ from labs.cli.options import CandidateOption, JsonOption, LangOption, SessionArg
 from labs.errors import InputError, PlateauError
 
 if TYPE_CHECKING:
+    from graders.rubric import Rubric
     from labs.grade import Selection
     from labs.models.session import Session
 
@@ -55,7 +57,7 @@ def grade_session(
 ) -> tuple[dict[str, Any], dict[str, Path]]:
     """The work of `grade`: summary and documents."""
     from graders.records import load
-    from graders.report import summary, write_all
+    from graders.report import summary
     from labs.cli.output import Progress
     from labs.grade import grade as run_graders
     from labs.grade import new_run_folder
@@ -70,45 +72,54 @@ def grade_session(
     with exclusive(SessionFiles(loaded.folder).lock, "grade") as lock, progress.inner.showing():
         folder = new_run_folder(loaded)
         run_graders(loaded, chosen, folder, progress, lock=lock, selection=selection)
-    paths = write_all(folder, lang)
-    return summary.build(load(folder / "records.jsonl")), paths
+    paths, rubrics = _documents(folder, lang, None, None, pdf=True)
+    return summary.build(load(folder / "records.jsonl"), rubrics), paths
 
 
 def report(
     session: SessionArg,
+    candidate: CandidateOption = None,
     run: Annotated[str | None, typer.Option("--run", help="Name of the run's folder; the newest by default.")] = None,
+    ccp: Annotated[str | None, typer.Option("--ccp", help="PDF of this certificate alone, e.g. CCP2.")] = None,
+    pdf: Annotated[bool, typer.Option("--pdf/--no-pdf", help="Also one PDF a candidate, and their feedback.")] = True,
     json: JsonOption = False,
     lang: LangOption = "fr",
 ) -> None:
-    """Render the documents again from the records of a run."""
-    from graders.records import load
-    from graders.report import summary, write_all
+    """Render the documents again from the records of a run and from what people marked."""
+    from graders.report import summary
     from labs.cli.output import out, print_json
+    from labs.cli.runs import find_run, load_run
     from labs.models.session import load_session
-    from labs.sessionfiles import SessionFiles
 
     if lang not in {"fr", "en"}:
         raise InputError(f"--lang {lang}: must be fr or en")
     loaded = load_session(session)
-    results = SessionFiles(loaded.folder).results
-    runs = sorted(path.parent.name for path in results.glob("*/records.jsonl"))
-    if not runs:
-        raise InputError(f"{loaded.name} has no results yet; run plateau grade {session}")
-    if run is not None and run not in runs:
-        raise InputError(f"--run {run}: no such run; known: {', '.join(runs[-5:])}")
-    folder = results / (run or runs[-1])
-    try:
-        found = load(folder / "records.jsonl")
-    except ValueError as problem:
-        raise PlateauError(str(problem)) from None
-    paths = write_all(folder, lang)
-    built = summary.build(found)
+    chosen = [one.id for one in loaded.select(candidate)] if candidate else None
+    folder = find_run(loaded, run)
+    load_run(folder)
+    paths, rubrics = _documents(folder, lang, chosen, ccp, pdf=pdf)
+    built = summary.build(load_run(folder), rubrics)
     if json:
         print_json({**built, "documents": {name: str(path) for name, path in paths.items()}})
         return
     out.print(_marks_table(built))
     for path in paths.values():
-        out.print(str(path))
+        out.print(str(path), soft_wrap=True)
+
+
+def _documents(
+    folder: Path, lang: str, candidates: list[str] | None, ccp: str | None, *, pdf: bool
+) -> tuple[dict[str, Path], Mapping[str, Rubric]]:
+    """Every document of a run, and the marks that went into them. Raises PlateauError when one cannot be made."""
+    from graders.report import read, write_all, write_pdfs
+
+    try:
+        paths = write_all(folder, lang)
+        if pdf:
+            paths |= write_pdfs(folder, lang, candidates, ccp)
+        return paths, read(folder).rubrics
+    except (OSError, ValueError) as problem:
+        raise PlateauError(str(problem)) from None
 
 
 def demo(

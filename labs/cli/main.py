@@ -17,6 +17,7 @@ from labs.cli import (
     proving,
     provisioning,
     referential,
+    rubric,
     work,
 )
 from labs.errors import PlateauError
@@ -41,6 +42,7 @@ for module in (
     grading,
     proving,
     referential,
+    rubric,
 ):
     module.register(app)
 

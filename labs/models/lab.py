@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from labs.errors import InputError
+from labs.models.bareme import Bareme
 from labs.models.loader import Strict, load
 from labs.paths import CATALOGUE
 
@@ -129,6 +130,7 @@ class Lab(Strict):
     segments: list[Segment] = Field(min_length=1)
     nodes: list[Node] = Field(min_length=1)
     tasks: list[Task] = Field(min_length=1)
+    bareme: Bareme = Bareme()
     solution: str
     """Playbook, relative to playbooks/."""
     alternatives: list[str] = Field(default_factory=list)
@@ -140,6 +142,8 @@ class Lab(Strict):
         _unique("node", [node.name for node in self.nodes])
         _unique("task", [task.id for task in self.tasks])
         _unique("check", [check for task in self.tasks for check in task.checks])
+        if strangers := self.bareme.strangers(check for task in self.tasks for check in task.checks):
+            raise ValueError(f"bareme: {', '.join(strangers)}: not graded under tasks, or not a share of 1")
         for node in self.nodes:
             for nic in node.nics:
                 used = {nic.segment} if nic.segment else set((nic.trunk or {}).values())

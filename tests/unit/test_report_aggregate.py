@@ -10,7 +10,7 @@ from test_report_samples import TASKS, bench, header, perfect, record, session, 
 
 from graders.records import Record, Run, Verdict
 from graders.report import aggregate, summary
-from graders.report.aggregate import Outcome
+from graders.report.outcomes import Outcome
 
 
 def result(records: list[Record]) -> aggregate.CandidateResult:

@@ -13,11 +13,11 @@ from test_report_samples import TASKS, bench, header, hostile, perfect, session,
 
 from graders import report
 from graders.records import Run
-from graders.report import html, junit, marks
+from graders.report import aggregate, html, junit, marks
 
 
 def cases(run: Run) -> list[ET.Element]:
-    return list(ET.fromstring(junit.write(run).encode()).iter("testcase"))
+    return list(ET.fromstring(junit.write(aggregate.build(run)).encode()).iter("testcase"))
 
 
 def case_of(run: Run, check: str, candidate: str, phase: str = "live") -> ET.Element:
@@ -52,7 +52,7 @@ def test_junit_says_each_verdict_in_its_own_way() -> None:
 
 
 def test_junit_counts_agree_with_its_cases_and_names_are_unique() -> None:
-    for suite in ET.fromstring(junit.write(session()).encode()):
+    for suite in ET.fromstring(junit.write(aggregate.build(session())).encode()):
         found = suite.findall("testcase")
         assert suite.get("tests") == str(len(found))
         assert len({(c.get("classname"), c.get("name")) for c in found}) == len(found)
@@ -69,7 +69,7 @@ def test_junit_survives_hostile_text_and_tells_what_was_not_run() -> None:
 
 
 def table(run: Run) -> list[dict[str, str]]:
-    text = marks.write(run)
+    text = marks.write(aggregate.build(run))
     assert text.startswith("\ufeff")
     return list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""), delimiter=";"))
 
@@ -96,16 +96,20 @@ def test_a_name_is_never_a_formula(name: str) -> None:
     assert line["total"] == "20"
 
 
-def test_write_all_puts_three_documents_beside_the_records(tmp_path: Path) -> None:
+def test_write_all_puts_the_documents_beside_the_records(tmp_path: Path) -> None:
     write(session(), tmp_path)
     paths = report.write_all(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "gradescope",
         "junit.xml",
+        "jury.xlsx",
         "marks.csv",
+        "moodle.csv",
+        "moodle.xml",
         "records.jsonl",
         "report.html",
     ]
-    assert paths["report.html"].read_text(encoding="utf-8") == html.render(session())
+    assert paths["report.html"].read_text(encoding="utf-8") == html.render(aggregate.build(session()))
     assert paths["marks.csv"].read_bytes().startswith(b"\xef\xbb\xbf")
     before = {name: path.read_bytes() for name, path in paths.items()}
     report.write_all(tmp_path)
@@ -115,7 +119,8 @@ def test_write_all_puts_three_documents_beside_the_records(tmp_path: Path) -> No
 def test_hostile_records_are_written_and_read(tmp_path: Path) -> None:
     write(hostile(), tmp_path)
     for path in report.write_all(tmp_path, "en").values():
-        assert path.read_bytes().decode("utf-8")
+        assert path.is_relative_to(tmp_path)
+        assert path.suffix == ".xlsx" or path.read_bytes().decode("utf-8")
 
 
 def test_a_cut_records_file_leaves_the_former_report_in_place(tmp_path: Path) -> None:

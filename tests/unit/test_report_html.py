@@ -11,8 +11,13 @@ import pytest
 from test_report_samples import hostile, perfect, session, with_changes
 
 from graders.records import Run, Verdict
-from graders.report import html
+from graders.report import aggregate, html
 from graders.report.messages import catalogue
+
+
+def render(run: Run, lang: str = "fr") -> str:
+    return html.render(aggregate.build(run), lang)
+
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 
@@ -60,14 +65,14 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page() -> Page:
-    return Page(html.render(session()))
+    return Page(render(session()))
 
 
 def test_self_contained_no_request_no_script(page: Page) -> None:
     assert {tag for tag, _ in page.elements} & {"script", "link", "img", "iframe", "object", "form"} == set()
     assert all(target.startswith("#") for target in page.attributes("href"))
     assert page.attributes("src") == []
-    source = html.render(session())
+    source = render(session())
     assert "url(" not in source
     assert "@import" not in source
     policy = [a["content"] for _, a in page.elements if a.get("http-equiv") == "Content-Security-Policy"]
@@ -99,7 +104,7 @@ def test_banner_only_when_something_must_be_measured_again(page: Page) -> None:
     assert "Thomas N'Guyen" in page.words("")
     assert "Notes non définitives" not in page.words("c1")
     clean = session()
-    sure = Page(html.render(replace(clean, records=[r for r in clean.records if r.candidate == "c01"],
+    sure = Page(render(replace(clean, records=[r for r in clean.records if r.candidate == "c01"],
                                     benches=clean.benches[:1])))  # fmt: skip
     assert "Notes non définitives" not in sure.words()
 
@@ -137,7 +142,7 @@ def test_evidence_is_folded(page: Page) -> None:
 
 
 def test_hostile_text_is_shown_and_harmless() -> None:
-    source = html.render(hostile())
+    source = render(hostile())
     source.encode("utf-8")
     found = Page(source)
     assert "script" not in {tag for tag, _ in found.elements}
@@ -149,17 +154,17 @@ def test_hostile_text_is_shown_and_harmless() -> None:
 
 
 def test_a_huge_output_is_cut_with_a_note_and_a_small_page() -> None:
-    source = html.render(hostile())
+    source = render(hostile())
     assert len(source) < 200_000
     assert "caractères non affichés ici" in Page(source).words()
 
 
 def test_same_run_same_bytes() -> None:
-    assert html.render(session()) == html.render(session())
+    assert render(session()) == render(session())
 
 
 def test_english_has_no_french_left_but_the_checks_own_words() -> None:
-    found = Page(html.render(session(), "en"))
+    found = Page(render(session(), "en"))
     assert found.elements[0][1]["lang"] == "en"
     assert "Marks are not final" in found.words()
     assert "17.5 / 20" in found.words("c1")
@@ -170,7 +175,7 @@ def test_english_has_no_french_left_but_the_checks_own_words() -> None:
 
 def test_an_unknown_language_is_refused() -> None:
     with pytest.raises(ValueError, match="'de'"):
-        html.render(session(), "de")
+        render(session(), "de")
 
 
 def test_both_catalogues_say_the_same_things() -> None:
@@ -184,18 +189,18 @@ def test_both_catalogues_say_the_same_things() -> None:
 
 def test_a_referential_that_is_not_shipped_shows_ids() -> None:
     run = session()
-    found = Page(html.render(Run(replace(run.header, referential="autre-2030"), run.benches, run.records)))
+    found = Page(render(Run(replace(run.header, referential="autre-2030"), run.benches, run.records)))
     assert "Hors du référentiel" in found.words("c1")
     assert "CP06-S1" in found.words("c1")
 
 
 def test_a_run_without_candidates_is_still_a_page() -> None:
-    assert Page(html.render(Run(session().header, [], []))).words().startswith("Relevé de constats")
+    assert Page(render(Run(session().header, [], []))).words().startswith("Relevé de constats")
 
 
 def test_unknown_task_and_candidate_without_bench_are_not_lost() -> None:
     run = session()
     extra = replace(perfect("c09")[0], task="imprévue", check="CP99-S1.a", competence="CP99", title="Hors sujet")
-    found = Page(html.render(Run(run.header, [], [*with_changes("c09"), extra])))
+    found = Page(render(Run(run.header, [], [*with_changes("c09"), extra])))
     assert "Hors sujet" in found.words("c1")
     assert "imprévue" in found.words()

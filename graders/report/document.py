@@ -1,0 +1,340 @@
+"""A candidate's record as plain data, worded and made harmless, for the PDF templates to lay out. Pure."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from graders.records import BenchHeader, Record, Run, RunHeader, Verdict, dump
+from graders.referentials import Referential
+from graders.report import text
+from graders.report.aggregate import CandidateResult, RunResult
+from graders.report.grid import GridActivity, GridCompetence, GridRow, grid
+from graders.report.messages import Messages
+from graders.rubric import Opinion, Override, RowMark
+
+HEAD, TAIL = 700, 200
+"""Characters of an output that a page shows; the whole is in the attached records."""
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Wordings of one document, in one language."""
+
+    result: RunResult
+    referential: Referential
+    lang: str
+    t: Messages
+
+    def shown(self, value: object, limit: int = 1200) -> str:
+        """A text from the records, cut, made visible, with the language's spaces."""
+        return text.typo(text.visible(text.short(value, limit)), self.lang)
+
+    def number(self, value: float) -> str:
+        return text.number(value, self.lang)
+
+    def date(self, value: datetime.date | None) -> str:
+        return f"{value:%d/%m/%Y}" if value else self.t("no_date")
+
+
+def document(w: Writer, candidate: CandidateResult, ccp: str | None = None) -> dict[str, Any]:
+    """What the record's template lays out; `ccp` keeps one activity only."""
+    activities = [one for one in grid(candidate, w.referential, w.lang) if ccp in (None, one.id)]
+    header = w.result.header
+    return {
+        **_frame(w, candidate),
+        "kind": w.t("ccp_document", ccp=ccp) if ccp else w.t("document"),
+        "purpose": w.t("purpose"),
+        "note": w.t("ccp_note") if ccp else "",
+        "banner": _banner(w, candidate),
+        "facts": _facts(w, candidate),
+        "activities": [_activity(w, one) for one in activities],
+        "sections": [
+            {"id": one.id, "title": w.shown(one.title), "competences": touched}
+            for one in activities
+            if (touched := [_section(w, candidate, c) for c in one.competences if _touched(c)])
+        ],
+        "values": [[w.shown(key, 120), w.shown(value, 400)] for key, value in text.flatten(candidate.bench.values)],
+        "nodes": [_node(w, node) for node in candidate.bench.nodes],
+        "versions": [
+            [w.t("grader"), f"Plateau {w.shown(header.grader_version)}"],
+            [w.t("hypervisor"), w.shown(header.hypervisor)],
+            [w.t("run"), w.shown(header.run)],
+            [w.t("seed"), w.shown(header.seed_digest)],
+        ],
+        "words": _words(w),
+    }
+
+
+def feedback(w: Writer, candidate: CandidateResult) -> dict[str, Any]:
+    """What the candidate's sheet lays out: by task, without the hidden checks and without evidence."""
+    hidden = set(w.result.bareme.hidden)
+    count = sum(r.check in hidden for task in candidate.tasks for r in task.records)
+    tasks = []
+    for task in candidate.tasks:
+        mine = [r for r in task.records if r.check not in hidden]
+        tasks.append(
+            {
+                "title": w.shown(w.t.pick(task.title, task.id)),
+                "score": f"{w.number(task.tally.points)} / {w.number(task.tally.max_points)}",
+                "checks": [_check(w, candidate, r, with_evidence=False) for r in mine],
+            }
+        )
+    return {
+        **_frame(w, candidate),
+        "kind": w.t("feedback"),
+        "purpose": w.t("feedback_purpose"),
+        "hidden": w.t.count("feedback_hidden", count) if count else "",
+        "banner": _banner(w, candidate),
+        "tasks": tasks,
+        "score": f"{w.number(candidate.tally.points)} / {w.number(candidate.tally.max_points)}",
+        "words": _words(w),
+    }
+
+
+def records_of(run: Run, candidate: str) -> str:
+    """The records file of one candidate alone."""
+
+    items: list[RunHeader | BenchHeader | Record] = [
+        run.header,
+        *(bench for bench in run.benches if bench.candidate == candidate),
+        *(record for record in run.records if record.candidate == candidate),
+    ]
+    return "".join(f"{dump(item)}\n" for item in items)
+
+
+def _frame(w: Writer, candidate: CandidateResult) -> dict[str, Any]:
+    header = w.result.header
+    return {
+        "lang": w.lang,
+        "name": w.shown(candidate.bench.name, 120),
+        "id": w.shown(candidate.bench.candidate, 60),
+        "session": w.shown(header.title, 160),
+        "date": text.local(header.started, w.lang),
+        "footer": w.t("footer", version=w.shown(header.grader_version), run=w.shown(header.run)),
+        "privacy": w.t("privacy"),
+    }
+
+
+def _banner(w: Writer, candidate: CandidateResult) -> str:
+    tally = candidate.tally
+    if tally.final:
+        return ""
+    behind = sum(len(group.records) for group in candidate.blocked if not group.settled)
+    count = tally.counts[Verdict.ERROR] + len(tally.missing) + behind
+    points = w.t.count("points", tally.unmeasured)
+    return f"{w.t('not_final')}. {w.t('banner_candidate', count=w.t.count('unmeasured', count), points=points)}"
+
+
+def _facts(w: Writer, candidate: CandidateResult) -> list[list[str]]:
+    header, pack = w.result.header, w.referential.pack
+    official = w.t(
+        "referential_text",
+        title=pack.title.get(w.lang),
+        code=pack.code,
+        document=pack.document,
+        version=pack.version,
+        date=f"{pack.date:%d/%m/%Y}",
+    )
+    facts = [
+        [w.t("referential"), official],
+        [
+            w.t("lab"),
+            f"{w.shown(w.t.pick(header.lab_title, header.lab))} ({w.t('version', version=header.lab_version)})",
+        ],
+        [w.t("date"), text.local(header.started, w.lang)],
+        [w.t("mode"), w.t(f"mode_{header.mode}") if header.mode in ("exam", "training") else w.shown(header.mode)],
+    ]
+    if w.result.bareme.mark and candidate.mark is not None:
+        facts.append([w.t("mark20"), f"{w.number(candidate.mark)} / 20"])
+    return facts
+
+
+def _activity(w: Writer, one: GridActivity) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "title": w.shown(one.title) if one.id else w.t("transversal"),
+        "rows": [
+            {
+                "id": c.id,
+                "title": w.shown(c.title),
+                "machine": w.t(f"competence_{c.machine.value}") if c.machine else w.t("not_observed"),
+                "outcome": c.machine.value if c.machine else "unseen",
+                "machine_count": w.t.count("machine_summary", c.met, total=c.counted) if c.machine else "",
+                "person": _levels(w, c),
+                "person_count": w.t("person_summary", given=sum(c.levels.values()), total=c.human)
+                if c.human and _touched(c)
+                else "",
+                "satisfied": c.opinion.satisfied if c.opinion else "",
+            }
+            for c in one.competences
+        ],
+    }
+
+
+def _levels(w: Writer, c: GridCompetence) -> str:
+    """The levels given, never averaged: a count of each."""
+    if not _touched(c):
+        return "–"
+    if not c.human:
+        return w.t("machine_only")
+    given = ", ".join(f"{w.t(f'level_{level}')} × {count}" for level, count in c.levels.items())
+    return given or w.t("to_mark")
+
+
+def _touched(c: GridCompetence) -> bool:
+    return c.machine is not None or bool(c.levels) or c.opinion is not None
+
+
+def _section(w: Writer, candidate: CandidateResult, c: GridCompetence) -> dict[str, Any]:
+    records = [r for row in c.rows if row.machine for r in row.machine.records]
+    eliminated = [check for row in c.rows if row.machine for check in row.machine.eliminated]
+    return {
+        "id": c.id,
+        "title": w.shown(c.title),
+        "note": w.t.count("observed_rows", c.observed, total=c.total),
+        "result": c.result.value,
+        "result_word": w.t(f"competence_{c.result.value}"),
+        "eliminated": w.t("eliminated", checks=", ".join(eliminated)) if eliminated else "",
+        "rows": [_row(w, candidate, row) for row in c.rows],
+        "checks": [_check(w, candidate, record, with_evidence=True) for record in records],
+        "opinion": _opinion(w, candidate, c.opinion),
+    }
+
+
+def _row(w: Writer, candidate: CandidateResult, row: GridRow) -> dict[str, Any]:
+    kind = "criterion_kind" if row.row.kind == "criterion" else row.row.kind
+    machine = row.machine
+    return {
+        "id": row.row.id,
+        "title": w.shown(row.row.title.get(w.lang)),
+        "kind": "" if kind in ("family", "transversal") else w.t(kind),
+        "machine": w.t(machine.outcome.value) if machine else "–",
+        "outcome": machine.outcome.value if machine else "unseen",
+        "checks": ", ".join(dict.fromkeys([r.check for r in machine.records] + [*machine.missing])) if machine else "",
+        "level": (w.t(f"level_{row.mark.level}") if row.mark else w.t("to_mark")) if row.row.human else "–",
+        "comment": w.shown(row.mark.comment or "") if row.mark else "",
+        "who": signed(w, candidate, row.mark) if row.mark else "",
+    }
+
+
+def signed(w: Writer, candidate: CandidateResult, entry: RowMark | Opinion) -> str:
+    """Who marked, and when."""
+    assert candidate.rubric
+    who = w.shown(candidate.rubric.who(entry), 80) or w.t("no_name")
+    return w.t("opinion_by", who=who, date=w.date(candidate.rubric.when(entry)))
+
+
+def _opinion(w: Writer, candidate: CandidateResult, opinion: Opinion | None) -> dict[str, str]:
+    if opinion is None or opinion.satisfied is None:
+        return {"satisfied": "", "comment": "", "who": ""}
+    return {
+        "satisfied": opinion.satisfied,
+        "comment": w.shown(opinion.comment or ""),
+        "who": signed(w, candidate, opinion),
+    }
+
+
+def _check(w: Writer, candidate: CandidateResult, record: Record, *, with_evidence: bool) -> dict[str, Any]:
+    place = (record.check, record.phase)
+    told = record.verdict is not Verdict.PASSED
+    comparisons: Iterable[Any] = record.comparisons if told else ()
+    return {
+        "id": record.check,
+        "phase": w.t("reboot") if record.phase == "reboot" else "",
+        "verdict": record.verdict.value,
+        "verdict_word": w.t(record.verdict.value),
+        "title": w.shown(record.title),
+        "message": _message(w, record, with_evidence),
+        "points": ""
+        if record.verdict is Verdict.NOT_APPLICABLE
+        else f"{w.number(record.points if record.verdict is Verdict.PASSED else 0)} / {w.number(record.max_points)}",
+        "comparisons": [
+            [w.shown(c.label), w.shown(c.expected, 400), w.shown(c.observed, 400), "oui" if c.ok else "non"]
+            for c in comparisons
+        ],
+        "evidence": [_evidence(w, e) for e in (record.evidence if with_evidence else ())] if told else [],
+        "sources": [f"{w.shown(e.source, 60)} · {w.shown(e.action, 120)}" for e in record.evidence]
+        if with_evidence and not told
+        else [],
+        "override": overridden(w, candidate.original[place], candidate.overrides[place])
+        if place in candidate.overrides
+        else "",
+    }
+
+
+def overridden(w: Writer, original: Record, override: Override) -> str:
+    """One sentence: what a person decided, what the machine had said, and why."""
+    return w.t(
+        "override",
+        verdict=w.t(override.verdict.value).lower(),
+        original=w.t(original.verdict.value).lower(),
+        reason=w.shown(override.reason),
+        who=w.shown(override.evaluator, 80),
+        date=w.date(override.date),
+    )
+
+
+def _message(w: Writer, record: Record, everything: bool) -> str:
+    """The check's own words; a candidate's sheet does not name a hidden prerequisite."""
+    if record.verdict is not Verdict.BLOCKED:
+        return w.shown(record.message)
+    if not everything and record.blocked_by in w.result.bareme.hidden:
+        return w.t("behind_hidden")
+    return w.shown(record.message) or w.t("behind", cause=w.shown(record.blocked_by or "–", 80))
+
+
+def _evidence(w: Writer, evidence: Any) -> dict[str, str]:
+    head, left_out, tail = text.cut(evidence.output, HEAD, TAIL)
+    body = text.visible(head)
+    if left_out:
+        body = f"{body}\n{w.t.count('left_out', left_out)}\n{text.visible(tail)}"
+    return {
+        "source": f"{w.shown(evidence.source, 60)} · {w.shown(evidence.action, 200)}",
+        "output": body or w.t("empty_output"),
+    }
+
+
+def _node(w: Writer, node: dict[str, Any]) -> list[str]:
+    state = str(node.get("state", ""))
+    return [
+        w.shown(node.get("name", ""), 60),
+        w.shown(node.get("role", ""), 60),
+        w.t(state) if state in ("running", "stopped", "absent") else w.shown(state, 60),
+        w.t("yes") if node.get("reachable") else w.t("no"),
+        w.shown(node.get("image") or "–", 80),
+    ]
+
+
+def _words(w: Writer) -> dict[str, str]:
+    keys = (
+        *("synthesis", "synthesis_note", "competence", "machine", "person", "satisfied", "oui", "non", "criterion"),
+        *("result", "expectation", "expected", "observed", "conform", "yes", "no", "findings", "source", "jury"),
+        *(
+            "jury_decides",
+            "jury_comment",
+            "jury_name",
+            "jury_date",
+            "jury_signature",
+            "evaluator",
+            "versions",
+            "values",
+        ),
+        *("nodes", "node", "role", "state", "reachable", "image", "value_name", "value", "attached", "identity"),
+        *("evaluator_opinion", "criteria_satisfied", "competences_note", "observed_section", "signatures", "candidate"),
+        *("checks_heading", "tasks", "jury_comment", "total"),
+    )
+    words = {key: w.t(key) for key in keys}
+    return words | {"member_1": w.t("jury_member", n=1), "member_2": w.t("jury_member", n=2)}
+
+
+def writer(result: RunResult, referential: Referential, lang: str) -> Writer:
+    """The wordings for a run. Raises ValueError for a language that there is not."""
+    return Writer(result, referential, lang, Messages(lang))
+
+
+def header_time(header: RunHeader) -> datetime.datetime:
+    """The moment that every document carries: the run's beginning, never the clock."""
+    return text.moment(header.started) or datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)

@@ -1,0 +1,118 @@
+"""The same form as a spreadsheet: what is typed there joins the YAML form, and never replaces it."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+from graders.report.workbook import headings, pack, put, wrap
+from graders.rubric import Opinion, RowMark, Rubric
+from graders.rubric.forms import save
+from labs.errors import InputError
+from labs.models.loader import load, read_yaml
+from labs.sessionfiles import write_private
+
+ROWS, COMPETENCES = "Grille", "Compétences"
+OBSERVED = "Observé par la machine"
+ROW_TITLES = ["Ligne", "Intitulé", "Classe", OBSERVED, "Niveau (1 à 4)", "Observations", "Évaluateur", "Date"]
+ROW_FIELDS = {"level": 5, "comment": 6, "evaluator": 7, "date": 8}
+OPINION_TITLES = ["Compétence", "Intitulé", "Critères satisfaits (oui/non)", "Observations", "Évaluateur", "Date"]
+OPINION_FIELDS = {"satisfied": 3, "comment": 4, "evaluator": 5, "date": 6}
+LEGEND = "Niveaux : 1 insuffisant, 2 fragile, 3 satisfaisant, 4 très satisfaisant."
+
+
+def write(path: Path, rubric: Rubric) -> None:
+    """Write the spreadsheet from the form; what it held was read before, see `read_into`."""
+    from openpyxl import Workbook
+    from openpyxl.worksheet.datavalidation import DataValidation
+
+    book = Workbook()
+    sheet = book.active
+    sheet.title = ROWS
+    headings(sheet, ROW_TITLES, [10, 44, 8, 60, 12, 50, 20, 12])
+    levels = DataValidation(type="list", formula1='"1,2,3,4"', allow_blank=True, promptTitle=ROWS, prompt=LEGEND)
+    sheet.add_data_validation(levels)
+    for line, (name, mark) in enumerate(rubric.rows.items(), 2):
+        for column, value in enumerate((name, mark.title, mark.row_class, "\n".join(mark.observed)), 1):
+            wrap(put(sheet, line, column, value))
+        _typed(sheet, line, mark, ROW_FIELDS)
+        levels.add(sheet.cell(row=line, column=ROW_FIELDS["level"]))
+    sheet = book.create_sheet(COMPETENCES)
+    headings(sheet, OPINION_TITLES, [12, 60, 18, 60, 20, 12])
+    words = DataValidation(type="list", formula1='"oui,non"', allow_blank=True)
+    sheet.add_data_validation(words)
+    for line, (name, opinion) in enumerate(rubric.competences.items(), 2):
+        wrap(put(sheet, line, 1, name))
+        wrap(put(sheet, line, 2, opinion.title))
+        _typed(sheet, line, opinion, OPINION_FIELDS)
+        words.add(sheet.cell(row=line, column=OPINION_FIELDS["satisfied"]))
+    write_private(path, pack(book))
+
+
+def read_into(path: Path, form_path: Path) -> int:
+    """Put what was typed into the spreadsheet into the YAML form; return how many values were new.
+
+    Raises InputError naming the cell when it says something else than the form, or something that cannot be.
+    """
+    from openpyxl import load_workbook
+    from openpyxl.utils.exceptions import InvalidFileException
+
+    try:
+        book = load_workbook(path, data_only=True)
+    except (InvalidFileException, OSError, KeyError, ValueError) as problem:
+        raise InputError(f"{path}: not a spreadsheet that can be read ({problem})") from None
+    form: Any = read_yaml(form_path)
+    joined = 0
+    for title, section, fields in ((ROWS, "rows", ROW_FIELDS), (COMPETENCES, "competences", OPINION_FIELDS)):
+        if title not in book.sheetnames:
+            raise InputError(f"{path}: no sheet {title!r}; delete the file, and `plateau rubric` writes it again")
+        for line, cells in enumerate(book[title].iter_rows(min_row=2), 2):
+            name = cells[0].value
+            if name is None:
+                continue
+            entry = form[section].get(str(name))
+            if entry is None:
+                raise InputError(f"{path}: {title}!A{line}: {name!r} is not in {form_path}")
+            for field, column in fields.items():
+                joined += _join(
+                    f"{path}: {title}!{cells[column - 1].coordinate}", entry, field, cells[column - 1].value
+                )
+    if joined:
+        before = form_path.read_bytes()
+        save(form_path, form)
+        try:
+            load(form_path, Rubric)
+        except InputError as problem:
+            write_private(form_path, before)
+            raise InputError(f"{path}: {str(problem).splitlines()[0].partition(': ')[2]}") from None
+    return joined
+
+
+def _join(place: str, entry: Any, field: str, value: object) -> int:
+    typed = _plain(value)
+    if typed in (None, ""):
+        return 0
+    known = entry.get(field)
+    if known in (None, ""):
+        entry[field] = typed
+        return 1
+    if str(known) != str(typed):
+        raise InputError(f"{place}: says {typed!r}, the form says {known!r} ({field}); make them equal")
+    return 0
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime.datetime):
+        return value.date()
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value.strip() if isinstance(value, str) else value
+
+
+def _typed(sheet: Any, line: int, entry: RowMark | Opinion, fields: dict[str, int]) -> None:
+    for field, column in fields.items():
+        cell = put(sheet, line, column, getattr(entry, field))
+        wrap(cell)
+        if field == "date":
+            cell.number_format = "dd/mm/yyyy"

@@ -1,0 +1,171 @@
+"""The PDF documents: complete, tagged, the same bytes each time, harmless; and the files for other platforms."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import unicodedata
+import zlib
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from test_report_samples import bench, header, hostile, perfect, session, write
+
+from graders import referentials, report
+from graders.records import BenchHeader, Run
+from graders.report import aggregate, document, glyphs, pdf, platforms
+
+TSSI = referentials.load("tssi-2013")
+
+
+def words(data: object) -> str:
+    """Every text of a document's data."""
+    if isinstance(data, dict):
+        return "\n".join(map(words, data.values()))
+    return "\n".join(map(words, data)) if isinstance(data, list) else str(data)
+
+
+def data_of(run: Run, number: int = 0, ccp: str | None = None) -> dict:
+    result = aggregate.build(run)
+    return document.document(document.writer(result, TSSI, "fr"), result.candidates[number], ccp)
+
+
+def streams(content: bytes) -> list[bytes]:
+    """The decompressed streams of a PDF."""
+    found = []
+    for match in re.finditer(rb"stream\r?\n(.*?)\r?\nendstream", content, re.DOTALL):
+        try:
+            found.append(zlib.decompress(match.group(1)))
+        except zlib.error:
+            found.append(match.group(1))
+    return found
+
+
+def test_a_pdf_a_candidate_the_same_each_time_with_the_records_inside(tmp_path: Path) -> None:
+    source = write(session(), tmp_path)
+    paths = report.write_pdfs(tmp_path)
+    assert set(paths) == {f"pdf/{name}{end}.pdf" for name in ("c01", "c02", "c03") for end in ("", "-retour")}
+    before = {name: path.read_bytes() for name, path in paths.items()}
+    report.write_pdfs(tmp_path)
+    assert {name: path.read_bytes() for name, path in paths.items()} == before
+    made = before["pdf/c01.pdf"]
+    assert b"pdfaid:part>3<" in made.replace(b" ", b"") or b'pdfaid:part="3"' in made
+    assert b"pdfuaid:part" in made
+    assert b"/StructTreeRoot" in made or any(b"/StructTreeRoot" in one for one in streams(made))
+    lines = source.read_text(encoding="utf-8").splitlines()
+    mine = [line for line in lines if '"kind": "run"' in line or '"candidate": "c01"' in line]
+    attached = "".join(f"{line}\n" for line in mine).encode()
+    assert attached in streams(made)
+
+
+def test_the_first_page_names_all_competences_and_the_rest_only_what_was_seen() -> None:
+    data = data_of(session())
+    assert [len(one["rows"]) for one in data["activities"]] == [5, 6, 6, 3]
+    assert [c["id"] for one in data["sections"] for c in one["competences"]] == ["CP03", "CP06", "CP07"]
+    told = words(data).replace("\u00a0", " ")
+    assert "Technicien(ne) supérieur(e) de support en informatique (TP-00485), REAC version 08 du 19/03/2013" in told
+    assert "Après redémarrage, le port 22 est ouvert depuis le WAN" in told
+    assert not re.search(r" [:;?»]", words(data))
+
+
+def test_one_certificate_alone(tmp_path: Path) -> None:
+    data = data_of(session(), ccp="CCP2")
+    assert [one["id"] for one in data["activities"]] == ["CCP2"]
+    assert [c["id"] for one in data["sections"] for c in one["competences"]] == ["CP06", "CP07"]
+    write(session(), tmp_path)
+    assert set(report.write_pdfs(tmp_path, candidates=["c02"], ccp="CCP2")) == {"pdf/c02-CCP2.pdf"}
+    with pytest.raises(ValueError, match="no CCP 'CCP9' in tssi-2013; there are: CCP1, CCP2, CCP3"):
+        report.write_pdfs(tmp_path, ccp="CCP9")
+
+
+def test_the_feedback_sheet_tells_nothing_of_the_hidden_checks() -> None:
+    run = session()
+    run = Run(replace(run.header, bareme={"hidden": ["CP06-S1.a"]}), run.benches, run.records)
+    result = aggregate.build(run)
+    for lang, behind in (("fr", "Un prérequis est absent."), ("en", "A prerequisite is not there.")):
+        told = words(document.feedback(document.writer(result, TSSI, lang), result.candidates[1]))
+        assert "CP06-S1.a" not in told
+        assert "la passerelle annoncée" not in told
+        assert behind in told
+        assert "DISCOVER" not in told  # no evidence either
+
+
+def test_hostile_records_are_laid_out_and_harmless(tmp_path: Path) -> None:
+    write(hostile(), tmp_path)
+    paths = report.write_pdfs(tmp_path, "en")
+    assert sorted(paths) == ["pdf/c-1--1-retour.pdf", "pdf/c-1--1.pdf"]
+    told = words(data_of(hostile()))
+    assert "<script>alert(1)</script>" in told
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2066-\u2069]", told)
+    assert len(told) < 60_000
+    assert all(path.stat().st_size < 400_000 for name, path in paths.items() if "retour" in name)
+
+
+def test_typst_code_in_a_name_stays_text(tmp_path: Path) -> None:
+    evil = replace(bench("c01", "x"), name='#panic("x") *gras* $x$ `code` @lien // fin \\')
+    write(Run(header(), [evil], perfect("c01")), tmp_path)
+    assert report.write_pdfs(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["王小明", "نور", "🙂 Zoë", "Ǆ\u0301 Łukasz"])
+def test_any_name_can_be_printed(name: str, tmp_path: Path) -> None:
+    write(Run(header(), [BenchHeader("c01", name, {}, [])], perfect("c01")), tmp_path)
+    assert report.write_pdfs(tmp_path)
+
+
+def test_every_character_that_is_let_through_has_a_glyph() -> None:
+    letters = [chr(n) for a, b in glyphs.RANGES for n in range(a, b + 1) if unicodedata.category(chr(n)) != "Cn"]
+    data = data_of(session())
+    data["name"] = "".join(letters)
+    assert glyphs.printable(data["name"]) == data["name"]
+    assert pdf.compile_pdf("record", data, [], 0).startswith(b"%PDF")
+
+
+def test_moodle_gets_final_marks_only() -> None:
+    run = session()
+    done = Run(run.header, [*run.benches, bench("c09", "Zoé")], [*run.records, *perfect("c09")])
+    result = aggregate.build(done)
+    lines = list(csv.DictReader(io.StringIO(platforms.moodle_csv(result), newline="")))
+    assert [line["idnumber"] for line in lines] == ["c01", "c02", "c03", "c09"]
+    assert [line["limoges-2026"] for line in lines] == ["", "", "", "20"]
+    assert lines[3]["limoges-2026 dhcp"] == "4.5"
+    found = ET.fromstring(platforms.moodle_xml(result).encode()).findall("result")
+    assert {one.findtext("student") for one in found} == {"c09"}
+    assert {one.findtext("assignment"): one.findtext("score") for one in found}["limoges-2026-dhcp"] == "4.5"
+
+
+def test_gradescope_hides_what_is_hidden() -> None:
+    run = session()
+    result = aggregate.build(Run(replace(run.header, bareme={"hidden": ["CP06-S1.a"]}), run.benches, run.records))
+    data = json.loads(platforms.gradescope(result, result.candidates[1]))
+    tests = {one["number"]: one for one in data["tests"]}
+    assert (tests["CP06-S1.a"]["visibility"], tests["CP06-S2.a"]["visibility"]) == ("hidden", "visible")
+    assert (tests["CP06-S2.a"]["status"], "status" in tests["CP07-S2.b"]) == ("passed", False)
+    assert data["score"] == 9.5
+
+
+def test_the_jury_s_grid_is_the_same_each_time_and_holds_no_formula(tmp_path: Path) -> None:
+    from openpyxl import load_workbook
+
+    run = session()
+    evil = replace(run.benches[0], name='=HYPERLINK("http://x")')
+    write(Run(run.header, [evil, *run.benches[1:]], run.records), tmp_path)
+    path = report.write_all(tmp_path)["jury.xlsx"]
+    once = path.read_bytes()
+    assert report.write_all(tmp_path)["jury.xlsx"].read_bytes() == once
+    book = load_workbook(path)
+    cells = [cell for sheet in book for row in sheet.iter_rows() for cell in row]
+    assert not [cell for cell in cells if cell.data_type == "f"]
+    assert '=HYPERLINK("http://x")' in {cell.value for cell in cells}
+    assert [cell.value for cell in book.worksheets[0][1]][2:5] == ["CP01", "CP02", "CP03"]
+
+
+def test_a_mark_out_of_twenty_only_when_the_sheet_asks() -> None:
+    run = Run(header(), [bench("c01", "Marie")], perfect("c01"))
+    assert "20 / 20" not in words(data_of(run)["facts"])
+    asked = Run(replace(run.header, bareme={"mark": True}), run.benches, run.records)
+    assert "20 / 20" in words(data_of(asked)["facts"])
