@@ -235,7 +235,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
         try:
             paths = importlib.import_module("graders.report").write_all(run.records.folder)
             session.config.stash[REPORT] = f"report: {paths['report.html']}"
-        except (OSError, ValueError) as problem:
+        except (OSError, ValueError, PlateauError) as problem:
             session.config.stash[REPORT] = f"report not written: {problem}"
 
 
