@@ -26,3 +26,8 @@ def cache_dir() -> Path:
 def state_dir() -> Path:
     """Virtual machines of the embedded hypervisor: the truth about what runs (XDG Base Directory)."""
     return _xdg("XDG_STATE_HOME", ".local/state")
+
+
+def centre_key() -> Path:
+    """The centre's private signing key, beside its public half (XDG Base Directory)."""
+    return _xdg("XDG_CONFIG_HOME", ".config") / "centre.key"

@@ -12,6 +12,7 @@ from labs.cli import (
     breaking,
     catalogue,
     cohort,
+    dossier,
     environment,
     grading,
     proving,
@@ -43,6 +44,7 @@ for module in (
     proving,
     referential,
     rubric,
+    dossier,
 ):
     module.register(app)
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from samples import SESSION, write_session
+from test_report_samples import session as graded
+from test_report_samples import write
 
 from labs import __version__
 from labs.paths import CATALOGUE
@@ -138,6 +140,29 @@ def test_lab_check() -> None:
     answer = plateau("lab", "check", CATALOGUE / "reseau")
     assert answer.returncode == 0, answer.stderr
     assert "well formed" in answer.stdout
+
+
+def test_key_dossier_and_verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    people = "candidates:\n  - {id: c01, name: Marie}\n  - {id: c02, name: Thomas}\n"
+    path = write_session(tmp_path / "s", SESSION.partition("candidates:")[0] + people)
+    run = tmp_path / "s" / "results" / "r1"
+    run.mkdir(parents=True)
+    write(graded(), run)
+    assert "plateau key new" in refusal("dossier", path)
+    assert "public key" in plateau("key", "new").stdout
+    assert "there is a key already" in refusal("key", "new")
+    made = json.loads(plateau("dossier", path, "-c", "c01", "--json").stdout)["dossiers"]
+    answer = plateau("verify", made[0])
+    assert (answer.returncode, "marks made again: 17.5 / 20" in answer.stdout) == (0, True)
+    data = bytearray(Path(made[0]).read_bytes())
+    data[data.index(b"CP06-S1.a")] ^= 1
+    Path(made[0]).write_bytes(data)
+    answer = plateau("verify", made[0])
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("c01.dossier.zip: records.jsonl:1: its content was changed\n")
+    assert json.loads(plateau("verify", made[0], "--json").stdout)["good"] is False
+    assert "not a dossier" in refusal("verify", path)
 
 
 def test_version_and_help() -> None:

@@ -1,0 +1,121 @@
+"""What goes into a candidate's dossier: all that a run's folder holds about them, and what explains it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from graders import report, rubric
+from graders.dossier import (
+    MANIFEST,
+    PUBLIC_KEY,
+    RECORDS,
+    RESULTS,
+    SIGNATURE,
+    STATEMENT,
+    SUFFIX,
+    SUMS,
+    DossierError,
+    envelope,
+    manifest,
+)
+from graders.dossier import archive as zipped
+from graders.dossier.keys import Key
+from graders.referentials import FOLDER as REFERENTIALS
+from graders.report import summary
+from graders.report.document import records_of
+from graders.report.messages import LANGUAGES
+from labs.paths import CATALOGUE
+
+COHORT = {RECORDS, "report.html", "junit.xml", "marks.csv", "moodle.csv", "moodle.xml", "jury.xlsx"}
+"""Documents that tell about several candidates: they stay outside."""
+SUBJECTS = tuple(f"{name}.{kind}" for name in ("sujet", "subject") for kind in ("md", "html"))
+
+
+def build(run_dir: Path, session_folder: Path, candidate: str, key: Key) -> bytes:
+    """The sealed dossier's bytes: the same records, marks and key give the same ones.
+
+    Raises DossierError when the run has no such candidate; ValueError or InputError when its files cannot be read.
+    """
+    sources = report.read(run_dir)
+    header = sources.run.header
+    if candidate not in {bench.candidate for bench in sources.run.benches}:
+        raise DossierError(f"{run_dir / RECORDS}: no candidate {candidate!r}")
+    files = {RECORDS: records_of(sources.run, candidate).encode()}
+    files[RESULTS] = results(files[RECORDS], sources.rubrics).encode()
+    names = [bench.candidate for bench in sources.run.benches]
+    for path in _files(run_dir):
+        name = path.relative_to(run_dir).as_posix()
+        if name not in COHORT and owner(name, names) in (None, candidate):
+            files[f"run/{name}"] = path.read_bytes()
+    for name, path in _explanations(session_folder, candidate, header.lab, header.referential):
+        if path.is_file():
+            files[name] = path.read_bytes()
+    marks = rubric.folder_for(run_dir) / f"{candidate}.yaml"
+    if marks.is_file():
+        files[f"{rubric.FOLDER}/{candidate}.yaml"] = marks.read_bytes()
+    files = {name: files[name] for name in (RECORDS, RESULTS, *sorted(set(files) - {RECORDS, RESULTS}))}
+    about = {
+        "candidate": candidate,
+        "session": header.session,
+        "run": header.run,
+        "lab": f"{header.lab} {header.lab_version}",
+        "referential": header.referential,
+        "grader_version": header.grader_version,
+    }
+    return zipped.write(files | _seal(files, about, key))
+
+
+def results(records: bytes, rubrics: Any) -> str:
+    """The results that follow from records and marks: what is sealed, and what a verification makes again."""
+    from graders.records import parse
+
+    run = parse(records.decode().removesuffix("\n").split("\n"), RECORDS)
+    return json.dumps(summary.build(run, rubrics), ensure_ascii=False, indent=1) + "\n"
+
+
+def owner(name: str, candidates: Iterable[str]) -> str | None:
+    """Whose file it is, by its name: `snapshots/c01.rtr.jsonl` is c01's; None when it is nobody's alone.
+
+    >>> owner("grader-anne-b.log", ["anne", "anne-b"])
+    'anne-b'
+    """
+    found = [one for one in candidates if re.search(rf"(?:^|[/._-]){re.escape(one)}(?:[/._-]|$)", name)]
+    return max(found, key=len, default=None)
+
+
+def _seal(files: dict[str, bytes], about: dict[str, Any], key: Key) -> dict[str, bytes]:
+    made = manifest.make(files, about)
+    listed = files | {MANIFEST: manifest.text(made).encode()}
+    sums = manifest.sums(listed).encode()
+    digests = {name: manifest.digest(content) for name, content in listed.items()}
+    comment = f"plateau dossier {about['session']} {about['run']} {about['candidate']}"
+    return {
+        MANIFEST: listed[MANIFEST],
+        SUMS: sums,
+        SIGNATURE: key.minisign(sums, " ".join(comment.split())).encode(),
+        STATEMENT: envelope.seal(key, digests, {**about, "head": made["head"]}).encode(),
+        PUBLIC_KEY: key.public.text().encode(),
+    }
+
+
+def _files(run_dir: Path) -> Iterator[Path]:
+    for path in sorted(run_dir.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(run_dir).parts)
+        if path.is_file() and not path.is_symlink() and not hidden and not path.name.endswith(SUFFIX):
+            yield path
+
+
+def _explanations(session_folder: Path, candidate: str, lab: str, referential: str) -> Iterator[tuple[str, Path]]:
+    """The subject as the candidate got it, the lab's sheet and the referential; never their password."""
+    for name in SUBJECTS:
+        yield f"subject/{name}", session_folder / "access" / candidate / name
+    yield "lab/lab.yaml", CATALOGUE / lab / "lab.yaml"
+    for language in LANGUAGES:
+        yield f"lab/subject.{language}.md.j2", CATALOGUE / lab / f"subject.{language}.md.j2"
+    yield f"referential/{referential}.yaml", REFERENTIALS / f"{referential}.yaml"
+    contest = session_folder / "contests" / f"{candidate}.jsonl"
+    yield f"contests/{candidate}.jsonl", contest
