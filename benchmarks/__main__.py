@@ -6,7 +6,8 @@ import importlib
 import sys
 from pathlib import Path
 
-NAMES = sorted(path.stem.replace("_", "-") for path in Path(__file__).parent.glob("bench_*.py"))
+PARTS = {"__init__", "__main__", "comparisons", "controller", "measure"}
+NAMES = sorted(path.stem.replace("_", "-") for path in Path(__file__).parent.glob("*.py") if path.stem not in PARTS)
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labs.errors import EnvironmentLackError
-from labs.models.profile import Profile
+from labs.models.profile import AnyProfile, Profile
 from labs.paths import ROOT
 
 PACKAGES = ROOT / "debian-packages.txt"
@@ -29,8 +29,12 @@ class Finding:
     package: str | None = None
 
 
-def examine(profile: Profile) -> list[Finding]:
-    """Everything the embedded hypervisor and the image builder need, in a fixed order."""
+def examine(profile: AnyProfile) -> list[Finding]:
+    """Everything the profile's hypervisor needs, in a fixed order; for the embedded one, the image builder too."""
+    if profile.driver == "proxmox":
+        from labs.hypervisors.proxmox import doctor as cluster
+
+        return cluster.examine(profile)
     return [*_programs(), _user_namespaces(), *_capacity(profile), _accelerator(profile)]
 
 

@@ -82,10 +82,7 @@ def make_plan(
     instant: bool,
 ) -> Plan:
     """Compare what the benches need with what exists and what the host has."""
-    statuses = {status.key: status for status in existing}
-    nodes = tuple(
-        NodePlan(node.spec, _action(statuses.get(node.spec.key))) for bench in benches for node in bench.nodes
-    )
+    nodes = node_plans(benches, existing)
     to_run = [node.spec for node in nodes if node.action is not Action.KEEP]
     to_make = [node.spec for node in nodes if node.action in {Action.CREATE, Action.RECREATE}]
     overhead = TCG_OVERHEAD_MB if host.accelerator != "kvm" else 40
@@ -100,6 +97,12 @@ def make_plan(
     if any(what.startswith("image") for what in missing):
         making += TEMPLATE_SECONDS * len(missing)
     return Plan(nodes, needs, tuple(missing), (work + making) / max(1, host.cores))
+
+
+def node_plans(benches: Sequence[Bench], existing: Sequence[NodeStatus]) -> tuple[NodePlan, ...]:
+    """What is done with each machine of the benches."""
+    statuses = {status.key: status for status in existing}
+    return tuple(NodePlan(node.spec, _action(statuses.get(node.spec.key))) for bench in benches for node in bench.nodes)
 
 
 def _action(status: NodeStatus | None) -> Action:

@@ -11,7 +11,10 @@ import typer
 from labs.cli.options import JsonOption
 from labs.errors import EnvironmentLackError
 
-image = typer.Typer(help="Role images of the embedded hypervisor.", no_args_is_help=True)
+image = typer.Typer(help="Role images of the embedded hypervisor, and templates made of them.", no_args_is_help=True)
+HypervisorOption = Annotated[
+    str, typer.Option("--hypervisor", metavar="PROFILE", help="A profile's name or file; this machine by default.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -22,17 +25,19 @@ def register(app: typer.Typer) -> None:
 
 def doctor(
     fix: Annotated[bool, typer.Option("--fix", help="Install the missing Debian packages.")] = False,
+    hypervisor: HypervisorOption = "qemu",
     json: JsonOption = False,
 ) -> None:
-    """What this machine lacks, one line each with the remedy."""
+    """What this machine, or a Proxmox VE cluster, lacks: one line each with the remedy."""
     from labs import doctor as examiner
     from labs.cli.output import out, print_json, table
-    from labs.models.profile import Profile
+    from labs.models.profile import find_profile
 
-    findings = examiner.examine(Profile())
+    profile = find_profile(hypervisor)
+    findings = examiner.examine(profile)
     if fix and any(finding.package and not finding.ok for finding in findings):
         examiner.fix(findings)
-        findings = examiner.examine(Profile())
+        findings = examiner.examine(profile)
     if json:
         print_json([dataclasses.asdict(finding) for finding in findings])
     else:
@@ -42,6 +47,8 @@ def doctor(
             shown.add_row(mark, finding.what, finding.detail if finding.ok else f"{finding.detail}: {finding.remedy}")
         out.print(shown)
     lacking = [finding.what for finding in findings if not finding.ok]
+    if lacking and profile.driver == "proxmox":
+        raise EnvironmentLackError(f"{hypervisor} lacks {', '.join(lacking)}")
     if lacking:
         raise EnvironmentLackError(f"this machine lacks {', '.join(lacking)}; plateau doctor --fix installs packages")
 
@@ -54,14 +61,29 @@ def build(
     release: Annotated[str, typer.Option(help="Debian release of the guests: trixie or bookworm.")] = "trixie",
     mirror: Annotated[str | None, typer.Option(help="Debian mirror; by default the one apt uses here.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Build again even when nothing changed.")] = False,
+    hypervisor: HypervisorOption = "qemu",
     json: JsonOption = False,
 ) -> None:
-    """Build role images from Debian packages; one that is up to date is kept."""
+    """Build role images from Debian packages; on a Proxmox VE cluster, templates of them. What is current is kept."""
     from labs import images
     from labs.cli.output import Progress, duration, out, print_json
+    from labs.models.profile import find_profile
 
     started = time.monotonic()
     progress = Progress(quiet=json)
+    profile = find_profile(hypervisor)
+    if profile.driver == "proxmox":
+        from labs.hypervisors.proxmox.driver import ProxmoxHypervisor
+
+        with progress.showing():
+            if force or mirror is not None:
+                images.build(roles or images.role_names(), release, progress=progress, mirror=mirror, force=force)
+            made = ProxmoxHypervisor(profile).build_templates(roles or images.role_names(), release, progress)
+        if json:
+            print_json([{"vmid": vmid} for vmid in made])
+        else:
+            out.print(f"{len(made)} templates made in {duration(time.monotonic() - started)}")
+        return
     with progress.showing():
         built = images.build(roles or images.role_names(), release, progress=progress, mirror=mirror, force=force)
     if json:

@@ -175,6 +175,11 @@ def take_down(
 def _plan(loaded: Session, hypervisor: Hypervisor, benches: list[Bench]) -> Plan:
     from labs.plan import make_plan
 
+    if loaded.profile.driver == "proxmox":
+        from labs.hypervisors.proxmox.driver import ProxmoxHypervisor
+
+        assert isinstance(hypervisor, ProxmoxHypervisor)
+        return hypervisor.plan(loaded.uid, benches)
     specs = [node.spec for bench in benches for node in bench.nodes]
     missing = hypervisor.missing(specs)
     return make_plan(

@@ -25,7 +25,7 @@ async def serve(folder: str, wanted: dict) -> None:
             "content": "images,import,iso,vztmpl,backup",
             "files": set(),
             "path": f"/mnt/pve/{name}",
-            "avail": 500 << 30,
+            "avail": 500 << 40,
             "shared": shared,
         }
         for name, shared in wanted["storages"].items()

@@ -51,6 +51,7 @@ class Proxy:
         self.calls: Counter[str] = Counter()
         self.strangers: list[str] = []
         """Machines of others that somebody tried to change."""
+        self.firewall = True
         self.run: Runner | None = None
         """How an agent's command is carried out; without it, every command succeeds and does nothing."""
         self.refuse: Callable[[str, str], bool] | None = None
@@ -201,7 +202,7 @@ class Proxy:
         if path.startswith("/cluster/sdn") or "/sdn/" in path:
             return self._answer_sdn(method, path, data)
         if path == "/cluster/firewall/options":
-            return _ok({"enable": 1})
+            return _ok({"enable": int(self.firewall)})
         match = VM.match(path)
         if match is None:
             return await self._forward(request, body)
@@ -260,14 +261,15 @@ class Proxy:
             return _ok({"result": {}})
         if command == "exec":
             self._pids += 1
+            pid = self._pids
             argv = data["command"] if isinstance(data["command"], list) else [data["command"]]
             stdin = str(data.get("input-data", "")).encode("ascii")
-            state.commands[self._pids] = {"exited": 0}
-            command = self._loop.create_task(self._carry_out(state.commands[self._pids], argv, stdin))
+            state.commands[pid] = {"exited": 0}
+            command = self._loop.create_task(self._carry_out(state.commands[pid], argv, stdin))
             self._commands.add(command)
             command.add_done_callback(self._commands.discard)
             await asyncio.sleep(0)
-            return _ok({"pid": self._pids})
+            return _ok({"pid": pid})
         if command == "exec-status":
             told = state.commands.get(int(data["pid"]))
             return _ok(told) if told is not None else _refused(500, "Agent error: Invalid parameter 'pid'")

@@ -95,6 +95,7 @@ def cluster(folder: Path, wanted: Wanted = Wanted(), pace: Pace | None = None) -
         proxy.start()
         try:
             made = ProxmoxProfile.model_validate(profile_data(wanted, proxy.port, certificate))
+            (folder / "profile.json").write_text(made.model_dump_json())
             yield Place(proxy, made)
         finally:
             proxy.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -136,8 +137,13 @@ def test_one_machine_of_a_node_finds_out_how_long_a_boot_takes() -> None:
         power.started(key)
     assert power.patience(first, "n1") == 0
     assert power.patience(second, "n1") > 0
+    power.missed(first, time.monotonic())
+    assert power.patience(first, "n1") == 0
     power.answered(first)
     assert power.patience(second, "n1") == 0
+    third = NodeKey("s", "c", "d")
+    power.started(third)
+    assert 0 < power.patience(third, "n1") < 0.5
     assert power.patience(NodeKey("s", "c", "not started by us"), "n1") == 0
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from labs.bench import Bench
 from labs.deadline import Deadline
 from labs.errors import DeadlineError, EnvironmentLackError, HypervisorError
 from labs.hypervisors.base import (
@@ -20,7 +21,7 @@ from labs.hypervisors.base import (
     Power,
     SegmentSpec,
 )
-from labs.hypervisors.proxmox import agent, naming, pools, snapshots
+from labs.hypervisors.proxmox import agent, naming, pools, preflight, snapshots
 from labs.hypervisors.proxmox.batch import Batch
 from labs.hypervisors.proxmox.client import Client
 from labs.hypervisors.proxmox.cluster import Cluster, Guest
@@ -35,6 +36,7 @@ from labs.hypervisors.proxmox.tasks import Tasks
 from labs.hypervisors.proxmox.templates import Templates
 from labs.hypervisors.qemu import resume
 from labs.models.proxmox import ProxmoxProfile
+from labs.plan import Plan, node_plans
 
 SSH_PORT = 22
 LISTING_SECONDS = 30.0
@@ -64,6 +66,8 @@ class ProxmoxHypervisor:
         self._found: dict[NodeKey, Machine] = {}
         self._linux: dict[int, bool] = {}
         self._pools: set[str] = set()
+        self._new: set[NodeKey] = set()
+        """Machines that this process made and has not started: their power needs no question."""
 
     # --- what there is -------------------------------------------------------------------------------------------
 
@@ -101,6 +105,10 @@ class ProxmoxHypervisor:
         machine = self._find(key)
         return NodeStatus(key, Power.ABSENT, ready=False) if machine is None else self._status(machine)
 
+    def node_of(self, key: NodeKey) -> str:
+        """The cluster's node that carries a machine."""
+        return self._existing(key).node
+
     def leftovers(self, session: str) -> list[str]:
         found = [f"VM {machine.vmid} of {machine.key}" for machine in self._machines.ours(session)]
         return found + self._network.left(session) + pools.left(self._client, self._profile, session)
@@ -113,8 +121,6 @@ class ProxmoxHypervisor:
         return [f"image {role}-{release}" for role, release in wanted if not self._clonable(role, release, snapshot)]
 
     def prepare(self, specs: Sequence[NodeSpec], progress: Callable[[str, str], None]) -> None:
-        from labs.hypervisors.proxmox.build import build_templates
-
         snapshot = self._cluster.read()
         wanted = {(spec.role, spec.release) for spec in specs}
         lacking = [one for one in sorted(wanted) if not self._clonable(*one, snapshot)]
@@ -123,8 +129,31 @@ class ProxmoxHypervisor:
                 raise EnvironmentLackError(self._templates.remedy(role, release))
         for release in sorted({release for _, release in lacking}):
             roles = [role for role, of in lacking if of == release]
-            build_templates(self._profile, self._client, self._cluster, self._tasks, roles, release, progress)
+            self.build_templates(roles, release, progress)
+
+    def build_templates(self, roles: Sequence[str], release: str, progress: Callable[[str, str], None]) -> list[int]:
+        """Make the templates of these roles that are missing; the VMIDs of those that were made."""
+        from labs.hypervisors.proxmox.build import build_templates
+
+        made = build_templates(self._profile, self._client, self._cluster, self._tasks, roles, release, progress)
         self._templates.forget()
+        return made
+
+    def plan(self, session: str, benches: Sequence[Bench]) -> Plan:
+        """What `up` would do, with the needs of every node of the cluster."""
+        preflight.require_firewall(self._profile, self._client)
+        nodes = node_plans(benches, self.list_nodes(session))
+        missing = self.missing([node.spec for node in nodes])
+        snapshot = self._cluster.read(LISTING_SECONDS)
+        free = rooms(snapshot, self._profile.nodes, self._profile.memory_reserve_mb)
+        places = self._place([node.spec for node in nodes], lenient=True)
+        if missing:
+            with self._lock:
+                self._places.clear()  # templates are still to be made: on which node is not known yet
+        new_segments = sum(len(bench.segments) for bench in benches) - len(self._network.left(session))
+        segments = (max(0, new_segments), self._network.free())
+        needs, seconds = preflight.needs(self._profile, nodes, places, free, snapshot, segments)
+        return Plan(nodes, needs, tuple(missing), seconds + preflight.TEMPLATE_SECONDS * len(missing))
 
     def ensure_segments(self, wanted: Sequence[SegmentSpec], nodes: Sequence[NodeSpec], deadline: Deadline) -> None:
         for session in sorted({segment.bench.session for segment in wanted}):
@@ -135,7 +164,7 @@ class ProxmoxHypervisor:
         self._network.ensure(wanted, nodes, hosts, deadline)
 
     def ensure_node(self, spec: NodeSpec, deadline: Deadline) -> NodeStatus:
-        machine = self._find(spec.key)
+        machine = self._find(spec.key, max_age=LISTING_SECONDS)
         if machine is not None and machine.complete:
             if machine.specification != naming.digest(spec):
                 raise HypervisorError(
@@ -152,15 +181,20 @@ class ProxmoxHypervisor:
             self._ensure_pool(pool, deadline)
             machine = self._machines.clone(spec, template, host, pool, deadline)
             self._keep(machine)
+        else:
+            self._machines.await_clone(machine, deadline)
         machine = self._machines.configure(machine, spec, cards, template, deadline)
         self._keep(machine)
         with self._lock:
             self._linux[machine.vmid] = template.linux
+            self._new.add(spec.key)
         return self._known.remember(self._told(machine, Power.STOPPED, None))
 
     def start(self, key: NodeKey, deadline: Deadline) -> None:
         machine = self._existing(key)
-        if self._machines.running(machine, deadline):
+        with self._lock:
+            new = key in self._new
+        if not new and self._machines.running(machine, deadline):
             return
         self._boots.enter(machine.node, key, deadline)
         try:
@@ -175,6 +209,8 @@ class ProxmoxHypervisor:
             self._boots.leave(machine.node, key)
             raise
         self._known.started(key)
+        with self._lock:
+            self._new.discard(key)
 
     def stop(self, key: NodeKey, deadline: Deadline, *, force: bool = False) -> None:
         machine = self._existing(key)
@@ -214,6 +250,7 @@ class ProxmoxHypervisor:
         with self._lock:
             self._found.pop(key, None)
             self._places.pop(key, None)
+            self._new.discard(key)
         self._known.forget(key)
 
     def delete_segments(self, bench: BenchKey, deadline: Deadline) -> None:
@@ -223,17 +260,21 @@ class ProxmoxHypervisor:
 
     def wait_agent(self, key: NodeKey, deadline: Deadline) -> None:
         machine = self._existing(key)
+        pause = 0.2
         try:
-            for _ in deadline.ticks(0.5, slower=1.5):
+            while not deadline.expired:
                 patience = self._known.patience(key, machine.node)
                 if patience:
-                    time.sleep(min(patience, deadline.remaining))
-                    if self._known.patience(key, machine.node):
-                        continue
+                    time.sleep(min(patience, 0.5, deadline.remaining))
+                    continue
                 with self._agents.hold(machine.node, deadline), _named(key):
+                    asked = time.monotonic()
                     if agent.answers(self._client, machine.path, deadline):
                         self._known.answered(key)
                         return
+                self._known.missed(key, asked)
+                time.sleep(min(pause, deadline.remaining))
+                pause = min(1.0, pause * 1.2)
         finally:
             self._known.gave_up(key)
             self._boots.leave(machine.node, key)
@@ -308,8 +349,11 @@ class ProxmoxHypervisor:
     def _clonable(self, role: str, release: str, snapshot: object) -> bool:
         return bool(self._templates.candidates(role, release, self._cluster.read(LISTING_SECONDS)))
 
-    def _place(self, specs: Sequence[NodeSpec]) -> dict[NodeKey, str]:
-        """A node for each machine, once a run; where machines of a bench exist, the others join them."""
+    def _place(self, specs: Sequence[NodeSpec], *, lenient: bool = False) -> dict[NodeKey, str]:
+        """A node for each machine, once a run; where machines of a bench exist, the others join them.
+
+        `lenient` also places machines whose template is still to be made: on any node.
+        """
         with self._lock:
             new = [spec for spec in specs if spec.key not in self._places]
             if new:
@@ -318,9 +362,10 @@ class ProxmoxHypervisor:
                 hosts = [room.node for room in free]
                 wanted = [(spec.role, spec.release) for spec in new]
                 allowed = self._templates.allowed(wanted, snapshot, hosts)
-                for role, release in wanted:
-                    if not allowed[role, release]:
-                        raise EnvironmentLackError(self._templates.remedy(role, release))
+                lacking = sorted({one for one in wanted if not allowed[one]})
+                if lacking and not lenient:
+                    raise EnvironmentLackError(self._templates.remedy(*lacking[0]))
+                allowed = {**allowed, **dict.fromkeys(lacking, frozenset(hosts))}
                 existing = {machine.key: machine for machine in self._machines.ours(max_age=LISTING_SECONDS)}
                 pinned = {key.bench: node for key, node in self._places.items()}
                 pinned |= {machine.key.bench: machine.node for machine in existing.values()}
@@ -364,13 +409,16 @@ class ProxmoxHypervisor:
             if not self._network.left(session):
                 pools.remove(self._client, self._tasks, self._profile, session, deadline)
 
-    def _find(self, key: NodeKey) -> Machine | None:
-        """Our machine of that name, as this process last saw it or as the cluster lists it."""
+    def _find(self, key: NodeKey, *, max_age: float = 0.0) -> Machine | None:
+        """Our machine of that name, as this process last saw it or as the cluster lists it.
+
+        A listing of at most `max_age` seconds may say that there is none.
+        """
         with self._lock:
             known = self._found.get(key)
         if known is not None and known.complete:
             return known
-        found = self._machines.find(key, max_age=LISTING_SECONDS) or self._machines.find(key)
+        found = self._machines.find(key, max_age=LISTING_SECONDS) or self._machines.find(key, max_age=max_age)
         if found:
             self._keep(found[0])
         return found[0] if found else None

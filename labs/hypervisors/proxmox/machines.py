@@ -53,6 +53,10 @@ class Machines:
         self._tasks = tasks
         self._numbers = Allocator(profile.vmids)
         self._per_storage = Slots(profile.caps.clones_per_storage)
+        self._making: dict[int, Machine] = {}
+        """Clones of this process that have no tags of their own yet."""
+        self._written: dict[int, str] = {}
+        """Tags that this process gave its new machines, until they are ready."""
         self._per_node = Slots(profile.caps.clones_per_node)
 
     # --- finding ---------------------------------------------------------------------------------------------------
@@ -97,7 +101,7 @@ class Machines:
                         ready=naming.is_ready(prefix, guest.tags),
                     )
             elif (guest.pool or "").startswith(parent):
-                half = self._half_made(guest)
+                half = self._making.get(guest.vmid) or self._half_made(guest)
                 if half is not None and session in {None, half.key.session}:
                     yield half
 
@@ -115,7 +119,9 @@ class Machines:
     def clone(self, spec: NodeSpec, template: Template, host: str, pool: str, deadline: Deadline) -> Machine:
         """A linked clone of `template` on `host`, marked as ours from its first moment."""
         with self._per_storage.hold(template.storage, deadline), self._per_node.hold(host, deadline):
-            return self._clone(spec, template, host, pool, deadline)
+            machine = self._clone(spec, template, host, pool, deadline)
+        self._making[machine.vmid] = machine
+        return machine
 
     def _clone(self, spec: NodeSpec, template: Template, host: str, pool: str, deadline: Deadline) -> Machine:
         number, lost, pause, last = self._number(), False, 0.5, ""
@@ -180,7 +186,6 @@ class Machines:
         self, machine: Machine, spec: NodeSpec, cards: Sequence[str], template: Template, deadline: Deadline
     ) -> Machine:
         """Give a clone its resources, cards and addresses; its tags, with which it counts as complete, come last."""
-        self._when_unlocked(machine, deadline)
         if self._profile.management.firewall:
             self._close_management(machine, deadline)
         tags = naming.tags(self._profile.tag, spec, ready=False)
@@ -205,12 +210,16 @@ class Machines:
             f"{machine.key}: configuration",
             deadline,
         )
+        self._written[machine.vmid] = tags
+        self._making.pop(machine.vmid, None)
         return Machine(machine.key, machine.vmid, machine.node, complete=True, specification=naming.digest(spec))
 
     def mark_ready(self, machine: Machine, deadline: Deadline) -> None:
         """Add the tag that says so."""
-        config = self._own_config(machine, deadline)
-        tags = {tag for tag in str(config.get("tags") or "").split(";") if tag}
+        written = self._written.pop(machine.vmid, None)
+        if written is None:
+            written = str(self._own_config(machine, deadline).get("tags") or "")
+        tags = {tag for tag in written.split(";") if tag}
         wanted = tags | {f"{self._profile.tag}.{naming.READY}"}
         if wanted == tags:
             return
@@ -265,10 +274,8 @@ class Machines:
             deadline,
         )
 
-    def _when_unlocked(self, machine: Machine, deadline: Deadline) -> None:
+    def await_clone(self, machine: Machine, deadline: Deadline) -> None:
         """Wait for the end of a clone that a killed run began: its effects are not to be mixed with ours."""
-        if machine.vmid not in {guest.vmid for guest in self._cluster.read(max_age=float("inf")).guests}:
-            return  # this process cloned it, and saw the task end
         deadline.poll(
             lambda: True if not (self.config(machine, deadline) or {}).get("lock") else None,
             f"{machine.key}: VM {machine.vmid} is being cloned",
@@ -303,6 +310,7 @@ class Machines:
         if self.config(machine, deadline) is not None:
             raise HypervisorError(f"{machine.key}: VM {machine.vmid} is still there after it was destroyed")
         self._numbers.give_back(machine.vmid)
+        self._making.pop(machine.vmid, None)
 
     def running(self, machine: Machine, deadline: Deadline) -> bool:
         """Whether it runs now, from the node itself; False when it is gone."""

@@ -9,6 +9,10 @@ from dataclasses import replace
 from labs.hypervisors.base import NodeKey, NodeStatus
 
 BELIEVED_SECONDS = 3.0
+SILENCE_SECONDS = 3.0
+"""How long a question blocks that gets no answer."""
+UNKNOWN_SECONDS = 90.0
+"""A machine of this age is asked whatever is known of others."""
 JITTER_SECONDS = 2.5
 """Uptimes are whole seconds: starts that differ by less are one."""
 
@@ -21,8 +25,11 @@ class Power:
         self._seen: dict[NodeKey, tuple[float, NodeStatus]] = {}
         self._since: dict[NodeKey, float] = {}
         self._started: dict[NodeKey, float] = {}
-        self._pace: float | None = None
-        self._scouts: dict[str, NodeKey] = {}
+        self._hit: float | None = None
+        """Age at which agents answer."""
+        self._miss = 0.0
+        """Age at which they do not yet."""
+        self._scouts: dict[str, list[NodeKey]] = {}
 
     def recall(self, key: NodeKey) -> NodeStatus | None:
         """A status that is fresh enough to be told again."""
@@ -61,26 +68,46 @@ class Power:
             started = self._started.pop(key, None)
             if started is not None:
                 taken = time.monotonic() - started
-                self._pace = taken if self._pace is None else 0.7 * self._pace + 0.3 * taken
-            self._scouts = {node: scout for node, scout in self._scouts.items() if scout != key}
+                self._hit = taken if self._hit is None or taken < self._hit else 0.5 * (self._hit + taken)
+                self._miss = min(self._miss, self._hit)
+            self._leave(key)
+
+    def missed(self, key: NodeKey, asked: float) -> None:
+        """Its agent did not answer a question asked at the monotonic time `asked`."""
+        with self._lock:
+            started = self._started.get(key)
+            if started is not None:
+                self._miss = max(self._miss, asked - started)
 
     def patience(self, key: NodeKey, node: str) -> float:
         """Seconds to wait before the agent is worth a question.
 
-        While nobody knows how long a boot takes here, one machine of each node is asked again and again; the others
-        wait until it answered, because a question without an answer blocks the node's API for 3 s.
+        A question without an answer blocks one of the node's API workers for 3 s, so machines wait until others of
+        this run had booted. Only two of each node, the scouts, ask earlier and in turn, to find out how long a boot
+        takes here; once that is known, one of them, to find out whether it takes less.
         """
         with self._lock:
             started = self._started.get(key)
             if started is None:
                 return 0.0
             age = time.monotonic() - started
-            if self._pace is not None:
-                return max(0.0, 0.9 * self._pace - age)
-            scout = self._scouts.setdefault(node, key)
-            return 0.0 if scout == key or age > 60 else 0.5
+            if self._hit is not None and age >= self._hit:
+                return 0.0
+            scouts = self._scouts.setdefault(node, [])
+            if key not in scouts and len(scouts) < (2 if self._hit is None else 1):
+                scouts.append(key)
+            if key not in scouts and age < UNKNOWN_SECONDS:
+                return 0.25 if self._hit is None else min(0.25, self._hit - age)
+            if self._hit is None:
+                return max(0.0, scouts.index(key) * SILENCE_SECONDS / 2 - age) if key in scouts else 0.0
+            return max(0.0, (self._miss + self._hit) / 2 - age)
 
     def gave_up(self, key: NodeKey) -> None:
         """Nobody waits for this machine's agent any more."""
         with self._lock:
-            self._scouts = {node: scout for node, scout in self._scouts.items() if scout != key}
+            self._leave(key)
+
+    def _leave(self, key: NodeKey) -> None:
+        for scouts in self._scouts.values():
+            if key in scouts:
+                scouts.remove(key)

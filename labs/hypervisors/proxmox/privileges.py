@@ -42,9 +42,10 @@ class Grant:
 
     def commands(self, user: str) -> list[str]:
         """The lines by which an administrator grants them."""
+        below = " --propagate 0" if self.path == "/" else ""
         return [
             f'pveum role add {self.role} --privs "{" ".join(sorted(self.privileges))}"',
-            f"pveum acl modify {self.path} --users {user} --roles {self.role}",
+            f"pveum acl modify {self.path} --users {user} --roles {self.role}{below}",
         ]
 
 
@@ -73,6 +74,9 @@ def required(profile: ProxmoxProfile, nodes: Sequence[str]) -> list[Grant]:
             "management cards",
         ),
     ]
+    if profile.management.firewall:
+        reason = "whether the cluster's firewall is on"
+        grants.append(Grant("/", "PlateauNode", frozenset({"Sys.Audit"}), reason))
     for vmid in sorted(set(profile.templates.values())):
         role = "PlateauTemplate"
         grants.append(Grant(f"/vms/{vmid}", role, frozenset({"VM.Audit", "VM.Clone"}), "a template of others"))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +21,7 @@ from labs.hypervisors.proxmox.tasks import Tasks
 from labs.models.proxmox import ProxmoxProfile, SdnNetwork
 
 READ_SECONDS = 30.0
+MAKERS = 6
 TAGGED = frozenset({"vlan", "qinq", "vxlan", "evpn"})
 """Zone types whose VNets want a tag; a simple zone's end at their node."""
 
@@ -71,8 +74,7 @@ class SdnSegments:
             pending = any(vnet.state for vnet in known.values() if vnet.id in ours)
             if missing or pending:
                 self._refuse_strangers(known)
-            for one in missing:
-                self._create(one, known, deadline)
+            self._create_all(missing, known, deadline)
             if missing or pending:
                 self._apply(deadline)
                 known = self._read(deadline)
@@ -130,12 +132,33 @@ class SdnSegments:
                 return f"bridge={vnet.id},tag={inner[nic.segment]}"
         return None
 
-    def _create(self, wanted: SegmentSpec, known: dict[str, Vnet], deadline: Deadline) -> None:
+    def _create_all(self, wanted: Sequence[SegmentSpec], known: dict[str, Vnet], deadline: Deadline) -> None:
+        """Some at once: each is a change of one file under one lock of the cluster."""
+        tags: Iterator[int | None] = itertools.repeat(None)
+        if self._zone_type() in TAGGED:
+            used = {vnet.tag for vnet in known.values()}
+            numbers = range(self._network.tags.first, self._network.tags.last + 1)
+            tags = iter([number for number in numbers if number not in used])
+        choosing = threading.Lock()
+
+        def choose() -> int | None:
+            with choosing:
+                try:
+                    return next(tags)
+                except StopIteration:
+                    raise EnvironmentLackError(
+                        f"zone {self._network.zone}: every tag of {self._network.tags.first}-{self._network.tags.last} "
+                        "is in use; widen network.tags of the profile or take another session down"
+                    ) from None
+
+        with ThreadPoolExecutor(MAKERS) as pool:
+            for made in [pool.submit(self._create, one, choose, deadline) for one in wanted]:
+                made.result()
+
+    def _create(self, wanted: SegmentSpec, choose: Callable[[], int | None], deadline: Deadline) -> None:
         name = naming.vnet(wanted)
-        used = {vnet.tag for vnet in known.values()}
-        tagged = self._zone_type() in TAGGED
-        numbers = range(self._network.tags.first, self._network.tags.last + 1)
-        for tag in (number for number in numbers if number not in used) if tagged else (None,):
+        while True:
+            tag = choose()
             try:
                 settle(
                     lambda tag=tag: self._client.call(  # type: ignore[misc]
@@ -154,15 +177,10 @@ class SdnSegments:
                     deadline,
                 )
             except ApiError as problem:
-                if tag is not None and "already exist in vnet" in problem.text:
-                    continue  # another controller was quicker
-                raise
-            known[name] = Vnet(name, naming.alias(wanted), self._network.zone, tag, "new")
+                if tag is None or "already exist in vnet" not in problem.text:
+                    raise
+                continue  # another controller was quicker
             return
-        raise EnvironmentLackError(
-            f"zone {self._network.zone}: every tag of {numbers.start}-{numbers.stop - 1} is in use; widen network.tags "
-            "of the profile or take another session down"
-        )
 
     def _delete(self, vnet: Vnet, deadline: Deadline) -> None:
         path = f"cluster/sdn/vnets/{vnet.id}"

@@ -12,7 +12,8 @@ from labs.errors import DeadlineError, PlateauError
 from labs.hypervisors.proxmox.client import Client
 from labs.hypervisors.proxmox.failures import ApiError, Kind, classify, cleaned
 
-FAST_SECONDS, SLOW_SECONDS = 0.2, 1.5
+FAST_SECONDS, SLOW_SECONDS = 0.2, 4.0
+"""Between two looks at the same task, whatever is known of how long its kind takes."""
 LIST_FROM = 3
 """From so many tasks of one node on, one listing costs less than asking for each."""
 LISTED_AT_MOST = 1000
@@ -28,9 +29,15 @@ class TaskFailedError(ApiError):
 class _Task:
     upid: str
     since: float
+    due: float
+    """When it is worth a look, on the monotonic clock."""
     ended: threading.Event = field(default_factory=threading.Event)
     outcome: str | None = None
     problem: PlateauError | None = None
+
+    @property
+    def kind(self) -> str:
+        return self.upid.split(":")[5]
 
     @property
     def node(self) -> str:
@@ -55,10 +62,14 @@ class Tasks:
         self._wake = threading.Event()
         self._waiting: dict[str, _Task] = {}
         self._poller: threading.Thread | None = None
+        self._pace: dict[str, float] = {}
+        """Seconds that tasks of a kind took lately."""
 
     def wait(self, upid: str, what: str, deadline: Deadline) -> None:
         """Return when the task succeeded. Raises TaskFailedError with its words, DeadlineError naming `what`."""
-        task = _Task(upid, time.monotonic())
+        now = time.monotonic()
+        task = _Task(upid, now, now)
+        task.due = now + max(FAST_SECONDS, 0.8 * self._pace.get(task.kind, 0.0))
         with self._lock:
             self._waiting[upid] = task
             if self._poller is None:
@@ -99,7 +110,7 @@ class Tasks:
             kind = Kind.FULL
         elif kind is Kind.OTHER and "exit code" in text:
             told = next((line for line in reversed(lines) if _is_reason(line, text)), None)
-        message = cleaned(text) + (f" ({cleaned(told)})" if told else "")
+        message = cleaned(text) + (f" ({cleaned(told)})" if told and cleaned(told) not in text else "")
         return TaskFailedError(f"{what}: {message}", kind, text)
 
     def _poll(self) -> None:
@@ -109,15 +120,25 @@ class Tasks:
                 if not tasks:
                     self._poller = None
                     return
-            for node in sorted({task.node for task in tasks}):
+            self._wake.clear()
+            now = time.monotonic()
+            for node in sorted({task.node for task in tasks if task.due <= now}):
                 mine = [task for task in tasks if task.node == node]
                 _guarded(mine, lambda mine=mine, node=node: self._ask(node, mine))  # type: ignore[misc]
-            youngest = min(time.monotonic() - task.since for task in tasks)
-            pause = min(SLOW_SECONDS, max(FAST_SECONDS, youngest / 4))
-            self._wake.clear()
-            # A task that is new is worth a look sooner than those that run for long.
-            if self._wake.wait(pause):
-                time.sleep(FAST_SECONDS)
+                for task in mine:
+                    self._learn(task)
+            left = [task.due for task in tasks if not task.ended.is_set()]
+            self._wake.wait(max(0.0, min(left, default=0.0) - time.monotonic()))
+
+    def _learn(self, task: _Task) -> None:
+        """How long tasks of this kind take, and when this one is looked at again."""
+        now = time.monotonic()
+        known = self._pace.get(task.kind, 0.0)
+        if task.ended.is_set():
+            taken = now - task.since
+            self._pace[task.kind] = taken if not known else 0.7 * known + 0.3 * taken
+        else:
+            task.due = now + min(SLOW_SECONDS, max(FAST_SECONDS, 0.1 * max(known, now - task.since)))
 
     def _ask(self, node: str, tasks: list[_Task]) -> None:
         if len(tasks) >= LIST_FROM:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from labs.hypervisors.proxmox.cluster import Guest, Snapshot
 from labs.models.proxmox import ProxmoxProfile
 
 READ_SECONDS = 30.0
+READERS = 8
 DISKS = ("scsi", "virtio", "sata", "ide")
 
 
@@ -69,6 +71,9 @@ class Templates:
     ) -> Mapping[tuple[str, str], frozenset[str]]:
         """The hosts that can clone each (role, release): a template's own, or all when its storage is shared."""
         found = {}
+        guests = [guest for role, release in set(wanted) for guest in self.candidates(role, release, snapshot)]
+        with ThreadPoolExecutor(READERS) as pool:
+            list(pool.map(lambda guest: self.read(guest, snapshot), guests))
         for role, release in set(wanted):
             able: set[str] = set()
             for guest in self.candidates(role, release, snapshot):
