@@ -42,7 +42,7 @@ class Grant:
 
     def commands(self, user: str) -> list[str]:
         """The lines by which an administrator grants them."""
-        below = " --propagate 0" if self.path == "/" else ""
+        below = " --propagate 0" if self.path in {"/", "/sdn"} else ""
         return [
             f'pveum role add {self.role} --privs "{" ".join(sorted(self.privileges))}"',
             f"pveum acl modify {self.path} --users {user} --roles {self.role}{below}",

@@ -1,0 +1,122 @@
+"""Doctor and plan of a cluster: each lack is named with its remedy, each node with its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from samples import session_of
+
+from labs.bench import compute_benches
+from labs.doctor import Finding, examine
+from labs.errors import EnvironmentLackError
+from labs.hypervisors.proxmox.doctor import _has, granted
+from labs.hypervisors.proxmox.driver import ProxmoxHypervisor
+from labs.hypervisors.proxmox.privileges import required
+from labs.plan import Action
+from tests.pve_proxy.world import SECRET, SECRET_VARIABLE, Place, Wanted, cluster
+
+ROLES = ("rtr", "srv", "ws", "probe")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    wanted = Wanted(nodes=("pve1", "pve2"), roles=ROLES, node_memory_mb=8192)
+    with cluster(tmp_path_factory.mktemp("pve"), wanted) as made:
+        yield made
+
+
+@pytest.fixture
+def place(shared: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
+    monkeypatch.setenv(SECRET_VARIABLE, SECRET)
+    return shared
+
+
+def lacking(place: Place, **changes: object) -> dict[str, Finding]:
+    profile = place.profile.model_validate({**place.profile.model_dump(), **changes})
+    return {finding.what: finding for finding in examine(profile) if not finding.ok}
+
+
+def test_the_documented_role_is_enough(place: Place) -> None:
+    found = {finding.what: finding for finding in examine(place.profile)}
+    assert {what for what, finding in found.items() if not finding.ok and "bridge" not in what} == set()
+    assert found["SDN zone zone1"].detail == "simple zone: each bench stays on one node"
+    assert found["VMIDs"].detail == "20000-22999, 2992 free"  # others' machines are not even seen
+    assert found["template ws-trixie"].detail.count("VM ") == 2
+
+
+def test_missing_things_are_named_with_their_remedy(place: Place) -> None:
+    found = lacking(
+        place,
+        nodes=["pve1", "pve9"],
+        storage="tank",
+        network={"mode": "sdn", "zone": "other"},
+        pool="elsewhere",
+        templates={"dc-2022": 9100},
+    )
+    assert found["node pve9"].detail == "not in the cluster"
+    assert found["storage tank"].remedy == "correct storage in the profile, or its rights"
+    assert "does not exist" in found["SDN zone other"].detail
+    assert found["pool"].remedy == "pvesh create /pools --poolid elsewhere"
+    assert "VM 9100 is no template that the token can see" in found["template dc-2022"].remedy
+    rights = found["rights on /vms/9100"]
+    assert rights.detail.startswith("token lacks VM.Audit, VM.Clone")
+    assert "pveum acl modify /vms/9100 --users plateau@pve --roles PlateauTemplate" in rights.remedy
+
+
+def test_firewall_that_is_off_is_a_lack(place: Place) -> None:
+    place.proxy.firewall = False
+    try:
+        assert "candidates could reach the management network" in lacking(place)["isolation"].detail
+        with pytest.raises(EnvironmentLackError, match="the cluster's firewall is off"):
+            ProxmoxHypervisor(place.profile).plan("s-1", compute_benches(session_of("alex")))
+    finally:
+        place.proxy.firewall = True
+
+
+def test_unreachable_cluster_is_one_finding(place: Place, tmp_path: Path) -> None:
+    (finding,) = examine(place.profile.model_copy(update={"hosts": ["127.0.0.1:1"]}))
+    assert not finding.ok
+    assert "no API at 127.0.0.1:1" in finding.detail
+
+
+def test_inherited_rights_count_only_where_they_are_inherited() -> None:
+    held = {"/": {"Sys.Audit": 0}, "/pool": {"VM.Audit": 1, "VM.Clone": 0}, "/pool/plateau": {"VM.Clone": 1}}
+    assert _has(held, "/pool/other", "VM.Audit")
+    assert not _has(held, "/pool/other", "VM.Clone")
+    assert not _has(held, "/pool/plateau", "VM.Audit")
+    assert not _has(held, "/nodes/pve1", "Sys.Audit")
+
+
+def test_commands_of_the_role_are_those_of_the_documentation(place: Place) -> None:
+    documented = (Path(__file__).parents[2] / "docs" / "proxmox.md").read_text(encoding="utf-8")
+    profile = place.profile.model_validate(
+        {
+            **place.profile.model_dump(),
+            "network": {"mode": "sdn", "zone": "plateau"},
+            "storage": "local",
+        }
+    )
+    for line in granted(required(profile, ["pve1"]), "plateau@pve"):
+        assert line in documented, line
+
+
+def test_plan_has_the_numbers_of_every_node(place: Place) -> None:
+    benches = compute_benches(session_of("alex", "sam"))
+    plan = ProxmoxHypervisor(place.profile).plan("essai-1", benches)
+    needs = {need.resource: need for need in plan.needs}
+    assert plan.count(Action.CREATE) == 8
+    assert plan.problems == []
+    assert plan.missing == ()
+    assert plan.seconds > 0
+    assert {"memory of pve1", "memory of pve2", "VMIDs", "segments", "storage local of pve1"} <= needs.keys()
+    assert needs["memory of pve1"].needed == needs["memory of pve2"].needed > 0
+    assert needs["VMIDs"].needed == 8
+    assert needs["segments"].needed == 6
+
+
+def test_plan_that_does_not_fit_names_the_node(place: Place) -> None:
+    benches = compute_benches(session_of(*(f"c{number}" for number in range(12))))
+    plan = ProxmoxHypervisor(place.profile).plan("essai-1", benches)
+    assert any(problem.startswith("memory of pve1: ") for problem in plan.problems)
