@@ -328,6 +328,8 @@ class Proxy:
                 continue
             if entry["type"] == "node":
                 entry.update(maxmem=self._memory, mem=self._memory // 20, maxcpu=32)
+            elif entry["type"] == "storage":
+                entry.update(maxdisk=100 << 40)
             elif entry["type"] == "qemu":
                 if time.monotonic() - self._born.get(number, -NEVER) < self.pace.listing_lag * self.pace.scale:
                     for name in ("name", "template", "maxmem"):
