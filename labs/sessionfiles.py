@@ -60,6 +60,11 @@ class SessionFiles:
         """Folder of the people's marks, one form a candidate: written once, completed, never overwritten."""
         return self.folder / "marks"
 
+    @property
+    def contests(self) -> Path:
+        """Folder of the contestations, with the evidence frozen for each."""
+        return self.folder / "contests"
+
 
 def ensure_key(path: Path, comment: str) -> str:
     """Make an Ed25519 key pair at `path` unless it is there; return the public line."""

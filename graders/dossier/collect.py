@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from graders import report, rubric
+from graders import contest, report, rubric
 from graders.dossier import (
     MANIFEST,
     PUBLIC_KEY,
@@ -24,6 +24,7 @@ from graders.dossier import (
 )
 from graders.dossier import archive as zipped
 from graders.dossier.keys import Key
+from graders.records import RunHeader
 from graders.referentials import FOLDER as REFERENTIALS
 from graders.report import summary
 from graders.report.document import records_of
@@ -40,6 +41,20 @@ def build(run_dir: Path, session_folder: Path, candidate: str, key: Key) -> byte
 
     Raises DossierError when the run has no such candidate; ValueError or InputError when its files cannot be read.
     """
+    files, header = gather(run_dir, session_folder, candidate)
+    about = {
+        "candidate": candidate,
+        "session": header.session,
+        "run": header.run,
+        "lab": f"{header.lab} {header.lab_version}",
+        "referential": header.referential,
+        "grader_version": header.grader_version,
+    }
+    return zipped.write(files | _seal(files, about, key))
+
+
+def gather(run_dir: Path, session_folder: Path, candidate: str) -> tuple[dict[str, bytes], RunHeader]:
+    """The files that a dossier seals, records first. Raises as `build` does."""
     sources = report.read(run_dir)
     header = sources.run.header
     if candidate not in {bench.candidate for bench in sources.run.benches}:
@@ -58,15 +73,7 @@ def build(run_dir: Path, session_folder: Path, candidate: str, key: Key) -> byte
     if marks.is_file():
         files[f"{rubric.FOLDER}/{candidate}.yaml"] = marks.read_bytes()
     files = {name: files[name] for name in (RECORDS, RESULTS, *sorted(set(files) - {RECORDS, RESULTS}))}
-    about = {
-        "candidate": candidate,
-        "session": header.session,
-        "run": header.run,
-        "lab": f"{header.lab} {header.lab_version}",
-        "referential": header.referential,
-        "grader_version": header.grader_version,
-    }
-    return zipped.write(files | _seal(files, about, key))
+    return files, header
 
 
 def results(records: bytes, rubrics: Any) -> str:
@@ -117,5 +124,4 @@ def _explanations(session_folder: Path, candidate: str, lab: str, referential: s
     for language in LANGUAGES:
         yield f"lab/subject.{language}.md.j2", CATALOGUE / lab / f"subject.{language}.md.j2"
     yield f"referential/{referential}.yaml", REFERENTIALS / f"{referential}.yaml"
-    contest = session_folder / "contests" / f"{candidate}.jsonl"
-    yield f"contests/{candidate}.jsonl", contest
+    yield f"{contest.FOLDER}/{candidate}.jsonl", session_folder / contest.FOLDER / f"{candidate}.jsonl"

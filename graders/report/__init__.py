@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graders import records, referentials, rubric
+from graders import contest, records, referentials, rubric
 
 if TYPE_CHECKING:
     from graders.records import Run
@@ -30,16 +30,18 @@ class Sources:
 
 
 def read(run_dir: Path) -> Sources:
-    """A run's records with people's marks.
+    """A run's records with people's marks and the contestations.
 
-    Raises ValueError naming the line of the records, InputError naming the line of a form of marks.
+    Raises ValueError naming the line of the records or contestations, InputError naming the line of a form of marks.
     """
     from graders.report import aggregate
 
     run = records.load(run_dir / RECORDS)
     names = [bench.candidate for bench in run.benches]
     rubrics = rubric.load_all(rubric.folder_for(run_dir), names)
-    return Sources(run, rubrics, aggregate.build(run, rubrics))
+    folder = contest.folder_for(run_dir)
+    contests = {name: contest.read(folder / f"{name}.jsonl") for name in names if "/" not in name}
+    return Sources(run, rubrics, aggregate.build(run, rubrics, contests))
 
 
 def write_all(run_dir: Path, lang: str = "fr") -> dict[str, Path]:

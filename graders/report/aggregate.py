@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from graders.contest import Event
 from graders.records import BenchHeader, Record, Run, RunHeader, Verdict
 from graders.report.causes import BlockedGroup, Causes
 from graders.report.outcomes import Outcome, combine, outcome
@@ -86,6 +87,8 @@ class CandidateResult:
     """(check, phase) -> the machine's record, where a person decided otherwise."""
     overrides: dict[tuple[str, str], Override]
     rubric: Rubric | None
+    contests: tuple[Event, ...]
+    """What was contested, measured again and decided, in order."""
 
     @property
     def mark(self) -> float | None:
@@ -204,7 +207,11 @@ def overrule(records: Sequence[Record], overrides: Mapping[tuple[str, str], Over
     return decided
 
 
-def build(run: Run, rubrics: Mapping[str, Rubric] | None = None) -> RunResult:
+def build(
+    run: Run,
+    rubrics: Mapping[str, Rubric] | None = None,
+    contests: Mapping[str, Sequence[Event]] | None = None,
+) -> RunResult:
     """Everything that the renderings show, from a run and what people said. Raises ValueError: a wrong barème."""
     bareme = Bareme.model_validate(run.header.bareme)
     records: dict[str, list[Record]] = {bench.candidate: [] for bench in run.benches}
@@ -213,7 +220,12 @@ def build(run: Run, rubrics: Mapping[str, Rubric] | None = None) -> RunResult:
         records.setdefault(record.candidate, []).append(record)
     candidates = tuple(
         _candidate(
-            run.header, bareme, benches.get(name) or BenchHeader(name, name, {}, []), mine, (rubrics or {}).get(name)
+            run.header,
+            bareme,
+            benches.get(name) or BenchHeader(name, name, {}, []),
+            mine,
+            (rubrics or {}).get(name),
+            tuple((contests or {}).get(name, ())),
         )
         for name, mine in records.items()
     )
@@ -221,7 +233,12 @@ def build(run: Run, rubrics: Mapping[str, Rubric] | None = None) -> RunResult:
 
 
 def _candidate(
-    header: RunHeader, bareme: Bareme, bench: BenchHeader, records: list[Record], rubric: Rubric | None
+    header: RunHeader,
+    bareme: Bareme,
+    bench: BenchHeader,
+    records: list[Record],
+    rubric: Rubric | None,
+    contests: tuple[Event, ...],
 ) -> CandidateResult:
     worth: dict[str, float] = {}
     declared: dict[str, dict[str, Any]] = {}
@@ -253,6 +270,7 @@ def _candidate(
         original=original,
         overrides={place: overrides[place] for place in original},
         rubric=rubric,
+        contests=contests,
     )
 
 

@@ -259,6 +259,7 @@ def _check(w: Writer, candidate: CandidateResult, record: Record, *, with_eviden
         "sources": [f"{w.shown(e.source, 60)} · {w.shown(e.action, 120)}" for e in record.evidence]
         if with_evidence and not told
         else [],
+        "contests": contested(w, candidate, record),
         "override": overridden(w, candidate.original[place], candidate.overrides[place])
         if place in candidate.overrides
         else "",
@@ -275,6 +276,27 @@ def overridden(w: Writer, original: Record, override: Override) -> str:
         who=w.shown(override.evaluator, 80),
         date=w.date(override.date),
     )
+
+
+def contested(w: Writer, candidate: CandidateResult, record: Record) -> list[str]:
+    """One sentence a step: every verdict that this check ever had stays readable."""
+    told = []
+    for event in candidate.contests:
+        if event.check != record.check or record.phase not in event.verdicts:
+            continue
+        by = w.t("contest_by", who=w.shown(event.by, 80)) if event.by else ""
+        verdict = event.verdicts[record.phase]
+        told.append(
+            w.t(
+                f"contest_{event.event}",
+                date=text.local(event.at, w.lang),
+                by=by,
+                run=w.shown(event.run, 80),
+                verdict=w.t(verdict).lower() if verdict in set(Verdict) else w.shown(verdict, 40),
+                reason=w.shown(event.reason),
+            )
+        )
+    return told
 
 
 def _message(w: Writer, record: Record, everything: bool) -> str:

@@ -15,7 +15,7 @@ from graders.referentials import Referential
 from graders.report import aggregate, text
 from graders.report.aggregate import RunResult
 from graders.report.causes import BlockedGroup
-from graders.report.document import Writer, overridden, signed
+from graders.report.document import Writer, contested, overridden, signed
 from graders.report.grid import grid
 from graders.report.messages import Messages
 from graders.report.outcomes import Outcome
@@ -76,6 +76,7 @@ def render(result: RunResult, lang: str = "fr") -> str:
             open_checks=_open_checks,
             grid=lambda candidate: grid(candidate, referential, lang) if referential else [],
             override=lambda candidate, record: _override(writer, candidate, record),
+            contested=lambda candidate, record: contested(writer, candidate, record) if writer else [],
             signed=lambda candidate, entry: signed(writer, candidate, entry) if writer else "",
             anchor=_anchor,
         )

@@ -49,7 +49,18 @@ def grade(
     else:
         out.print(_marks_table(summary))
         out.print(f"report: {paths['report.html']}")
+        _tell_copies(session, paths["report.html"].parent)
     raise typer.Exit(_exit_status(summary))
+
+
+def _tell_copies(name: str, folder: Path) -> None:
+    """One line for the trainer when something of a candidate's variant was seen at another's."""
+    from labs.cli.copies import likenesses
+    from labs.cli.output import out
+    from labs.models.session import load_session
+
+    if found := likenesses(load_session(name), folder):
+        out.print(f"{len(found)} values of one candidate seen at another's: plateau copies {name}", markup=False)
 
 
 def grade_session(

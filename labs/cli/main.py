@@ -12,6 +12,8 @@ from labs.cli import (
     breaking,
     catalogue,
     cohort,
+    contest,
+    copies,
     dossier,
     environment,
     grading,
@@ -45,6 +47,8 @@ for module in (
     referential,
     rubric,
     dossier,
+    contest,
+    copies,
 ):
     module.register(app)
 

@@ -116,6 +116,11 @@ def reset(
     """Return one candidate's bench to what it received, or to the bell."""
     from labs.cli.output import out
 
+    out.print(f"{candidate}: {go_back(session, candidate, to)} machines back at {to}")
+
+
+def go_back(session: str, candidate: str, to: str) -> int:
+    """The work of `reset`: how many machines went back. Raises InputError for a state that there is not."""
     if to not in {"baseline", "frozen"}:
         raise InputError(f"--to {to}: must be baseline or frozen")
     loaded, hypervisor, benches = open_session(session, [candidate])
@@ -125,8 +130,8 @@ def reset(
         "reset",
         lambda executor: executor.renew(benches) if to == "baseline" else executor.rollback(benches, to),
     )
-    out.print(f"{candidate}: {outcome.changed} machines back at {to}")
     _fail_on(outcome)
+    return outcome.changed
 
 
 def down(session: SessionArg, candidate: CandidateOption = None, json: JsonOption = False) -> None:

@@ -1,0 +1,148 @@
+"""Contestations keep every verdict; copies are found and nothing else is."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from samples import SESSION, session_of, write_session
+from test_cli import plateau, refusal
+from test_report_samples import bench, header, record, session, write
+
+from graders import contest, copies, report
+from graders.contest import Event
+from graders.records import Evidence, Run, Verdict
+from graders.rubric import forms
+from labs.bench import compute_benches
+from labs.cli.contest import _Case
+from labs.models.session import load_session
+
+OPENED = Event("opened", "CP06-S1.a", "2026-11-23T10:00:00+00:00", "r1", {"live": "failed"}, reason="Non !")
+PEOPLE = "candidates:\n  - {id: c01, name: Marie}\n  - {id: c02, name: Thomas}\n  - {id: c03, name: Inès}\n"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    path = write_session(tmp_path / "s", SESSION.partition("candidates:")[0] + PEOPLE)
+    run = path.parent / "results" / "r1"
+    run.mkdir(parents=True)
+    write(session(), run)
+    return path
+
+
+def test_events_are_chained_and_a_change_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "c01.jsonl"
+    assert contest.read(path) == []
+    first = contest.append(path, OPENED)
+    second = contest.append(path, replace(OPENED, event="decided", verdicts={"live": "passed"}))
+    assert contest.read(path) == [first, second]
+    assert (contest.is_open([first]), contest.is_open([first, second])) == (True, False)
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("Non !", "Oui !", 1), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"c01\.jsonl:1: was changed"):
+        contest.read(path)
+    path.write_text(text.split("\n", 1)[1], encoding="utf-8")
+    with pytest.raises(ValueError, match=r"c01\.jsonl:1: was changed"):
+        contest.append(path, OPENED)
+
+
+def test_the_whole_path_of_a_contestation(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = place.parent / "results" / "r1"
+    before = (run / "records.jsonl").read_bytes()
+    assert "is not contested; first: --reason" in refusal("contest", place, "c02", "CP06-S1.a", "--regrade")
+    assert "was never contested" in refusal("contest", place, "c02", "CP06-S1.a")
+    assert "no record of CP06-S9.z" in refusal("contest", place, "c02", "CP06-S9.z", "--reason", "x")
+    opened = plateau("contest", place, "c02", "CP06-S1.a", "--reason", "La passerelle est bien 10.24.8.254.")
+    assert "opened: live failed. La passerelle est bien" in opened.stdout
+    (evidence,) = (place.parent / "contests").glob("*.zip")
+    assert evidence.stat().st_mode & 0o222 == 0
+    assert "contested already" in refusal("contest", place, "c02", "CP06-S1.a", "--reason", "Encore.")
+    assert "--decide passes: must be one of" in refusal("contest", place, "c02", "CP06-S1.a", "--decide", "passes")
+    assert "needs --reason" in refusal("contest", place, "c02", "CP06-S1.a", "--decide", "passed")
+
+    # Machines are another suite's: here the bench goes back at once, and the check is now passed.
+    def again(loaded, candidates, folder, progress, *, lock, selection):
+        assert (candidates, selection.checks, selection.reboot) == (["c02"], ("CP06-S1.a",), False)
+        return write(Run(header(), [bench("c02", "Thomas")], [record("c02", "CP06-S1.a")]), folder)
+
+    monkeypatch.setattr("labs.cli.provisioning.go_back", lambda session, candidate, to: 4)
+    monkeypatch.setattr("labs.grade.grade", again)
+    _Case(load_session(str(place)), "c02", "CP06-S1.a", place.parent / "contests").regrade()
+
+    said = ("--decide", "passed", "--reason", "Le plan remis portait une erreur.", "--by", "Paul Jury")
+    history = json.loads(plateau("contest", place, "c02", "CP06-S1.a", *said, "--json").stdout)
+    assert [(one["event"], one["verdicts"]) for one in history] == [
+        ("opened", {"live": "failed"}),
+        ("measured", {"live": "passed"}),
+        ("decided", {"live": "passed"}),
+    ]
+    assert (run / "records.jsonl").read_bytes() == before  # the measures stay
+    page = report.write_all(run)["report.html"].read_text(encoding="utf-8").replace("\u00a0", " ")
+    for told in (
+        "non acquis. Motif : La passerelle est bien 10.24.8.254.",
+        "(exécution c02-again-1) : acquis.",
+        "par Paul Jury : acquis. Motif : Le plan remis portait une erreur.",
+        "Décision humaine : acquis au lieu de « non acquis » (machine)",
+    ):
+        assert told in page
+    assert report.write_pdfs(run, candidates=["c02"])
+
+
+def test_upheld_changes_no_mark_and_a_form_keeps_what_it_had(place: Path) -> None:
+    marks = place.parent / "marks" / "c02.yaml"
+    form = {"candidate": "c02", "session": "essai", "referential": "tssi-2013", "rows": {"T2": {"level": 3}}}
+    forms.save(marks, form)
+    before = marks.read_bytes()
+    reason = ("--reason", "La mesure est confirmée par le jury.", "--by", "PJ")
+    plateau("contest", place, "c02", "CP06-S1.a", "--reason", "Non.")
+    assert plateau("contest", place, "c02", "CP06-S1.a", "--decide", "upheld", *reason).returncode == 0
+    assert marks.read_bytes() == before
+    plateau("contest", place, "c02", "CP06-S1.a", "--reason", "Toujours non.")
+    assert plateau("contest", place, "c02", "CP06-S1.a", "--decide", "passed", *reason).returncode == 0
+    found = report.read(place.parent / "results" / "r1").rubrics["c02"]
+    assert found.rows["T2"].level == 3
+    assert [one.verdict for one in found.overrides] == [Verdict.PASSED]
+    assert found.overrides[0].date <= datetime.datetime.now(datetime.UTC).date()
+
+
+def values_of(*names: str) -> dict[str, dict[str, object]]:
+    return {one.candidate.id: dict(one.values) for one in compute_benches(session_of(*names))}
+
+
+def seen(where: str, text: str) -> list[copies.Likeness]:
+    values = values_of("a1", "b2", "c3")
+    records = [record(who, "CP06-S1.a", evidence=[]) for who in values]
+    records.append(record(where, "CP06-S2.a", evidence=[Evidence("ssh:srv", "cat zone", text, 0.1)]))
+    return copies.find(Run(header(), [], records), values, {})
+
+
+def test_a_token_of_another_candidate_is_found_with_its_place() -> None:
+    values = values_of("a1", "b2", "c3")
+    (found,) = seen("b2", f"vitrine {values['a1']['jeton_web']}\n")
+    assert (found.candidate, found.owner, found.name) == ("b2", "a1", "jeton_web")
+    assert found.places == ("CP06-S2.a ssh:srv",)
+    assert seen("a1", f"vitrine {values['a1']['jeton_web']}\n") == []
+
+
+def test_what_is_shared_or_only_looks_alike_is_no_copy() -> None:
+    values = values_of("a1", "b2", "c3")
+    token = values["a1"]["jeton_web"]
+    assert seen("b2", f"x{token}y {values['a1']['lan']} {values['a1']['internet_zone']} 8080") == []
+    assert copies.distinctive({"a": {"v": "meme-valeur"}, "b": {"v": "meme-valeur"}}) == {"a": {}, "b": {}}
+
+
+def test_files_of_the_run_are_searched_too(place: Path) -> None:
+    loaded = load_session(str(place))
+    token = {one.candidate.id: one.values for one in compute_benches(loaded)}["c01"]["jeton_dns"]
+    folder = place.parent / "results" / "r1" / "snapshots"
+    folder.mkdir()
+    (folder / "c01.srv.jsonl").write_text(f'{{"stdout": "{token}"}}\n', encoding="utf-8")
+    assert plateau("copies", place).stdout == "nothing of a candidate's variant was seen at another's\n"
+    (folder / "c03.srv.jsonl").write_text(f'{{"stdout": "{token}"}}\n', encoding="utf-8")
+    answer = plateau("copies", place, "--json")
+    (found,) = json.loads(answer.stdout)
+    assert answer.returncode == 1
+    assert (found["candidate"], found["owner"], found["places"]) == ("c03", "c01", ["snapshots/c03.srv.jsonl"])
