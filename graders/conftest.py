@@ -1,6 +1,6 @@
 """Loads the grading plugin for this folder, so that plain `pytest graders/ --session …` works."""
 
-from graders.plugin.fixtures import _bench_run, bench, deadline, expect, login, patience, probe
+from graders.plugin.fixtures import _bench_run, bench, deadline, expect, host, login, patience, probe
 from graders.plugin.hooks import (
     candidate,
     pytest_addhooks,
@@ -23,6 +23,7 @@ __all__ = [
     "candidate",
     "deadline",
     "expect",
+    "host",
     "login",
     "patience",
     "probe",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from testinfra.backend.base import BaseBackend, CommandResult
 from testinfra.host import Host
 
+from graders.engine.command import KEPT_BYTES, Answer
 from graders.notebook import Notebook
 from labs.errors import DeadlineError, HypervisorError
 from labs.ssh import UnreachableError, connect
@@ -37,7 +38,7 @@ class Login:
     'ws'
     """
 
-    def __init__(self, hypervisor: Hypervisor, bench: Bench, files: SessionFiles, notebook: Notebook) -> None:
+    def __init__(self, hypervisor: Hypervisor | None, bench: Bench, files: SessionFiles, notebook: Notebook) -> None:
         self.hypervisor, self.bench, self.files, self.notebook = hypervisor, bench, files, notebook
         self._clients: dict[str, paramiko.SSHClient] = {}
 
@@ -48,6 +49,7 @@ class Login:
     def client(self, node: str) -> paramiko.SSHClient:
         """The SSH connection, kept until `forget`. Raises UnreachableError."""
         if node not in self._clients:
+            assert self.hypervisor is not None
             deadline = self.notebook.current.deadline.sooner(CONNECT_SECONDS)
             self._clients[node] = connect(self.hypervisor, self.bench.node(node), self.files, deadline)
         return self._clients[node]
@@ -71,22 +73,40 @@ class NodeBackend(BaseBackend):  # type: ignore[misc]
     def run(self, command: str, *args: str, **_kwargs: Any) -> CommandResult:
         """Run a shell command as root; its status, output and error output."""
         text = self.get_command(command, *args)
-        began = time.monotonic()
-        source = f"agent:{self.node}"
+        notebook, began = self.login.notebook, time.monotonic()
+        try:
+            answer = self._recall(text) if notebook.snapshot.replaying else self._ask(text)
+        except (UnreachableError, DeadlineError) as problem:
+            notebook.keep(f"login:{self.node}", text, {"error": str(problem)}, time.monotonic() - began)
+            raise
+        if not notebook.snapshot.replaying:
+            notebook.keep(f"login:{self.node}", text, answer.to_data(), answer.seconds)
+        shown = (answer.stdout + (b"\n[stderr] " + answer.stderr if answer.stderr else b"")).decode("utf-8", "replace")
+        notebook.add(f"{answer.route}:{self.node}", text, f"[{answer.status}] {shown}", answer.seconds)
+        return self.result(answer.status or 0, self.encode(text), answer.stdout, answer.stderr)
+
+    def _recall(self, text: str) -> Answer:
+        found = self.login.notebook.recall(f"login:{self.node}", text)
+        if "error" in found:
+            raise UnreachableError(found["error"])
+        return Answer.from_data(found)
+
+    def _ask(self, text: str) -> Answer:
+        """Raises UnreachableError when neither route works."""
+        began, route = time.monotonic(), "agent"
         try:
             status, out, err = self._over_agent(text)
         except (HypervisorError, DeadlineError) as problem:
-            self.login.notebook.add(source, text, str(problem), time.monotonic() - began)
-            source = f"ssh:{self.node}"
+            self.login.notebook.add(f"agent:{self.node}", text, str(problem), time.monotonic() - began)
+            route = "ssh"
             status, out, err = self._over_ssh(text)
-        shown = (out + (b"\n[stderr] " + err if err else b"")).decode("utf-8", "replace")
-        self.login.notebook.add(source, text, f"[{status}] {shown}", time.monotonic() - began)
-        return self.result(status, self.encode(text), out, err)
+        return Answer(status, out[:KEPT_BYTES], err[:KEPT_BYTES], time.monotonic() - began, route)
 
     def _over_agent(self, text: str) -> tuple[int, bytes, bytes]:
         login = self.login
         key = login.bench.node(self.node).spec.key
         deadline = login.notebook.current.deadline.sooner(AGENT_SECONDS)
+        assert login.hypervisor is not None
         result = login.hypervisor.execute(key, [*CLEAN, text], deadline)
         return result.exit_status, result.stdout, result.stderr
 

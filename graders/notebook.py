@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from graders.engine.snapshot import Observation, Snapshot
 from graders.expect import Expect
 from graders.records import Evidence
 from labs.deadline import Deadline
@@ -12,7 +15,8 @@ LIMIT = 64 * 1024
 class Measurement:
     """What one check gathers: evidence, comparisons, and the moment by which it must end."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, check: str = "") -> None:
+        self.check = check
         self.evidence: list[Evidence] = []
         self.expect = Expect()
         self.deadline = Deadline.after(seconds)
@@ -27,14 +31,26 @@ class Measurement:
 
 
 class Notebook:
-    """Shared by the probe and the logins of one bench; `current` changes with the check."""
+    """Shared by the probe and the logins of one bench; `current` changes with the check.
 
-    def __init__(self) -> None:
+    What was answered goes to the snapshot, or comes from it when the bench is judged again without its machines.
+    """
+
+    def __init__(self, snapshot: Snapshot | None = None) -> None:
+        self.snapshot = snapshot or Snapshot()
         self.current = Measurement(0)
 
-    def begin(self, seconds: float) -> Measurement:
-        self.current = Measurement(seconds)
+    def begin(self, seconds: float, check: str = "") -> Measurement:
+        self.current = Measurement(seconds, check)
         return self.current
+
+    def recall(self, source: str, action: str) -> Any:
+        """The answer of the snapshot to the current check. Raises MissingError when it does not hold one."""
+        return self.snapshot.take(self.current.check, source, action).answer
+
+    def keep(self, source: str, action: str, answer: Any, seconds: float = 0.0) -> None:
+        """Put an answer to the current check into the snapshot."""
+        self.snapshot.record(Observation(self.current.check, source, action, answer, round(seconds, 3)))
 
     def add(self, source: str, action: str, output: str, seconds: float) -> None:
         """Note one observation, its output cut at 64 KiB."""

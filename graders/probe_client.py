@@ -12,6 +12,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 
+from graders.engine.snapshot import Observation
 from graders.notebook import Notebook
 from labs.errors import PlateauError
 
@@ -59,7 +60,7 @@ class ProbeClient:
         self._early: dict[str, Future[dict[str, Any]]] = {}
         self._shared: dict[str, Future[dict[str, Any]]] = {}
         self._last = 0
-        self._secret = secrets.token_bytes(16)
+        self._secret = b""
         self._lock = threading.Lock()
 
     def call(
@@ -70,19 +71,16 @@ class ProbeClient:
         With `reuse`, the same call by another check gets the same answer: one measurement, two questions about it.
         """
         key = _key(probe, leg, params)
-        future = self._shared.get(key) if reuse else None
-        future = future or self._early.pop(key, None) or self._send(probe, leg, timeout, params)
-        if reuse:
-            self._shared[key] = future
-        left = self._notebook.current.deadline.remaining
-        try:
-            answer = future.result(min(timeout + MARGIN, left) if left else timeout + MARGIN)
-        except FutureTimeoutError:
-            raise ProbeError(f"{probe} in leg {leg}: the probe did not answer in time") from None
+        source = f"probe:{leg or 'all'}"
+        if self._notebook.snapshot.replaying:
+            answer = self._notebook.recall(source, key)
+        else:
+            answer = self._ask(key, probe, leg, timeout, params, reuse)
+            self._notebook.keep(source, key, answer, float(answer.get("seconds", 0)))
         shown = answer["result"] if answer.get("ok") else answer.get("error")
         action = f"{probe}({', '.join(f'{key}={json.dumps(value)}' for key, value in params.items())})"
         text = json.dumps(shown, ensure_ascii=False)
-        self._notebook.add(f"probe:{leg or 'all'}", action[:4096], text, float(answer.get("seconds", 0)))
+        self._notebook.add(source, action[:4096], text, float(answer.get("seconds", 0)))
         if answer.get("crowd", 0) > CROWD or answer.get("waited", 0) > WAITED:
             self._notebook.current.disturbed = True
         if not answer.get("ok"):
@@ -92,6 +90,8 @@ class ProbeClient:
     def prefetch(self, probe: str, leg: str | None = None, *, timeout: float = 20.0, **params: Any) -> None:
         """Start a probe now unless it is started; the first `call` with the same arguments gets its answer."""
         key = _key(probe, leg, params)
+        if self._notebook.snapshot.replaying:
+            return
         if key not in self._early and key not in self._shared:
             self._early[key] = self._send(probe, leg, timeout, params)
 
@@ -110,6 +110,8 @@ class ProbeClient:
 
     def nonce(self, purpose: str) -> str:
         """A word nobody has used before, fit for a DNS label or a path; the same for one purpose of one grading."""
+        if not self._secret:
+            self._secret = self._grading_secret()
         return "n" + hmac.new(self._secret, purpose.encode(), "sha256").hexdigest()[:12]
 
     def forget(self) -> None:
@@ -132,6 +134,28 @@ class ProbeClient:
         if self._link is not None:
             self._link.close()
             self._link = None
+
+    def _ask(
+        self, key: str, probe: str, leg: str | None, timeout: float, params: dict[str, Any], reuse: bool
+    ) -> dict[str, Any]:
+        future = self._shared.get(key) if reuse else None
+        future = future or self._early.pop(key, None) or self._send(probe, leg, timeout, params)
+        if reuse:
+            self._shared[key] = future
+        left = self._notebook.current.deadline.remaining
+        try:
+            return future.result(min(timeout + MARGIN, left) if left else timeout + MARGIN)
+        except FutureTimeoutError:
+            return {"ok": False, "error": "the probe did not answer in time", "seconds": timeout}
+
+    def _grading_secret(self) -> bytes:
+        """Of this grading: a judgement from its snapshot must ask with the same words."""
+        snapshot = self._notebook.snapshot
+        if snapshot.replaying:
+            return bytes.fromhex(snapshot.take("", "grader", "nonce").answer)
+        secret = secrets.token_bytes(16)
+        snapshot.record(Observation("", "grader", "nonce", secret.hex()))
+        return secret
 
     def _send(self, probe: str, leg: str | None, timeout: float, params: dict[str, Any]) -> Future[dict[str, Any]]:
         self.connect()

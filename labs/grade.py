@@ -111,6 +111,9 @@ def grade(
     _join([part.records for part in sorted(done, key=lambda part: candidates.index(part.candidate))], records)
     for part in done:
         shutil.copyfile(part.folder / "grader.log", run_folder / f"grader-{part.candidate}.log")
+        for path in part.folder.glob("snapshots/*"):
+            (run_folder / "snapshots").mkdir(exist_ok=True)
+            path.replace(run_folder / "snapshots" / path.name)
     shutil.rmtree(parts)
     return records
 

@@ -1,14 +1,17 @@
-"""What a check may ask for: bench, probe, login, expect, deadline, patience."""
+"""What a check may ask for: bench, probe, login, host, expect, deadline, patience."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from graders.check import spec_of
 from graders.plugin.keys import BENCH_RUN, MEASUREMENT
+from labs.errors import InputError
 
 if TYPE_CHECKING:
+    from graders.engine.bench import BenchEngine
     from graders.expect import Expect
     from graders.login import Login
     from graders.notebook import Measurement
@@ -39,6 +42,29 @@ def probe(_bench_run: BenchRun) -> ProbeClient:
 def login(_bench_run: BenchRun) -> Login:
     """Logs in to a candidate's machine: `login("ws")` is a testinfra host."""
     return _bench_run.login
+
+
+@pytest.fixture
+def host(request: pytest.FixtureRequest, _bench_run: BenchRun) -> Hosts:
+    """testinfra's host: of the check's only machine, or `host("ws")`. What it asks is collected in few exchanges."""
+    spec = spec_of(request.function)
+    return Hosts(_bench_run.engine, spec.nodes if spec else ())
+
+
+class Hosts:
+    """Hosts of one bench; without a name, the host of the machine that the check declares with `nodes=`."""
+
+    def __init__(self, engine: BenchEngine, nodes: tuple[str, ...]) -> None:
+        self._engine, self._nodes = engine, nodes
+
+    def __call__(self, node: str) -> Any:
+        return self._engine.host(node)
+
+    def __getattr__(self, name: str) -> Any:
+        if len(self._nodes) != 1:
+            count = len(self._nodes)
+            raise InputError(f"host.{name}: the check has {count} machines in nodes=; write host(NODE).{name}")
+        return getattr(self._engine.host(self._nodes[0]), name)
 
 
 @pytest.fixture

@@ -88,6 +88,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         not config.getoption("no_reboot"),
         checks,
         reboot_nodes,
+        config.getoption("replay"),
+        config.getoption("record_plan"),
     )
 
 
@@ -139,7 +141,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     item.stash[BEGAN] = time.monotonic()
     bench_run = run.bench_run(item_candidate(item))
     item.stash[BENCH_RUN] = bench_run
-    item.stash[MEASUREMENT] = bench_run.notebook.begin(spec.seconds)
+    item.stash[MEASUREMENT] = bench_run.notebook.begin(spec.seconds, spec.id)
     known = run.begin(bench_run, spec)
     if known:
         item.stash[KNOWN] = known

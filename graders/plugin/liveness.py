@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from labs.errors import DeadlineError, HypervisorError
@@ -13,6 +13,7 @@ from labs.hypervisors.base import Power
 from labs.ssh import UnreachableError, connect
 
 if TYPE_CHECKING:
+    from graders.notebook import Notebook
     from graders.probe_client import ProbeClient
     from labs.bench import Bench, BenchNode
     from labs.deadline import Deadline
@@ -70,6 +71,18 @@ def ask_the_network(bench: Bench, states: Mapping[str, NodeState], probe: ProbeC
         else state
         for name, state in states.items()
     }
+
+
+def keep_states(notebook: Notebook, states: Mapping[str, NodeState], broken: str | None) -> None:
+    """Put what was found into the snapshot."""
+    notebook.keep("hypervisor", "states", {"nodes": [asdict(state) for state in states.values()], "broken": broken})
+
+
+def recall_states(notebook: Notebook) -> tuple[dict[str, NodeState], str | None]:
+    """What `keep_states` put there. Raises MissingError."""
+    found = notebook.recall("hypervisor", "states")
+    states = [NodeState(**{**one, "power": Power(one["power"])}) for one in found["nodes"]]
+    return {state.name: state for state in states}, found["broken"]
 
 
 def header_nodes(bench: Bench, states: Mapping[str, NodeState]) -> list[dict[str, object]]:

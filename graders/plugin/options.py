@@ -24,6 +24,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--candidate", metavar="ID", action="append", help="Only this candidate (may be repeated).")
     group.addoption("--run-dir", metavar="DIR", type=Path, help="Where the records go (default: SESSION/results/TIME).")
     group.addoption("--check", metavar="ID", action="append", help="Only this check (may be repeated).")
+    group.addoption(
+        "--replay", metavar="RUN", type=Path, help="Judge again from the snapshots of this run's folder: no machine."
+    )
+    group.addoption("--record-plan", action="store_true", help="Keep what the checks ask as the plan of the lab.")
     group.addoption("--no-reboot", action="store_true", help="Leave the persistence phase out.")
     group.addoption(
         "--reboot-node", metavar="NODE", action="append", help="Reboot only this machine (may be repeated)."

@@ -10,24 +10,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graders.check import CheckSpec
+from graders.engine.bench import BenchEngine
+from graders.engine.plan import save as save_plan
+from graders.engine.snapshot import Snapshot
 from graders.login import Login
 from graders.notebook import Measurement, Notebook
 from graders.plugin import plan
-from graders.plugin.liveness import NodeState, ask_the_network, header_nodes, survey
+from graders.plugin.liveness import NodeState, ask_the_network, header_nodes, keep_states, recall_states, survey
 from graders.plugin.reboot import reboot
 from graders.plugin.recording import Outcome, RecordsFile, exception_evidence, now, run_header
-from graders.probe_client import Link, ProbeClient
+from graders.probe_client import Link, ProbeClient, ProbeError
 from graders.records import BenchHeader, Record, Verdict
 from labs.bench import Bench, compute_bench
 from labs.deadline import Deadline
 from labs.errors import PlateauError
 from labs.models.session import Candidate, Session
+from labs.paths import CATALOGUE
 from labs.sessionfiles import SessionFiles
 
 if TYPE_CHECKING:
     from labs.hypervisors.base import Hypervisor
 
 SURVEY_SECONDS = 60.0
+SNAPSHOTS = "snapshots"
+"""Folder of a run's snapshots, one file a candidate."""
 OpenProbe = Callable[["Hypervisor", Bench], Callable[[], Link]]
 
 
@@ -39,6 +45,7 @@ class BenchRun:
     notebook: Notebook
     probe: ProbeClient
     login: Login
+    engine: BenchEngine
     states: dict[str, NodeState] = field(default_factory=dict)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     broken: str | None = None
@@ -60,6 +67,9 @@ class GradingRun:
     checks: frozenset[str]
     """Ids of the sheet that were asked for."""
     reboot_nodes: frozenset[str]
+    replay: Path | None = None
+    """The folder of a run to judge again from its snapshots: no machine is asked."""
+    record_plan: bool = False
     benches: dict[str, BenchRun] = field(default_factory=dict)
     specs: list[CheckSpec] = field(default_factory=list)
     """The selected checks, in running order."""
@@ -112,9 +122,13 @@ class GradingRun:
 
     def look_again(self, run: BenchRun) -> None:
         """Ask again which machines are up (a check could not be measured)."""
+        if self.replay:
+            run.states, run.broken = recall_states(run.notebook)
+            return
         run.states = survey(self.hypervisor, run.bench, self.files, Deadline.after(SURVEY_SECONDS))
         if not run.broken:
             run.states = ask_the_network(run.bench, run.states, run.probe)
+        keep_states(run.notebook, run.states, run.broken)
 
     def record(self, run: BenchRun, spec: CheckSpec, outcome: Outcome, measured: Measurement, began: float) -> Record:
         """Write the record of a check."""
@@ -145,26 +159,44 @@ class GradingRun:
         for run in self.benches.values():
             run.probe.close()
             run.login.forget()
+            run.engine.close()
+            run.notebook.snapshot.close()
         self.records.close()
+        if self.record_plan:
+            for run in self.benches.values():
+                save_plan(CATALOGUE / self.session.lab.name, run.engine.asked, run.bench.values)
 
     def _open_bench(self, candidate: Candidate) -> BenchRun:
         bench = compute_bench(self.session, candidate)
-        notebook = Notebook()
-        probe = ProbeClient(self.open_probe(self.hypervisor, bench), notebook)
-        run = BenchRun(bench, notebook, probe, Login(self.hypervisor, bench, self.files, notebook))
+        notebook = Notebook(self._snapshot(candidate))
+        hypervisor = None if self.replay else self.hypervisor
+        probe = ProbeClient(self.open_probe(hypervisor, bench) if hypervisor else no_link, notebook)
+        engine = BenchEngine(hypervisor, bench, self.files, notebook)
+        run = BenchRun(bench, notebook, probe, Login(hypervisor, bench, self.files, notebook), engine)
         notebook.begin(SURVEY_SECONDS)
+        if hypervisor:
+            self._survey(hypervisor, run)
+        else:
+            run.states, run.broken = recall_states(notebook)
+        values = {name: bench.values[name] for name in self.session.lab.subject_values}
+        self.records.write(BenchHeader(candidate.id, candidate.name, values, header_nodes(bench, run.states)))
+        return run
+
+    def _snapshot(self, candidate: Candidate) -> Snapshot:
+        name = f"{SNAPSHOTS}/{candidate.id}.jsonl"
+        return Snapshot.load(self.replay / name) if self.replay else Snapshot(self.records.folder / name)
+
+    def _survey(self, hypervisor: Hypervisor, run: BenchRun) -> None:
         with ThreadPoolExecutor(max_workers=1) as pool:  # starting an agent takes seconds, and so does the survey
-            started = pool.submit(probe.connect)
-            run.states = survey(self.hypervisor, bench, self.files, Deadline.after(SURVEY_SECONDS))
+            started = pool.submit(run.probe.connect)
+            run.states = survey(hypervisor, run.bench, self.files, Deadline.after(SURVEY_SECONDS))
             try:
                 started.result()
             except PlateauError as problem:
                 run.broken = f"la sonde ne peut pas être utilisée : {problem}"
         if not run.broken:
-            run.states = ask_the_network(bench, run.states, probe)
-        values = {name: bench.values[name] for name in self.session.lab.subject_values}
-        self.records.write(BenchHeader(candidate.id, candidate.name, values, header_nodes(bench, run.states)))
-        return run
+            run.states = ask_the_network(run.bench, run.states, run.probe)
+        keep_states(run.notebook, run.states, run.broken)
 
     def _start_early(self, run: BenchRun) -> None:
         for spec in self.specs:
@@ -175,12 +207,21 @@ class GradingRun:
         run.rebooted = True
         run.login.forget()
         run.probe.forget()
+        run.engine.forget("reboot")
+        if self.replay:
+            self.look_again(run)
+            return
         up = [node for node in run.bench.graded_nodes if node.name in self.reboot_nodes and run.states[node.name].up]
         began = time.monotonic()
         told = reboot(self.hypervisor, up)
         for name, text in told.items():
             run.notebook.add(f"agent:{name}", "reboot", text, time.monotonic() - began)
         self.look_again(run)
+
+
+def no_link() -> Link:
+    """Instead of a probe, when a bench is judged again without its machines. Raises ProbeError."""
+    raise ProbeError("judged from the snapshot: there is no probe to ask")
 
 
 def note_exception(measured: Measurement, problem: BaseException) -> None:

@@ -1,0 +1,141 @@
+"""The engine of one bench: its nodes, their plan, and the hosts that checks read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from graders.engine import plan
+from graders.engine.command import Answer, Command
+from graders.engine.loop import Loop
+from graders.engine.node import Node, action, collect_all
+from graders.engine.routes import AgentRoute, Hello, Route, RouteError, SshRoute
+from graders.engine.snapshot import Observation
+from labs.deadline import Deadline
+from labs.paths import CATALOGUE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from graders.notebook import Notebook
+    from labs.bench import Bench, BenchNode
+    from labs.hypervisors.base import ExecResult, Hypervisor
+    from labs.sessionfiles import SessionFiles
+
+
+class BenchEngine:
+    """Answers the commands of one bench's checks: from the plan's collection, else live; always recorded.
+
+    >>> engine.host("ws").file("/etc/hosts").exists
+    True
+    """
+
+    def __init__(self, hypervisor: Hypervisor | None, bench: Bench, files: SessionFiles, notebook: Notebook) -> None:
+        self.hypervisor, self.bench, self.files, self.notebook = hypervisor, bench, files, notebook
+        self.asked: dict[str, dict[Command, None]] = {}
+        """Node -> what the checks asked, in order: the plan of the lab."""
+        self._phase = ""
+        self._loop = Loop()
+        self._nodes: dict[str, Node] = {}
+        self._plan: dict[str, list[Command]] | None = None
+
+    def host(self, node: str) -> Any:
+        """The testinfra host of a machine; a command raises RouteError when no route answers it."""
+        from graders.engine.backend import engine_host
+
+        return engine_host(f"{self.bench.candidate.id}/{node}", lambda command: self.ask(node, command))
+
+    def ask(self, node: str, command: Command) -> Answer:
+        """One answer, noted as evidence of the current check. Raises RouteError, or MissingError on a replay."""
+        self.asked.setdefault(node, {})[command] = None
+        deadline = self.notebook.current.deadline
+        if self.notebook.snapshot.replaying:
+            found = self.notebook.snapshot.take("", self._source(node), action(command)).answer
+            if "error" in found:
+                raise RouteError(found["error"])
+            answer = Answer.from_data(found)
+        else:
+            answer = self._live(node, command, deadline)
+        shown = (answer.stdout + (b"\n[stderr] " + answer.stderr if answer.stderr else b"")).decode("utf-8", "replace")
+        status = "killed" if answer.status is None else answer.status
+        self.notebook.add(f"{answer.route}:{node}", command.text, f"[{status}] {shown}", answer.seconds)
+        if answer.status is None:
+            raise RouteError(f"{node}: stopped after {command.seconds:g} s: {command.text[:200]}")
+        return answer
+
+    def collect(self, commands: dict[str, Sequence[Command]], seconds: float) -> None:
+        """Ask many commands of several nodes at once; what was not answered is asked again when a check needs it."""
+        work = [(self.node(name), wanted) for name, wanted in commands.items() if wanted]
+        self._loop.run(collect_all(work, seconds))
+
+    def hello(self, node: str, deadline: Deadline) -> Hello | None:
+        """Clock and boot of a node. Raises RouteError."""
+        found = self.node(node)
+
+        async def greet() -> Hello | None:
+            for route in found.routes:
+                try:
+                    return await route.hello(deadline)
+                except RouteError as problem:
+                    found.problems.append(str(problem))
+            return None
+
+        found.hello = found.hello or self._loop.run(greet())
+        return found.hello
+
+    def node(self, name: str) -> Node:
+        """The node of that name, with its routes."""
+        if name not in self._nodes:
+            self._nodes[name] = Node(name, self._routes(self.bench.node(name)), self.notebook.snapshot)
+            self._nodes[name].source = self._source(name)
+        return self._nodes[name]
+
+    def forget(self, phase: str = "") -> None:
+        """Hang up and forget every answer: what follows is another phase (the machines reboot)."""
+        self._phase = phase
+        for node in self._nodes.values():
+            self._loop.run(node.forget(self._source(node.name)))
+
+    def close(self) -> None:
+        """Hang up for good."""
+        self.forget()
+        self._loop.close()
+
+    def _live(self, node: str, command: Command, deadline: Deadline) -> Answer:
+        found = self.node(node)
+        if not found.answers:
+            # The first question opens the node: everything that the plan knows goes with it.
+            self._loop.run(found.collect([command, *self._planned(node)], deadline))
+        try:
+            return self._loop.run(found.ask(command, deadline))
+        except RouteError as problem:
+            error = {"error": str(problem)}
+            self.notebook.snapshot.record(Observation("", self._source(node), action(command), error))
+            raise
+
+    def _source(self, node: str) -> str:
+        return f"node:{node}" + (f"@{self._phase}" if self._phase else "")
+
+    def _planned(self, node: str) -> list[Command]:
+        if self._plan is None:
+            self._plan = plan.load(CATALOGUE / self.bench.session.lab.name, self.bench.values)
+        return self._plan.get(node, [])
+
+    def _routes(self, node: BenchNode) -> list[Route]:
+        hypervisor, key = self.hypervisor, node.spec.key
+        assert hypervisor is not None
+
+        def address() -> tuple[str, int]:
+            endpoint = hypervisor.status(key).ssh
+            if endpoint is None:
+                raise RouteError(f"{key}: the hypervisor knows no SSH address for it")
+            return endpoint
+
+        def execute(argv: Sequence[str], deadline: Deadline, stdin: bytes) -> ExecResult:
+            return hypervisor.execute(key, argv, deadline, stdin=stdin)
+
+        private = self.files.host_key(key.candidate, key.node)
+        public = private.with_name(private.name + ".pub")
+        return [
+            SshRoute(address, "root", self.files.grader_key, public, str(key)),
+            AgentRoute(execute, str(key)),
+        ]
