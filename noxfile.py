@@ -87,6 +87,7 @@ def nightly(session: nox.Session) -> None:
     for lab in sorted(path.parent.name for path in Path("labs/catalogue").glob("*/lab.yaml")):
         plateau(session, "prove", lab, "--seeds", "2", "--repeat", "3")
     python(session, "-m", "benchmarks", "bench-up")
+    python(session, "-m", "benchmarks", "documents")
 
 
 @nox.session(venv_backend="venv")

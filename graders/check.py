@@ -43,7 +43,7 @@ class CheckSpec:
 
     @property
     def competence(self) -> str:
-        return self.id.partition("-")[0]
+        return self.id.partition(".")[0].partition("-")[0]
 
 
 def check(

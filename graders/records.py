@@ -69,6 +69,8 @@ class RunHeader:
     """Each: id, title {fr, en}, points (of the task), checks {id: points}."""
     bareme: dict[str, Any] = field(default_factory=dict)
     """The lab's barème beyond its points (labs.models.bareme); empty means its defaults."""
+    versions: dict[str, str] = field(default_factory=dict)
+    """Python, and digests of the checks, the referential and the dependencies (graders.versions)."""
     format: int = FORMAT
     kind: str = "run"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import labs
+from graders import versions
 from graders.expect import NothingMeasuredError, Unmet
 from graders.records import BenchHeader, Evidence, Record, RunHeader, Verdict, dump
 from labs.errors import PlateauError
@@ -86,6 +87,7 @@ def run_header(session: Session, run: str, hypervisor: str) -> RunHeader:
             for task in lab.tasks
         ],
         bareme=lab.bareme.model_dump(mode="json"),
+        versions=versions.collect(lab.referential),
     )
 
 

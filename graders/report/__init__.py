@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +13,11 @@ from graders import contest, records, referentials, rubric
 
 if TYPE_CHECKING:
     from graders.records import Run
-    from graders.report.aggregate import RunResult
+    from graders.report.aggregate import CandidateResult, RunResult
     from graders.rubric import Rubric
 
 RECORDS = "records.jsonl"
-PDF_FOLDER, GRADESCOPE_FOLDER = "pdf", "gradescope"
+PDF_FOLDER, HTML_FOLDER, GRADESCOPE_FOLDER = "pdf", "html", "gradescope"
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,10 @@ def read(run_dir: Path) -> Sources:
     run = records.load(run_dir / RECORDS)
     names = [bench.candidate for bench in run.benches]
     rubrics = rubric.load_all(rubric.folder_for(run_dir), names)
+    if rubrics and run.header.referential in referentials.names():
+        graded = [check for task in run.header.tasks for check in task.get("checks", {})]
+        known = referentials.load(run.header.referential).rows
+        rubric.refuse_strangers(rubric.folder_for(run_dir), rubrics, graded, known)
     folder = contest.folder_for(run_dir)
     contests = {name: contest.read(folder / f"{name}.jsonl") for name in names if "/" not in name}
     return Sources(run, rubrics, aggregate.build(run, rubrics, contests))
@@ -47,9 +51,10 @@ def read(run_dir: Path) -> Sources:
 def write_all(run_dir: Path, lang: str = "fr") -> dict[str, Path]:
     """Write the cohort's documents beside a run's records.jsonl; returns each path by file name.
 
-    report.html, junit.xml, marks.csv, moodle.csv, moodle.xml, gradescope/<candidate>.json, and jury.xlsx when the
-    referential is known here. Each file is replaced whole or not at all. Raises ValueError, naming the line, when the
-    records cannot be read, InputError when a form of marks cannot, OSError when the folder cannot be read or written.
+    report.html, html/<candidate>.html, junit.xml, marks.csv, moodle.csv, moodle.xml, gradescope/<candidate>.json, and
+    jury.xlsx when the referential is known here. Each file is replaced whole or not at all. Raises ValueError, naming
+    the line, when the records cannot be read, InputError when a form of marks cannot, OSError when the folder cannot be
+    read or written.
     """
     from graders.report import html, junit, jurygrid, marks, platforms
 
@@ -63,9 +68,15 @@ def write_all(run_dir: Path, lang: str = "fr") -> dict[str, Path]:
     }
     for name, candidate in zip(_file_names(result), result.candidates, strict=True):
         documents[f"{GRADESCOPE_FOLDER}/{name}.json"] = platforms.gradescope(result, candidate)
+        documents[f"{HTML_FOLDER}/{name}.html"] = html.render(alone(result, candidate), lang)
     if result.header.referential in referentials.names():
         documents["jury.xlsx"] = jurygrid.write(result, referentials.load(result.header.referential), lang)
     return {name: _replace(run_dir / name, document) for name, document in documents.items()}
+
+
+def alone(result: RunResult, candidate: CandidateResult) -> RunResult:
+    """The same run with one candidate only: nobody else's name is in their page."""
+    return replace(result, candidates=(candidate,), final=candidate.tally.final)
 
 
 def write_pdfs(
@@ -76,6 +87,7 @@ def write_pdfs(
     Raises ValueError when the records cannot be read, when the referential is not known here or has no such CCP.
     """
     from graders.report import document, pdf
+    from graders.report import writer as writing
 
     sources = read(run_dir)
     result = sources.result
@@ -83,7 +95,7 @@ def write_pdfs(
     if ccp is not None and ccp not in {activity.id for activity in referential.pack.activities}:
         known = ", ".join(activity.id for activity in referential.pack.activities)
         raise ValueError(f"no CCP {ccp!r} in {referential.id}; there are: {known}")
-    w = document.writer(result, referential, lang)
+    w = writing.writer(result, referential, lang)
     moment = int(document.header_time(result.header).timestamp())
     wanted = None if candidates is None else set(candidates)
     jobs: list[tuple[str, pdf.Template, dict[str, object], list[pdf.Attachment]]] = []

@@ -4,39 +4,17 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from graders.records import BenchHeader, Record, Run, RunHeader, Verdict, dump
-from graders.referentials import Referential
 from graders.report import text
-from graders.report.aggregate import CandidateResult, RunResult
+from graders.report.aggregate import CandidateResult
 from graders.report.grid import GridActivity, GridCompetence, GridRow, grid
-from graders.report.messages import Messages
-from graders.rubric import Opinion, Override, RowMark
+from graders.report.writer import Writer, contested, overridden, signed
+from graders.rubric import Opinion
 
 HEAD, TAIL = 700, 200
 """Characters of an output that a page shows; the whole is in the attached records."""
-
-
-@dataclass(frozen=True)
-class Writer:
-    """Wordings of one document, in one language."""
-
-    result: RunResult
-    referential: Referential
-    lang: str
-    t: Messages
-
-    def shown(self, value: object, limit: int = 1200) -> str:
-        """A text from the records, cut, made visible, with the language's spaces."""
-        return text.typo(text.visible(text.short(value, limit)), self.lang)
-
-    def number(self, value: float) -> str:
-        return text.number(value, self.lang)
-
-    def date(self, value: datetime.date | None) -> str:
-        return f"{value:%d/%m/%Y}" if value else self.t("no_date")
 
 
 def document(w: Writer, candidate: CandidateResult, ccp: str | None = None) -> dict[str, Any]:
@@ -63,6 +41,7 @@ def document(w: Writer, candidate: CandidateResult, ccp: str | None = None) -> d
             [w.t("hypervisor"), w.shown(header.hypervisor)],
             [w.t("run"), w.shown(header.run)],
             [w.t("seed"), w.shown(header.seed_digest)],
+            *([w.t("digests"), w.shown(told)] for told in [_versions(header)] if told),
         ],
         "words": _words(w),
     }
@@ -126,6 +105,10 @@ def _banner(w: Writer, candidate: CandidateResult) -> str:
     count = tally.counts[Verdict.ERROR] + len(tally.missing) + behind
     points = w.t.count("points", tally.unmeasured)
     return f"{w.t('not_final')}. {w.t('banner_candidate', count=w.t.count('unmeasured', count), points=points)}"
+
+
+def _versions(header: RunHeader) -> str:
+    return ", ".join(f"{name} {value}" for name, value in header.versions.items())
 
 
 def _facts(w: Writer, candidate: CandidateResult) -> list[list[str]]:
@@ -220,13 +203,6 @@ def _row(w: Writer, candidate: CandidateResult, row: GridRow) -> dict[str, Any]:
     }
 
 
-def signed(w: Writer, candidate: CandidateResult, entry: RowMark | Opinion) -> str:
-    """Who marked, and when."""
-    assert candidate.rubric
-    who = w.shown(candidate.rubric.who(entry), 80) or w.t("no_name")
-    return w.t("opinion_by", who=who, date=w.date(candidate.rubric.when(entry)))
-
-
 def _opinion(w: Writer, candidate: CandidateResult, opinion: Opinion | None) -> dict[str, str]:
     if opinion is None or opinion.satisfied is None:
         return {"satisfied": "", "comment": "", "who": ""}
@@ -264,39 +240,6 @@ def _check(w: Writer, candidate: CandidateResult, record: Record, *, with_eviden
         if place in candidate.overrides
         else "",
     }
-
-
-def overridden(w: Writer, original: Record, override: Override) -> str:
-    """One sentence: what a person decided, what the machine had said, and why."""
-    return w.t(
-        "override",
-        verdict=w.t(override.verdict.value).lower(),
-        original=w.t(original.verdict.value).lower(),
-        reason=w.shown(override.reason),
-        who=w.shown(override.evaluator, 80),
-        date=w.date(override.date),
-    )
-
-
-def contested(w: Writer, candidate: CandidateResult, record: Record) -> list[str]:
-    """One sentence a step: every verdict that this check ever had stays readable."""
-    told = []
-    for event in candidate.contests:
-        if event.check != record.check or record.phase not in event.verdicts:
-            continue
-        by = w.t("contest_by", who=w.shown(event.by, 80)) if event.by else ""
-        verdict = event.verdicts[record.phase]
-        told.append(
-            w.t(
-                f"contest_{event.event}",
-                date=text.local(event.at, w.lang),
-                by=by,
-                run=w.shown(event.run, 80),
-                verdict=w.t(verdict).lower() if verdict in set(Verdict) else w.shown(verdict, 40),
-                reason=w.shown(event.reason),
-            )
-        )
-    return told
 
 
 def _message(w: Writer, record: Record, everything: bool) -> str:
@@ -350,11 +293,6 @@ def _words(w: Writer) -> dict[str, str]:
     )
     words = {key: w.t(key) for key in keys}
     return words | {"member_1": w.t("jury_member", n=1), "member_2": w.t("jury_member", n=2)}
-
-
-def writer(result: RunResult, referential: Referential, lang: str) -> Writer:
-    """The wordings for a run. Raises ValueError for a language that there is not."""
-    return Writer(result, referential, lang, Messages(lang))
 
 
 def header_time(header: RunHeader) -> datetime.datetime:

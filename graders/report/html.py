@@ -15,11 +15,11 @@ from graders.referentials import Referential
 from graders.report import aggregate, text
 from graders.report.aggregate import RunResult
 from graders.report.causes import BlockedGroup
-from graders.report.document import Writer, contested, overridden, signed
 from graders.report.grid import grid
 from graders.report.messages import Messages
 from graders.report.outcomes import Outcome
 from graders.report.sheets import Sheet, sheets
+from graders.report.writer import Writer, contested, overridden, signed
 
 HEAD, TAIL = 4000, 1500
 """Characters of one output that are shown: its beginning and its end."""

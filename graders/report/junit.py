@@ -6,6 +6,7 @@ from xml.etree import ElementTree as ET
 
 from graders.records import Record, Verdict
 from graders.report.aggregate import CandidateResult, RunResult
+from graders.report.measures import row_of
 from graders.report.text import cut, visible
 
 _SKIPPED = {
@@ -39,7 +40,7 @@ def write(result: RunResult) -> str:
         for record in records:
             _case(suite, candidate, record)
         for check in candidate.tally.missing:
-            classname = visible(f"{candidate.bench.candidate}.{check.partition('-')[0]}")
+            classname = visible(f"{candidate.bench.candidate}.{row_of(check).partition('-')[0]}")
             case = ET.SubElement(suite, "testcase", classname=classname, name=visible(check), time="0.000")
             ET.SubElement(case, "skipped", type="not_run", message="declared by the lab, no record in this run")
         counts = candidate.tally.counts

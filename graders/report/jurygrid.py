@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from graders.referentials import Referential
 from graders.report.aggregate import RunResult
-from graders.report.document import Writer, writer
 from graders.report.grid import GridCompetence, grid
 from graders.report.workbook import headings, pack, put, wrap
+from graders.report.writer import Writer, writer
 
 
 def write(result: RunResult, referential: Referential, lang: str) -> bytes:

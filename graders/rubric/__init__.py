@@ -6,13 +6,14 @@ One YAML file a candidate, `marks/<candidate>.yaml` beside the session: grading 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator
 
 from graders.records import Verdict
+from labs.errors import InputError
 from labs.models.loader import Strict, load
 
 FOLDER = "marks"
@@ -96,4 +97,23 @@ def folder_for(run_folder: Path) -> Path:
 
 def load_all(folder: Path, candidates: Iterable[str]) -> dict[str, Rubric]:
     """The rubrics of those candidates that have one. Raises InputError naming file, line and field."""
-    return {one: load(folder / f"{one}.yaml", Rubric) for one in candidates if (folder / f"{one}.yaml").is_file()}
+    found = {}
+    for one in candidates:
+        path = folder / f"{one}.yaml"
+        if "/" in one or not path.is_file():
+            continue
+        found[one] = load(path, Rubric)
+        if found[one].candidate != one:
+            raise InputError(f"{path}: candidate: is {found[one].candidate!r}, but the file is that of {one!r}")
+    return found
+
+
+def refuse_strangers(folder: Path, rubrics: Mapping[str, Rubric], checks: Iterable[str], rows: Iterable[str]) -> None:
+    """Raise InputError for a mark of no row, or an override of no check: a slip of the pen would change nothing."""
+    known_checks, known_rows = set(checks), set(rows)
+    for one, found in rubrics.items():
+        path = folder / f"{one}.yaml"
+        if lost := [row for row in found.rows if row not in known_rows]:
+            raise InputError(f"{path}: rows.{lost[0]}: the referential {found.referential} has no such row")
+        if lost := [override.check for override in found.overrides if override.check not in known_checks]:
+            raise InputError(f"{path}: overrides: {lost[0]} is not in the lab's sheet")

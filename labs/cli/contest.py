@@ -175,7 +175,7 @@ class _Case:
         return f"{name} sha256:{hashlib.sha256(data).hexdigest()}"
 
     def _records(self, run: Run, folder: Path) -> list[Record]:
-        from graders.report.aggregate import settle
+        from graders.report.measures import settle
 
         mine = [one for one in settle(run.records) if (one.candidate, one.check) == (self.candidate, self.check)]
         if not mine:

@@ -15,7 +15,7 @@ from labs.paths import CATALOGUE
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,30}$")]
 Text = dict[Literal["fr", "en"], str]
-CHECK_ID = re.compile(r"^CP\d{2}-[SROCD]\d+\.[a-z]$")
+CHECK_ID = re.compile(r"^(?:CP\d{2}-[SROCD]\d+|T\d|N\d{1,2})\.[a-z]$")
 
 
 class Integer(Strict):

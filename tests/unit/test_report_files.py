@@ -101,6 +101,7 @@ def test_write_all_puts_the_documents_beside_the_records(tmp_path: Path) -> None
     paths = report.write_all(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "gradescope",
+        "html",
         "junit.xml",
         "jury.xlsx",
         "marks.csv",
@@ -114,6 +115,14 @@ def test_write_all_puts_the_documents_beside_the_records(tmp_path: Path) -> None
     before = {name: path.read_bytes() for name, path in paths.items()}
     report.write_all(tmp_path)
     assert {name: path.read_bytes() for name, path in paths.items()} == before
+
+
+def test_a_candidate_s_page_names_nobody_else(tmp_path: Path) -> None:
+    write(session(), tmp_path)
+    page = report.write_all(tmp_path)["html/c01.html"].read_text(encoding="utf-8")
+    assert "Marie Lefèvre" in page
+    assert "Thomas" not in page
+    assert "c02" not in page
 
 
 def test_hostile_records_are_written_and_read(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from test_report_samples import bench, header, hostile, perfect, session, write
 from graders import referentials, report
 from graders.records import BenchHeader, Run
 from graders.report import aggregate, document, glyphs, pdf, platforms
+from graders.report.writer import writer
 
 TSSI = referentials.load("tssi-2013")
 
@@ -31,7 +32,7 @@ def words(data: object) -> str:
 
 def data_of(run: Run, number: int = 0, ccp: str | None = None) -> dict:
     result = aggregate.build(run)
-    return document.document(document.writer(result, TSSI, "fr"), result.candidates[number], ccp)
+    return document.document(writer(result, TSSI, "fr"), result.candidates[number], ccp)
 
 
 def streams(content: bytes) -> list[bytes]:
@@ -87,7 +88,7 @@ def test_the_feedback_sheet_tells_nothing_of_the_hidden_checks() -> None:
     run = Run(replace(run.header, bareme={"hidden": ["CP06-S1.a"]}), run.benches, run.records)
     result = aggregate.build(run)
     for lang, behind in (("fr", "Un prérequis est absent."), ("en", "A prerequisite is not there.")):
-        told = words(document.feedback(document.writer(result, TSSI, lang), result.candidates[1]))
+        told = words(document.feedback(writer(result, TSSI, lang), result.candidates[1]))
         assert "CP06-S1.a" not in told
         assert "la passerelle annoncée" not in told
         assert behind in told

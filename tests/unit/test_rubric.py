@@ -185,6 +185,26 @@ def test_marks_are_found_beside_the_results_and_join_every_document(tmp_path: Pa
     assert report.read(folder).rubrics == {}
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("rows", {"CP06-O9": {"level": 3}}, r"c01\.yaml: rows\.CP06-O9: the referential tssi-2013 has no such row"),
+        ("candidate", "c02", r"c01\.yaml: candidate: is 'c02', but the file is that of 'c01'"),
+        (
+            "overrides",
+            [{"check": "CP06-S1.z", "verdict": "passed", "reason": "Vu à l'écran.", "evaluator": "JR", "date": DAY}],
+            r"c01\.yaml: overrides: CP06-S1\.z is not in the lab's sheet",
+        ),
+    ],
+)
+def test_a_slip_of_the_pen_is_told(tmp_path: Path, field: str, value: object, told: str) -> None:
+    write(session(), tmp_path)
+    form = {"candidate": "c01", "session": "s", "referential": "tssi-2013"} | {field: value}
+    forms.save(tmp_path / "marks" / "c01.yaml", form)
+    with pytest.raises(InputError, match=told):
+        report.write_all(tmp_path)
+
+
 def test_row_marks_refuse_unknown_keys() -> None:
     with pytest.raises(ValueError, match="note"):
         RowMark.model_validate({"note": 12})

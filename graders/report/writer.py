@@ -1,0 +1,78 @@
+"""Wordings that the HTML and the PDF documents share: texts made harmless, who marked, what was contested. Pure."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+
+from graders.records import Record, Verdict
+from graders.referentials import Referential
+from graders.report import text
+from graders.report.aggregate import CandidateResult, RunResult
+from graders.report.messages import Messages
+from graders.rubric import Opinion, Override, RowMark
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Wordings of one document, in one language."""
+
+    result: RunResult
+    referential: Referential
+    lang: str
+    t: Messages
+
+    def shown(self, value: object, limit: int = 1200) -> str:
+        """A text from the records, cut, made visible, with the language's spaces."""
+        return text.typo(text.visible(text.short(value, limit)), self.lang)
+
+    def number(self, value: float) -> str:
+        return text.number(value, self.lang)
+
+    def date(self, value: datetime.date | None) -> str:
+        return f"{value:%d/%m/%Y}" if value else self.t("no_date")
+
+
+def signed(w: Writer, candidate: CandidateResult, entry: RowMark | Opinion) -> str:
+    """Who marked, and when."""
+    assert candidate.rubric
+    who = w.shown(candidate.rubric.who(entry), 80) or w.t("no_name")
+    return w.t("opinion_by", who=who, date=w.date(candidate.rubric.when(entry)))
+
+
+def overridden(w: Writer, original: Record, override: Override) -> str:
+    """One sentence: what a person decided, what the machine had said, and why."""
+    return w.t(
+        "override",
+        verdict=w.t(override.verdict.value).lower(),
+        original=w.t(original.verdict.value).lower(),
+        reason=w.shown(override.reason),
+        who=w.shown(override.evaluator, 80),
+        date=w.date(override.date),
+    )
+
+
+def contested(w: Writer, candidate: CandidateResult, record: Record) -> list[str]:
+    """One sentence a step: every verdict that this check ever had stays readable."""
+    told = []
+    for event in candidate.contests:
+        if event.check != record.check or record.phase not in event.verdicts:
+            continue
+        by = w.t("contest_by", who=w.shown(event.by, 80)) if event.by else ""
+        verdict = event.verdicts[record.phase]
+        told.append(
+            w.t(
+                f"contest_{event.event}",
+                date=text.local(event.at, w.lang),
+                by=by,
+                run=w.shown(event.run, 80),
+                verdict=w.t(verdict).lower() if verdict in set(Verdict) else w.shown(verdict, 40),
+                reason=w.shown(event.reason),
+            )
+        )
+    return told
+
+
+def writer(result: RunResult, referential: Referential, lang: str) -> Writer:
+    """The wordings for a run. Raises ValueError for a language that there is not."""
+    return Writer(result, referential, lang, Messages(lang))
