@@ -6,13 +6,14 @@ never changes the others; tests/unit/test_variants.py holds the vectors that kee
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined, TemplateError
+from jinja2 import Environment, StrictUndefined, Template, TemplateError
 
 from labs.errors import InputError
 from labs.models.lab import Choice, Draw, Integer, Lab
@@ -32,14 +33,13 @@ class ValueComputationError(InputError):
 
 def draw_values(lab: Lab, seed: str, candidate: str) -> Values:
     """All values of a lab for one candidate. Raises ValueComputationError naming the one that fails."""
-    environment = template_environment()
     values: Values = {}
     for name, rule in lab.values.items():
         if not isinstance(rule, str):
             values[name] = _draw(rule, f"{candidate}/{name}", seed)
             continue
         try:
-            values[name] = environment.from_string(rule).render(values)
+            values[name] = _compiled(rule).render(values)
         except (TemplateError, ValueError, TypeError) as problem:
             raise ValueComputationError(lab.name, name, problem) from None
     return values
@@ -74,7 +74,13 @@ def template_environment(**options: Any) -> Environment:
 
 def render(text: str, values: Mapping[str, Any]) -> str:
     """Render one template string with a candidate's values."""
-    return template_environment().from_string(text).render(values)
+    return _compiled(text).render(values)
+
+
+@functools.lru_cache(maxsize=1024)
+def _compiled(text: str) -> Template:
+    """Compiled once for all candidates of a cohort."""
+    return template_environment().from_string(text)
 
 
 def _reverse_zone(network: str) -> str:

@@ -95,6 +95,11 @@ class Proxy:
         """Do something behind the driver's back. Raises AssertionError when it is refused."""
         return asyncio.run_coroutine_threadsafe(self._root(method, path, data), self._loop).result(20)
 
+    def forget_hanging(self) -> None:
+        """As when an administrator ends the tasks that hang."""
+        for task in self._tasks.values():
+            task.ends = min(task.ends, time.monotonic())
+
     def boot_of(self, vmid: int) -> str:
         """What changes with every boot of a machine."""
         return str(self._guests[vmid].started)

@@ -10,6 +10,7 @@ import pytest
 from labs.deadline import Deadline
 from labs.errors import DeadlineError, EnvironmentLackError, HypervisorError
 from labs.hypervisors.base import BenchKey, NicSpec, NodeKey, NodeSpec, Power, SegmentSpec
+from labs.hypervisors.proxmox import driver as proxmox_driver
 from labs.hypervisors.proxmox import retry
 from labs.hypervisors.proxmox.driver import ProxmoxHypervisor
 from tests.pve_proxy.faults import Fault
@@ -34,9 +35,11 @@ def place(shared: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     # The cluster of the tests carries things out 500 times faster.
     monkeypatch.setattr(retry, "LATE_SECONDS", 0.3)
     monkeypatch.setattr(retry, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(proxmox_driver, "STRANGE_CLONE_SECONDS", 3.0)
     yield shared
     monkeypatch.setenv(SECRET_VARIABLE, SECRET)
     shared.proxy.rules.clear()
+    shared.proxy.forget_hanging()
     driver = ProxmoxHypervisor(shared.profile)
     sessions = {status.key.session for status in driver.list_nodes()} | {SESSION}
     for session in sessions:
@@ -227,6 +230,21 @@ def test_half_made_clone_of_a_killed_run_is_taken_up(place: Place, driver: Proxm
     before = numbers(place)
     made(again)
     assert numbers(place) == before
+
+
+def test_clone_that_still_runs_is_waited_for(place: Place, driver: ProxmoxHypervisor) -> None:
+    """Its run was killed: nobody waits for it, and nobody sees its machine before it ends."""
+    driver.ensure_segments(SEGMENTS, [SPEC], soon())
+    place.proxy.pace.clone = 700.0
+    try:
+        with pytest.raises(DeadlineError):
+            driver.ensure_node(SPEC, Deadline.after(0.5))
+        again = ProxmoxHypervisor(place.profile)
+        assert again.list_nodes(SESSION) == []
+        made(again)
+    finally:
+        place.proxy.pace.clone = 0.2
+    assert len(numbers(place)) == 1
 
 
 def test_machine_that_changed_hands_is_left_alone(place: Place, driver: ProxmoxHypervisor) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +34,7 @@ from labs.hypervisors.proxmox.placement import place, rooms
 from labs.hypervisors.proxmox.power import Power as Knowledge
 from labs.hypervisors.proxmox.retry import settle
 from labs.hypervisors.proxmox.slots import Boots, Slots
-from labs.hypervisors.proxmox.tasks import Tasks
+from labs.hypervisors.proxmox.tasks import TaskFailedError, Tasks
 from labs.hypervisors.proxmox.templates import Templates
 from labs.hypervisors.qemu import resume
 from labs.models.proxmox import ProxmoxProfile
@@ -42,6 +44,7 @@ SSH_PORT = 22
 LISTING_SECONDS = 30.0
 """Age of a listing that is good enough to know that a machine is not there: this run holds the session's lock."""
 SETTLE_SECONDS = 60.0
+STRANGE_CLONE_SECONDS = 120.0
 
 
 class ProxmoxHypervisor:
@@ -68,6 +71,8 @@ class ProxmoxHypervisor:
         self._pools: set[str] = set()
         self._new: set[NodeKey] = set()
         """Machines that this process made and has not started: their power needs no question."""
+        self._starting: dict[NodeKey, str] = {}
+        """Tasks of starts that nobody has waited for."""
 
     # --- what there is -------------------------------------------------------------------------------------------
 
@@ -99,6 +104,7 @@ class ProxmoxHypervisor:
         return list(found.values())
 
     def status(self, key: NodeKey) -> NodeStatus:
+        self._finish_start(key, Deadline.after(SETTLE_SECONDS))
         known = self._known.recall(key)
         if known is not None:
             return known
@@ -158,6 +164,7 @@ class ProxmoxHypervisor:
     def ensure_segments(self, wanted: Sequence[SegmentSpec], nodes: Sequence[NodeSpec], deadline: Deadline) -> None:
         for session in sorted({segment.bench.session for segment in wanted}):
             self._ensure_pool(naming.session_pool(self._profile.pool, session), deadline)
+        self._await_clones(deadline)
         self._place(nodes)
         with self._lock:
             hosts = {self._places[spec.key] for spec in nodes}
@@ -197,20 +204,38 @@ class ProxmoxHypervisor:
         if not new and self._machines.running(machine, deadline):
             return
         self._boots.enter(machine.node, key, deadline)
+
+        def begin() -> None:
+            # The task is not waited for here: the agent's answer proves it, and any other operation asks for it first.
+            upid = str(self._client.call("POST", f"{machine.path}/status/start", deadline))
+            with self._lock:
+                self._starting[key] = upid
+
         try:
-            settle(
-                lambda: self._client.call("POST", f"{machine.path}/status/start", deadline),
-                lambda: self._machines.running(machine, deadline),
-                self._tasks,
-                f"{key}: start",
-                deadline,
-            )
+            running = functools.partial(self._machines.running, machine, deadline)
+            settle(begin, running, self._tasks, f"{key}: start", deadline)
         except BaseException:
             self._boots.leave(machine.node, key)
             raise
         self._known.started(key)
         with self._lock:
             self._new.discard(key)
+
+    def _finish_start(self, key: NodeKey, deadline: Deadline) -> None:
+        """Wait for the task of a start that nobody has waited for; one that met a lock is begun again."""
+        with self._lock:
+            upid = self._starting.pop(key, None)
+        if upid is None:
+            return
+        try:
+            self._tasks.wait(upid, f"{key}: start", deadline)
+        except TaskFailedError as problem:
+            if problem.kind is Kind.EXISTS:
+                return  # it ran already
+            if problem.kind is not Kind.BUSY or deadline.expired:
+                raise
+            self.start(key, deadline)
+            self._finish_start(key, deadline)
 
     def stop(self, key: NodeKey, deadline: Deadline, *, force: bool = False) -> None:
         machine = self._existing(key)
@@ -244,6 +269,8 @@ class ProxmoxHypervisor:
         self._keep(Machine(key, machine.vmid, machine.node, True, machine.specification, ready=True))
 
     def delete(self, key: NodeKey, deadline: Deadline) -> None:
+        with contextlib.suppress(TaskFailedError):
+            self._finish_start(key, deadline)
         for machine in self._machines.find(key):
             self._machines.delete(machine, deadline)
             self._boots.leave(machine.node, key)
@@ -259,7 +286,7 @@ class ProxmoxHypervisor:
     # --- inside ---------------------------------------------------------------------------------------------------
 
     def wait_agent(self, key: NodeKey, deadline: Deadline) -> None:
-        machine = self._existing(key)
+        machine = self._existing(key, finish_start=False)
         pause = 0.2
         try:
             while not deadline.expired:
@@ -269,8 +296,10 @@ class ProxmoxHypervisor:
                     continue
                 with self._agents.hold(machine.node, deadline), _named(key):
                     asked = time.monotonic()
-                    if agent.answers(self._client, machine.path, deadline):
+                    if self._answers(key, machine, deadline):
                         self._known.answered(key)
+                        with self._lock:
+                            self._starting.pop(key, None)
                         return
                 self._known.missed(key, asked)
                 time.sleep(min(pause, deadline.remaining))
@@ -279,6 +308,17 @@ class ProxmoxHypervisor:
             self._known.gave_up(key)
             self._boots.leave(machine.node, key)
         raise DeadlineError(f"{key}: its guest agent: not there before the deadline")
+
+    def _answers(self, key: NodeKey, machine: Machine, deadline: Deadline) -> bool:
+        try:
+            return agent.answers(self._client, machine.path, deadline)
+        except ApiError as problem:
+            with self._lock:
+                starting = key in self._starting
+            if problem.kind is not Kind.STOPPED or not starting:
+                raise
+        self._finish_start(key, deadline)
+        return False
 
     def execute(self, key: NodeKey, argv: Sequence[str], deadline: Deadline, *, stdin: bytes = b"") -> ExecResult:
         machine = self._existing(key)
@@ -388,6 +428,22 @@ class ProxmoxHypervisor:
             self._network.ensure(wanted, [spec], [host], deadline)
             return [self._network.card(bench, nic) for nic in spec.nics]
 
+    def _await_clones(self, deadline: Deadline) -> None:
+        """Wait for clones that run now and that this process did not begin.
+
+        Until its end, a clone of a killed run is in no pool: the token does not even see that there is a machine.
+        """
+        hosts = rooms(self._cluster.read(LISTING_SECONDS), self._profile.nodes, 0)
+        running = {upid for room in hosts for upid in self._tasks.running(room.node, "qmclone", deadline)}
+        strange = running - self._tasks.waiting()
+        patience = deadline.sooner(STRANGE_CLONE_SECONDS)
+        for upid in sorted(strange):
+            # It may be another session's: then its failure, and that it takes long, are no matter of ours.
+            with contextlib.suppress(TaskFailedError, DeadlineError):
+                self._tasks.wait(upid, "a clone of an earlier run", patience)
+        if strange:
+            self._cluster.read()
+
     def _ensure_pool(self, pool: str, deadline: Deadline) -> None:
         with self._lock:
             if pool in self._pools:
@@ -399,6 +455,7 @@ class ProxmoxHypervisor:
     def _remove_segments(self, wishes: list[tuple[BenchKey, Deadline]]) -> None:
         benches = sorted({bench for bench, _ in wishes})
         deadline = max((deadline for _, deadline in wishes), key=lambda one: one.remaining)
+        self._await_clones(deadline)
         for machine in self._machines.ours():
             if machine.key.bench in benches:  # a killed run left it
                 self.delete(machine.key, deadline)
@@ -427,7 +484,9 @@ class ProxmoxHypervisor:
         with self._lock:
             self._found[machine.key] = machine
 
-    def _existing(self, key: NodeKey) -> Machine:
+    def _existing(self, key: NodeKey, *, finish_start: bool = True) -> Machine:
+        if finish_start:
+            self._finish_start(key, Deadline.after(SETTLE_SECONDS))
         machine = self._find(key)
         if machine is None:
             raise HypervisorError(f"{key}: there is no such machine; run plateau up")

@@ -119,14 +119,13 @@ class Machines:
     def clone(self, spec: NodeSpec, template: Template, host: str, pool: str, deadline: Deadline) -> Machine:
         """A linked clone of `template` on `host`, marked as ours from its first moment."""
         with self._per_storage.hold(template.storage, deadline), self._per_node.hold(host, deadline):
-            machine = self._clone(spec, template, host, pool, deadline)
-        self._making[machine.vmid] = machine
-        return machine
+            return self._clone(spec, template, host, pool, deadline)
 
     def _clone(self, spec: NodeSpec, template: Template, host: str, pool: str, deadline: Deadline) -> Machine:
         number, lost, pause, last = self._number(), False, 0.5, ""
         while not deadline.expired:
             machine = Machine(spec.key, number, host, complete=False)
+            self._making[number] = machine
             try:
                 upid = self._client.call(
                     "POST",
@@ -145,6 +144,7 @@ class Machines:
                     # Somebody's, in either shape of the race; or ours, when an earlier answer was lost.
                     if lost and self._appears(machine, deadline):
                         return machine
+                    del self._making[number]
                     number, lost = self._number(), False
                 elif problem.kind is Kind.UNKNOWN:
                     lost = True
@@ -155,9 +155,14 @@ class Machines:
                     pause = min(5.0, pause * 2)
                 else:
                     self._numbers.give_back(number)
+                    del self._making[number]
                     raise
+            except DeadlineError:
+                del self._making[number]
+                raise
             else:
                 return machine
+        del self._making[number]
         raise DeadlineError(f"{spec.key}: not cloned before the deadline; the last answer was: {last}")
 
     def _number(self) -> int:

@@ -14,6 +14,7 @@ MACHINES = frozenset(
         "VM.Allocate",
         "VM.Audit",
         "VM.Clone",
+        "VM.Config.CDROM",
         "VM.Config.CPU",
         "VM.Config.Cloudinit",
         "VM.Config.Disk",

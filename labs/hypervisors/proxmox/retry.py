@@ -41,7 +41,8 @@ def settle(
                 if _appears(done, deadline):
                     return
             elif problem.kind is not Kind.BUSY:
-                if problem.kind in {Kind.EXISTS, Kind.MISSING, Kind.STOPPED} and done():
+                # A pool's token gets a 403 for what is gone, like for what never was.
+                if problem.kind in {Kind.EXISTS, Kind.MISSING, Kind.STOPPED, Kind.DENIED} and done():
                     return
                 raise
         else:

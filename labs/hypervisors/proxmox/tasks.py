@@ -12,8 +12,8 @@ from labs.errors import DeadlineError, PlateauError
 from labs.hypervisors.proxmox.client import Client
 from labs.hypervisors.proxmox.failures import ApiError, Kind, classify, cleaned
 
-FAST_SECONDS, SLOW_SECONDS = 0.2, 4.0
-"""Between two looks at the same task, whatever is known of how long its kind takes."""
+FAST_SECONDS, SLOW_SECONDS = 0.2, 8.0
+"""Between two looks at a node's tasks of one kind: a fifth of the time that they take, but no less and no more."""
 LIST_FROM = 3
 """From so many tasks of one node on, one listing costs less than asking for each."""
 LISTED_AT_MOST = 1000
@@ -64,12 +64,13 @@ class Tasks:
         self._poller: threading.Thread | None = None
         self._pace: dict[str, float] = {}
         """Seconds that tasks of a kind took lately."""
+        self._asked: dict[tuple[str, str], float] = {}
 
     def wait(self, upid: str, what: str, deadline: Deadline) -> None:
         """Return when the task succeeded. Raises TaskFailedError with its words, DeadlineError naming `what`."""
         now = time.monotonic()
         task = _Task(upid, now, now)
-        task.due = now + max(FAST_SECONDS, 0.8 * self._pace.get(task.kind, 0.0))
+        task.due = now + max(FAST_SECONDS, self._pace.get(task.kind, 0.0))
         with self._lock:
             self._waiting[upid] = task
             if self._poller is None:
@@ -87,6 +88,11 @@ class Tasks:
             raise DeadlineError(f"{what}: task {upid} had not ended before the deadline")
         if not succeeded(task.outcome):
             raise self._failure(task, what)
+
+    def waiting(self) -> set[str]:
+        """UPIDs that threads of this process wait for."""
+        with self._lock:
+            return set(self._waiting)
 
     def running(self, node: str, kind: str, deadline: Deadline) -> list[str]:
         """UPIDs of our token's user's tasks of that type (`qmclone`) that run on a node."""
@@ -122,23 +128,33 @@ class Tasks:
                     return
             self._wake.clear()
             now = time.monotonic()
-            for node in sorted({task.node for task in tasks if task.due <= now}):
+            for node in sorted({task.node for task in tasks if self._due(task) <= now}):
                 mine = [task for task in tasks if task.node == node]
+                if len(mine) < LIST_FROM:
+                    mine = [task for task in mine if self._due(task) <= now]
                 _guarded(mine, lambda mine=mine, node=node: self._ask(node, mine))  # type: ignore[misc]
                 for task in mine:
                     self._learn(task)
-            left = [task.due for task in tasks if not task.ended.is_set()]
+            left = [self._due(task) for task in tasks if not task.ended.is_set()]
             self._wake.wait(max(0.0, min(left, default=0.0) - time.monotonic()))
 
     def _learn(self, task: _Task) -> None:
         """How long tasks of this kind take, and when this one is looked at again."""
         now = time.monotonic()
-        known = self._pace.get(task.kind, 0.0)
+        self._asked[task.node, task.kind] = now
         if task.ended.is_set():
-            taken = now - task.since
-            self._pace[task.kind] = taken if not known else 0.7 * known + 0.3 * taken
+            taken, known = now - task.since, self._pace.get(task.kind)
+            self._pace[task.kind] = taken if known is None else 0.7 * known + 0.3 * taken
         else:
-            task.due = now + min(SLOW_SECONDS, max(FAST_SECONDS, 0.1 * max(known, now - task.since)))
+            task.due = now + self._interval(task)
+
+    def _due(self, task: _Task) -> float:
+        """When a task is worth a look; one look tells of all of its kind on its node."""
+        return max(task.due, self._asked.get((task.node, task.kind), 0.0) + self._interval(task))
+
+    def _interval(self, task: _Task) -> float:
+        known = self._pace.get(task.kind, 0.0)
+        return min(SLOW_SECONDS, max(FAST_SECONDS, 0.2 * max(known, time.monotonic() - task.since)))
 
     def _ask(self, node: str, tasks: list[_Task]) -> None:
         if len(tasks) >= LIST_FROM:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -114,8 +115,12 @@ class Templates:
             self._read.clear()
 
 
+@functools.cache
 def current_digest(role: str, release: str) -> str | None:
-    """Digest of a role image as its data are now; None for a role that Plateau has no image of."""
+    """Digest of a role image as its data are now; None for a role that Plateau has no image of.
+
+    Worked out once a process: it is asked for with every machine, and the data do not change meanwhile.
+    """
     from labs.images import digests, model
 
     if role not in model.role_names() or release not in model.RELEASES:
