@@ -82,7 +82,6 @@ PLAY = """\
         vmid: "{{{{ vmid }}}}"
         memory: 512
         cores: 1
-        net: {{net0: "virtio,bridge=vmbr0"}}
         update: true
         update_unsafe: true
     - community.proxmox.proxmox_kvm:
