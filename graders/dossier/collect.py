@@ -66,7 +66,11 @@ def gather(run_dir: Path, session_folder: Path, candidate: str) -> tuple[dict[st
         name = path.relative_to(run_dir).as_posix()
         if name not in COHORT and owner(name, names) in (None, candidate):
             files[f"run/{name}"] = path.read_bytes()
-    for name, path in _explanations(session_folder, candidate, header.lab, header.referential):
+    explanations = [
+        *_explanations(session_folder, candidate, header.lab, header.referential),
+        *_contested(session_folder / contest.FOLDER, candidate, names),
+    ]
+    for name, path in explanations:
         if path.is_file():
             files[name] = path.read_bytes()
     marks = rubric.folder_for(run_dir) / f"{candidate}.yaml"
@@ -124,4 +128,11 @@ def _explanations(session_folder: Path, candidate: str, lab: str, referential: s
     for language in LANGUAGES:
         yield f"lab/subject.{language}.md.j2", CATALOGUE / lab / f"subject.{language}.md.j2"
     yield f"referential/{referential}.yaml", REFERENTIALS / f"{referential}.yaml"
-    yield f"{contest.FOLDER}/{candidate}.jsonl", session_folder / contest.FOLDER / f"{candidate}.jsonl"
+
+
+def _contested(folder: Path, candidate: str, candidates: Iterable[str]) -> Iterator[tuple[str, Path]]:
+    """The candidate's contestations and what was measured again; the evidence frozen then is named by its digest."""
+    for path in _files(folder):
+        name = path.relative_to(folder).as_posix()
+        if owner(name, candidates) == candidate and path.suffix != ".zip":
+            yield f"{contest.FOLDER}/{name}", path

@@ -81,6 +81,9 @@ class CandidateResult:
     tally: Tally
     tasks: tuple[TaskResult, ...]
     competences: tuple[CompetenceResult, ...]
+    """With people's verdicts in place of the machine's."""
+    seen: tuple[CompetenceResult, ...]
+    """As the machine alone saw them."""
     blocked: tuple[BlockedGroup, ...]
     original: dict[tuple[str, str], Record]
     """(check, phase) -> the machine's record, where a person decided otherwise."""
@@ -177,13 +180,17 @@ def _candidate(
     for task in header.tasks:
         declared[task["id"]] = task
         worth.update(task.get("checks", {}))
-    place = {check: number for number, check in enumerate(worth)}
     overrides = decisions(records, rubric) if rubric else {}
     original = {(r.check, r.phase): r for r in records if (r.check, r.phase) in overrides}
-    records = sorted(
-        weigh(overrule(records, overrides), worth, bareme.persistence),
-        key=lambda r: (place.get(r.check, len(place)), r.check, r.phase != PHASES[0], r.phase),
-    )
+    place = {check: number for number, check in enumerate(worth)}
+
+    def ordered(chosen: Sequence[Record]) -> list[Record]:
+        return sorted(
+            weigh(chosen, worth, bareme.persistence),
+            key=lambda r: (place.get(r.check, len(place)), r.check, r.phase != PHASES[0], r.phase),
+        )
+
+    measured, records = ordered(records), ordered(overrule(records, overrides))
     causes = Causes(records)
     seen = {record.check for record in records}
     missing = {check: points for check, points in worth.items() if check not in seen}
@@ -198,6 +205,7 @@ def _candidate(
         tally=tally(records, missing, causes),
         tasks=tuple(tasks),
         competences=tuple(_competences(records, missing, causes, bareme)),
+        seen=tuple(_competences(measured, missing, Causes(measured), bareme)),
         blocked=causes.groups(),
         original=original,
         overrides={place: overrides[place] for place in original},

@@ -146,7 +146,7 @@ def _activity(w: Writer, one: GridActivity) -> dict[str, Any]:
                 "machine": w.t(f"competence_{c.machine.value}") if c.machine else w.t("not_observed"),
                 "outcome": c.machine.value if c.machine else "unseen",
                 "machine_count": w.t.count("machine_summary", c.met, total=c.counted) if c.machine else "",
-                "person": _levels(w, c),
+                "person": persons_part(w, c),
                 "person_count": w.t("person_summary", given=sum(c.levels.values()), total=c.human)
                 if c.human and _touched(c)
                 else "",
@@ -157,14 +157,13 @@ def _activity(w: Writer, one: GridActivity) -> dict[str, Any]:
     }
 
 
-def _levels(w: Writer, c: GridCompetence) -> str:
+def persons_part(w: Writer, c: GridCompetence) -> str:
     """The levels given, never averaged: a count of each."""
     if not _touched(c):
         return "–"
-    if not c.human:
-        return w.t("machine_only")
-    given = ", ".join(f"{w.t(f'level_{level}')} × {count}" for level, count in c.levels.items())
-    return given or w.t("to_mark")
+    told = [f"{w.t(f'level_{level}')} × {count}" for level, count in c.levels.items()]
+    told += [w.t.count("decided_checks", c.overridden)] if c.overridden else []
+    return ", ".join(told) or w.t("to_mark" if c.human else "machine_only")
 
 
 def _touched(c: GridCompetence) -> bool:
@@ -172,8 +171,8 @@ def _touched(c: GridCompetence) -> bool:
 
 
 def _section(w: Writer, candidate: CandidateResult, c: GridCompetence) -> dict[str, Any]:
-    records = [r for row in c.rows if row.machine for r in row.machine.records]
-    eliminated = [check for row in c.rows if row.machine for check in row.machine.eliminated]
+    records = [r for row in c.rows if row.decided for r in row.decided.records]
+    eliminated = [check for row in c.rows if row.decided for check in row.decided.eliminated]
     return {
         "id": c.id,
         "title": w.shown(c.title),
@@ -197,10 +196,19 @@ def _row(w: Writer, candidate: CandidateResult, row: GridRow) -> dict[str, Any]:
         "machine": w.t(machine.outcome.value) if machine else "–",
         "outcome": machine.outcome.value if machine else "unseen",
         "checks": ", ".join(dict.fromkeys([r.check for r in machine.records] + [*machine.missing])) if machine else "",
-        "level": (w.t(f"level_{row.mark.level}") if row.mark else w.t("to_mark")) if row.row.human else "–",
+        "level": level_of(w, row),
         "comment": w.shown(row.mark.comment or "") if row.mark else "",
         "who": signed(w, candidate, row.mark) if row.mark else "",
     }
+
+
+def level_of(w: Writer, row: GridRow) -> str:
+    """The person's part of a row, in words."""
+    if row.row.human:
+        return w.t(f"level_{row.mark.level}") if row.mark else w.t("to_mark")
+    if row.overridden:
+        return f"{w.t.count('decided_checks', row.overridden)} : {w.t(row.result.value).lower()}"
+    return "–"
 
 
 def _opinion(w: Writer, candidate: CandidateResult, opinion: Opinion | None) -> dict[str, str]:

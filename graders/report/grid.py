@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from graders.referentials import Referential, Row
 from graders.report.aggregate import CandidateResult, RowResult
+from graders.report.measures import row_of
 from graders.report.outcomes import Outcome, combine
-from graders.rubric import Opinion, RowMark, Rubric
+from graders.rubric import Opinion, RowMark
 
 OF_LEVEL = {1: Outcome.NOT_MET, 2: Outcome.PARTIAL, 3: Outcome.MET, 4: Outcome.MET}
 
@@ -23,15 +24,20 @@ class GridRow:
 
     row: Row
     machine: RowResult | None
+    """As the machine alone saw it."""
+    decided: RowResult | None
+    """With people's verdicts in place of the machine's."""
     mark: RowMark | None
     """Only when a level was given."""
+    overridden: int
+    """Checks of it on which a person decided otherwise."""
 
     @property
     def result(self) -> Outcome:
         """The machine never marks a human part: such a row is what the person said, or not assessable yet."""
         if self.row.human:
             return OF_LEVEL[self.mark.level] if self.mark and self.mark.level else Outcome.NOT_ASSESSABLE
-        return self.machine.outcome if self.machine else Outcome.NOT_ASSESSABLE
+        return self.decided.outcome if self.decided else Outcome.NOT_ASSESSABLE
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,11 @@ class GridCompetence:
         return sum(row.row.human for row in self.rows)
 
     @property
+    def overridden(self) -> int:
+        """Checks on which a person decided otherwise than the machine."""
+        return sum(row.overridden for row in self.rows)
+
+    @property
     def levels(self) -> dict[int, int]:
         """How many rows got each level, the given ones only."""
         return dict(sorted(Counter(row.mark.level for row in self.rows if row.mark and row.mark.level).items()))
@@ -74,7 +85,7 @@ class GridCompetence:
     def result(self) -> Outcome:
         """Machine and people together, row by row."""
         touched = [row for row in self.rows if row.machine or row.mark]
-        eliminated = any(row.machine and row.machine.eliminated for row in self.rows)
+        eliminated = any(row.decided and row.decided.eliminated for row in self.rows)
         return combine([row.result for row in (self.rows if touched else ())], eliminated)
 
 
@@ -89,14 +100,12 @@ class GridActivity:
 
 def grid(candidate: CandidateResult, referential: Referential, lang: str) -> list[GridActivity]:
     """The whole title, in its order: nothing is left out, so that what was not observed is seen."""
-    results = {row.id: row for competence in candidate.competences for row in competence.rows}
-    rubric = candidate.rubric
     activities = [
         GridActivity(
             activity.id,
             activity.title.get(lang),
             tuple(
-                _competence(one.id, one.title.get(lang), referential.sheets[one.id], results, rubric)
+                _competence(one.id, one.title.get(lang), referential.sheets[one.id], candidate)
                 for one in activity.competences
             ),
         )
@@ -104,20 +113,22 @@ def grid(candidate: CandidateResult, referential: Referential, lang: str) -> lis
     ]
     if referential.pack.transversal:
         transversal = tuple(
-            _competence(row.id, row.title.get(lang), (row,), results, rubric) for row in referential.pack.transversal
+            _competence(row.id, row.title.get(lang), (row,), candidate) for row in referential.pack.transversal
         )
         activities.append(GridActivity("", "", transversal))
     return activities
 
 
-def _competence(
-    name: str, title: str, sheet: Iterable[Row], results: dict[str, RowResult], rubric: Rubric | None
-) -> GridCompetence:
-    sheet = tuple(sheet)
-    marks = rubric.rows if rubric else {}
-    given = {key: mark for key, mark in marks.items() if mark.level}
+def _competence(name: str, title: str, sheet: Iterable[Row], candidate: CandidateResult) -> GridCompetence:
+    sheet, rubric = tuple(sheet), candidate.rubric
+    seen = {row.id: row for competence in candidate.seen for row in competence.rows}
+    decided = {row.id: row for competence in candidate.competences for row in competence.rows}
+    given = {key: mark for key, mark in rubric.rows.items() if mark.level} if rubric else {}
+    otherwise = Counter(row_of(check) for check, _ in candidate.original)
     rows = tuple(
-        GridRow(row, results.get(row.id), given.get(row.id)) for row in sheet if row.human or row.id in results
+        GridRow(row, seen.get(row.id), decided.get(row.id), given.get(row.id), 0 if row.human else otherwise[row.id])
+        for row in sheet
+        if row.human or row.id in seen
     )
     measured = [row.machine for row in rows if row.machine]
     machine = combine([one.outcome for one in measured], any(one.eliminated for one in measured)) if measured else None

@@ -15,6 +15,7 @@ from graders.referentials import Referential
 from graders.report import aggregate, text
 from graders.report.aggregate import RunResult
 from graders.report.causes import BlockedGroup
+from graders.report.document import persons_part
 from graders.report.grid import grid
 from graders.report.messages import Messages
 from graders.report.outcomes import Outcome
@@ -77,6 +78,7 @@ def render(result: RunResult, lang: str = "fr") -> str:
             grid=lambda candidate: grid(candidate, referential, lang) if referential else [],
             override=lambda candidate, record: _override(writer, candidate, record),
             contested=lambda candidate, record: contested(writer, candidate, record) if writer else [],
+            person=lambda competence: persons_part(writer, competence) if writer else "",
             signed=lambda candidate, entry: signed(writer, candidate, entry) if writer else "",
             anchor=_anchor,
         )

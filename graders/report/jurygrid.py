@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from graders.referentials import Referential
 from graders.report.aggregate import RunResult
+from graders.report.document import level_of
 from graders.report.grid import GridCompetence, grid
 from graders.report.workbook import headings, pack, put, wrap
 from graders.report.writer import Writer, writer
@@ -39,7 +40,7 @@ def write(result: RunResult, referential: Referential, lang: str) -> bytes:
                 if not (row.machine or one.machine or row.mark):
                     continue
                 checks = ", ".join(dict.fromkeys(r.check for r in row.machine.records)) if row.machine else ""
-                level = w.t(f"level_{row.mark.level}") if row.mark else (w.t("to_mark") if row.row.human else "–")
+                level = level_of(w, row)
                 values = [candidate.bench.candidate, candidate.bench.name, one.id, row.row.id]
                 values += [row.row.title.get(lang), w.t(row.machine.outcome.value) if row.machine else "–", checks]
                 values += [level, (row.mark.comment or "") if row.mark else ""]
@@ -54,6 +55,9 @@ def write(result: RunResult, referential: Referential, lang: str) -> bytes:
 
 def _word(w: Writer, one: GridCompetence) -> str:
     machine = w.t(f"competence_{one.machine.value}") if one.machine else ""
-    person = ", ".join(f"{w.t(f'level_{level}')} × {count}" for level, count in one.levels.items())
+    person = ", ".join(
+        [f"{w.t(f'level_{level}')} × {count}" for level, count in one.levels.items()]
+        + ([w.t.count("decided_checks", one.overridden)] if one.overridden else [])
+    )
     opinion = f"{w.t('satisfied')} : {w.t(str(one.opinion.satisfied))}" if one.opinion else ""
     return "\n".join(part for part in (machine, person, opinion) if part)

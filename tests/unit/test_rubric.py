@@ -119,6 +119,11 @@ def test_an_override_counts_and_the_machine_s_verdict_stays() -> None:
     assert found.original["CP06-S1.a", "live"].verdict is Verdict.FAILED
     assert found.overrides["CP06-S1.a", "live"] == said
     assert build(failed, None).tally.points == 17
+    cp06 = next(c for a in grid(found, TSSI, "fr") for c in a.competences if c.id == "CP06")
+    (row,) = [one for one in cp06.rows if one.row.id == "CP06-S1"]
+    assert row.machine is not None
+    assert (row.machine.outcome, row.result, cp06.overridden) == (Outcome.PARTIAL, Outcome.MET, 1)
+    assert cp06.machine is Outcome.PARTIAL  # what the machine saw is told as it was
 
 
 @pytest.mark.parametrize("missing", ["reason", "evaluator", "date"])
