@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +14,8 @@ from graders.report.grid import GridActivity, GridCompetence, GridRow, grid
 from graders.report.writer import Writer, contested, overridden, signed
 from graders.rubric import Opinion
 
+COLUMNS = 108
+"""Characters of an output on one line of a page; longer lines are broken."""
 HEAD, TAIL = 700, 200
 """Characters of an output that a page shows; the whole is in the attached records."""
 
@@ -264,6 +267,7 @@ def _evidence(w: Writer, evidence: Any) -> dict[str, str]:
     body = text.visible(head)
     if left_out:
         body = f"{body}\n{w.t.count('left_out', left_out)}\n{text.visible(tail)}"
+    body = re.sub(rf"([^\n]{{{COLUMNS}}})(?=[^\n])", r"\1\n", body)
     return {
         "source": f"{w.shown(evidence.source, 60)} · {w.shown(evidence.action, 200)}",
         "output": body or w.t("empty_output"),
@@ -300,6 +304,7 @@ def _words(w: Writer) -> dict[str, str]:
         *("checks_heading", "tasks", "jury_comment", "total"),
     )
     words = {key: w.t(key) for key in keys}
+    words["colon"] = text.typo(" :", w.lang) if w.lang == "fr" else ":"
     return words | {"member_1": w.t("jury_member", n=1), "member_2": w.t("jury_member", n=2)}
 
 

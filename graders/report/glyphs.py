@@ -29,14 +29,19 @@ RANGES = (
 _MISSING = re.compile("[^\t\n" + "".join(f"{chr(a)}-{chr(b)}" for a, b in RANGES).replace("]", r"\]") + "]")
 
 
+_LONG = re.compile(r"[^\s\u200b]{24}(?=[^\s\u200b])")
+"""Where a word without spaces may be broken, so that it never leaves its column."""
+
+
 def printable(data: Any) -> Any:
-    """The same data with every character that cannot be printed shown as `⟦U+4E2D⟧`.
+    """The same data with every character that cannot be printed shown as `⟦U+4E2D⟧`, and long words breakable.
 
     >>> printable({"name": "é 中"})
     {'name': 'é ⟦U+4E2D⟧'}
     """
     if isinstance(data, str):
-        return _MISSING.sub(lambda match: f"⟦U+{ord(match.group()):04X}⟧", data)
+        shown = _MISSING.sub(lambda match: f"⟦U+{ord(match.group()):04X}⟧", data)
+        return shown if "\n" in shown else _LONG.sub("\\g<0>\u200b", shown)
     if isinstance(data, dict):
         return {key: printable(value) for key, value in data.items()}
     if isinstance(data, list):

@@ -106,6 +106,15 @@ def test_hostile_records_are_laid_out_and_harmless(tmp_path: Path) -> None:
     assert all(path.stat().st_size < 400_000 for name, path in paths.items() if "retour" in name)
 
 
+def test_nothing_is_wider_than_its_column() -> None:
+    data = data_of(hostile())
+    (check,) = [one for part in data["sections"] for c in part["competences"] for one in c["checks"]]
+    assert max(len(line) for e in check["evidence"] for line in e["output"].splitlines()) <= document.COLUMNS
+    (long,) = glyphs.printable(["A" * 100])
+    assert max(map(len, long.split("\u200b"))) == 24
+    assert long.replace("\u200b", "") == "A" * 100
+
+
 def test_typst_code_in_a_name_stays_text(tmp_path: Path) -> None:
     evil = replace(bench("c01", "x"), name='#panic("x") *gras* $x$ `code` @lien // fin \\')
     write(Run(header(), [evil], perfect("c01")), tmp_path)
