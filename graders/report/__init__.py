@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from graders import contest, records, referentials, rubric
 
 if TYPE_CHECKING:
     from graders.records import Run
-    from graders.report.aggregate import CandidateResult, RunResult
+    from graders.report.aggregate import RunResult
     from graders.rubric import Rubric
 
 RECORDS = "records.jsonl"
@@ -59,24 +59,20 @@ def write_all(run_dir: Path, lang: str = "fr") -> dict[str, Path]:
     from graders.report import html, junit, jurygrid, marks, platforms
 
     result = read(run_dir).result
+    pages = html.Pages(result, lang)
     documents: dict[str, str | bytes] = {
-        "report.html": html.render(result, lang),
+        "report.html": pages.cohort(),
         "junit.xml": junit.write(result),
         "marks.csv": marks.write(result),
         "moodle.csv": platforms.moodle_csv(result),
         "moodle.xml": platforms.moodle_xml(result),
     }
-    for name, candidate in zip(_file_names(result), result.candidates, strict=True):
+    for number, (name, candidate) in enumerate(zip(_file_names(result), result.candidates, strict=True)):
         documents[f"{GRADESCOPE_FOLDER}/{name}.json"] = platforms.gradescope(result, candidate)
-        documents[f"{HTML_FOLDER}/{name}.html"] = html.render(alone(result, candidate), lang)
+        documents[f"{HTML_FOLDER}/{name}.html"] = pages.alone(number)
     if result.header.referential in referentials.names():
         documents["jury.xlsx"] = jurygrid.write(result, referentials.load(result.header.referential), lang)
     return {name: _replace(run_dir / name, document) for name, document in documents.items()}
-
-
-def alone(result: RunResult, candidate: CandidateResult) -> RunResult:
-    """The same run with one candidate only: nobody else's name is in their page."""
-    return replace(result, candidates=(candidate,), final=candidate.tally.final)
 
 
 def write_pdfs(

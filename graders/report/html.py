@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -43,46 +44,85 @@ OUTCOME_SYMBOLS = {
 }
 
 
-def render(result: RunResult, lang: str = "fr") -> str:
-    """The whole document. Raises ValueError when there is no such language.
+class Pages:
+    """The pages of one run: each candidate's section is rendered once, for the cohort's page and for their own.
 
-    The same run gives the same bytes: nothing comes from the clock or the machine.
+    The same run gives the same bytes: nothing comes from the clock or the machine. Raises ValueError when there is no
+    such language.
     """
+
+    def __init__(self, result: RunResult, lang: str) -> None:
+        self._result = result
+        self._values = _values(result, lang)
+        template = _environment().get_template("candidate.html.j2")
+        self._sections = [
+            Markup(template.render(self._values, candidate=candidate, n=n))  # noqa: S704  # rendered, so escaped
+            for n, candidate in enumerate(result.candidates, 1)
+        ]
+
+    def cohort(self) -> str:
+        """The session, then every candidate."""
+        return self._page(self._result, self._sections)
+
+    def alone(self, number: int) -> str:
+        """The session and the candidate at that place (from 0) only: nobody else's name is in their page."""
+        one = self._result.candidates[number]
+        return self._page(replace(self._result, candidates=(one,), final=one.tally.final), [self._sections[number]])
+
+    def _page(self, result: RunResult, sections: list[Markup]) -> str:
+        numbers = {id(one): n for n, one in enumerate(self._result.candidates, 1)}
+        styles = [
+            f"@page c{numbers[id(one)]} {{ @bottom-left {{ content: {text.css_string(text.visible(_label(one)))}; }} }}"
+            for one in result.candidates
+        ]
+        page_styles = Markup("\n".join(styles))  # noqa: S704  # built from css_string only
+        return (
+            _environment()
+            .get_template("report.html.j2")
+            .render(
+                self._values,
+                result=result,
+                sections=sections,
+                page_styles=page_styles,
+                number_of=lambda candidate: numbers[id(candidate)],
+            )
+        )
+
+
+def render(result: RunResult, lang: str = "fr") -> str:
+    """The cohort's page. Raises ValueError when there is no such language."""
+    return Pages(result, lang).cohort()
+
+
+def _values(result: RunResult, lang: str) -> dict[str, Any]:
+    """What the templates see."""
     messages = Messages(lang)
     referential = _referential(result.header.referential)
     writer = Writer(result, referential, lang, messages) if referential else None
-    page_styles = [f"@page c{n} {{ @bottom-left {{ content: {text.css_string(text.visible(_label(c)))}; }} }}"
-                   for n, c in enumerate(result.candidates, 1)]  # fmt: skip
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            run=result.header,
-            result=result,
-            referential=referential.pack if referential else None,
-            sheets=partial(_sheets, referential=referential, lang=lang),
-            page_styles=Markup("\n".join(page_styles)),  # noqa: S704  # built from css_string only
-            t=messages,
-            lang=lang,
-            verdicts=list(Verdict),
-            symbols=SYMBOLS,
-            outcome_symbols=OUTCOME_SYMBOLS,
-            number=lambda value: text.number(value, lang),
-            typo=lambda value: text.typo(text.short(value, 1200), lang),
-            local=lambda stamp: text.local(stamp, lang),
-            short=text.short,
-            flatten=text.flatten,
-            extract=_extract,
-            placed=place,
-            open_checks=_open_checks,
-            grid=lambda candidate: grid(candidate, referential, lang) if referential else [],
-            override=lambda candidate, record: _override(writer, candidate, record),
-            contested=lambda candidate, record: contested(writer, candidate, record) if writer else [],
-            person=lambda competence: persons_part(writer, competence) if writer else "",
-            signed=lambda candidate, entry: signed(writer, candidate, entry) if writer else "",
-            anchor=_anchor,
-        )
-    )
+    return {
+        "run": result.header,
+        "referential": referential.pack if referential else None,
+        "sheets": partial(_sheets, referential=referential, lang=lang),
+        "t": messages,
+        "lang": lang,
+        "verdicts": list(Verdict),
+        "symbols": SYMBOLS,
+        "outcome_symbols": OUTCOME_SYMBOLS,
+        "number": lambda value: text.number(value, lang),
+        "typo": lambda value: text.typo(text.short(value, 1200), lang),
+        "local": lambda stamp: text.local(stamp, lang),
+        "short": text.short,
+        "flatten": text.flatten,
+        "extract": _extract,
+        "placed": place,
+        "open_checks": _open_checks,
+        "grid": lambda candidate: grid(candidate, referential, lang) if referential else [],
+        "override": lambda candidate, record: _override(writer, candidate, record),
+        "contested": lambda candidate, record: contested(writer, candidate, record) if writer else [],
+        "person": lambda competence: persons_part(writer, competence) if writer else "",
+        "signed": lambda candidate, entry: signed(writer, candidate, entry) if writer else "",
+        "anchor": _anchor,
+    }
 
 
 def _extract(evidence: Evidence) -> tuple[str, int, str]:

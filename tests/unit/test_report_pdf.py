@@ -131,7 +131,7 @@ def test_every_character_that_is_let_through_has_a_glyph() -> None:
     letters = [chr(n) for a, b in glyphs.RANGES for n in range(a, b + 1) if unicodedata.category(chr(n)) != "Cn"]
     data = data_of(session())
     data["name"] = "".join(letters)
-    assert glyphs.printable(data["name"]) == data["name"]
+    assert glyphs.printable(data["name"]).replace("\u200b", "") == data["name"]
     assert pdf.compile_pdf("record", data, [], 0).startswith(b"%PDF")
 
 
