@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="nox -s bench -- provision", description=__doc__)
     parser.add_argument("--benches", type=int, default=30, metavar="N", help="candidates, six machines each")
     parser.add_argument("--many", type=int, default=200, metavar="N", help="candidates of the large cohort; 0: none")
-    parser.add_argument("--beside", type=int, default=10, metavar="N", help="candidates of the comparisons; 0: none")
+    parser.add_argument("--beside", type=int, default=30, metavar="N", help="candidates of the comparisons; 0: none")
     parser.add_argument("--ansible", metavar="BIN", help="folder of ansible-playbook with community.proxmox")
     options = parser.parse_args(arguments)
     facts = machine()
@@ -92,6 +92,7 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         serial = beside(folder / "serial", options.beside, serial_loop)
         figures |= {"beside_ours": ours, "beside_serial": serial, "speedup_vs_serial": round(serial / ours, 2)}
         if options.ansible:
+            (folder / "ansible").mkdir()
             way = functools.partial(ansible_play, Path(options.ansible), folder / "ansible")
             play = beside(folder / "ansible", options.beside, way)
             figures |= {"beside_ansible": play, "speedup_vs_ansible": round(play / ours, 2)}

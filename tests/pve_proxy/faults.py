@@ -20,6 +20,7 @@ class Fault(StrEnum):
     LOCKED = "500, the lock file is held"
     TASK_LOCKED = "the task fails on the lock file"
     TASK_TAKEN = "the task fails because the VMID was taken in a race"
+    TASK_CREATE_TAKEN = "the task of a creation fails because the VMID was taken"
     TASK_FULL = "the task fails on a full storage"
     TASK_KILLED = "the task is interrupted"
     TASK_HANGS = "the task never ends"
@@ -29,6 +30,7 @@ LOCK_TEXT = "can't lock file '/var/lock/qemu-server/lock-{vmid}.conf' - got time
 TASK_TEXTS = {
     Fault.TASK_LOCKED: (LOCK_TEXT, ["trying to acquire lock..."]),
     Fault.TASK_TAKEN: ("unable to create VM {newid}: config file already exists", []),
+    Fault.TASK_CREATE_TAKEN: ("unable to create VM 100 - VM 100 already exists on node 'pve1'", []),
     Fault.TASK_FULL: (
         "clone failed: copy failed: command '/usr/bin/qemu-img convert -p -n a b' failed: exit code 1",
         ["qemu-img: error while writing at byte 0: No space left on device"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import re
 import ssl
@@ -52,6 +53,7 @@ class Proxy:
         self.strangers: list[str] = []
         """Machines of others that somebody tried to change."""
         self.firewall = True
+        self.imports: set[str] = set()
         self.run: Runner | None = None
         """How an agent's command is carried out; without it, every command succeeds and does nothing."""
         self.refuse: Callable[[str, str], bool] | None = None
@@ -194,7 +196,7 @@ class Proxy:
         node = match[1] if match else "pve1"
         kind = "qmclone" if path.endswith("/clone") else "qmdestroy" if request.method == "DELETE" else "qmstart"
         task = self._invent(
-            node, kind, vmid, NEVER if text is None else 0.0, (text or "").format(vmid=vmid, **data), log
+            node, kind, vmid, NEVER if text is None else 0.0, (text or "").format(**{"vmid": vmid, **data}), log
         )
         return _ok(task.upid)
 
@@ -208,6 +210,8 @@ class Proxy:
             return self._answer_sdn(method, path, data)
         if path == "/cluster/firewall/options":
             return _ok({"enable": int(self.firewall)})
+        if "/storage/" in path and (answer := self._answer_import(request, path, body)) is not None:
+            return answer
         match = VM.match(path)
         if match is None:
             return await self._forward(request, body)
@@ -317,6 +321,31 @@ class Proxy:
                 return _ok(None)
             return _ok({**self.sdn.vnets[match[1]], "vnet": match[1], "type": "vnet"})
         return _refused(501, f"Method '{method} {path}' not implemented")
+
+    def _answer_import(self, request: web.Request, path: str, body: bytes) -> web.StreamResponse | None:
+        """Uploads to import from, which fakepve does not know: order of the fields, checksum, format."""
+        node, storage = path.split("/")[2], path.split("/")[4]
+        if path.endswith("/upload"):
+            boundary = request.headers["Content-Type"].partition("boundary=")[2].encode()
+            parts = [part[2:-2].partition(b"\r\n\r\n") for part in body.split(b"--" + boundary)[1:-1]]
+            names = [head.partition(b'name="')[2].partition(b'"')[0].decode() for head, _, _ in parts]
+            values = dict(zip(names, [value for _, _, value in parts], strict=True))
+            if names != ["content", "checksum-algorithm", "checksum", "filename"]:
+                return _empty(400, "Bad Request")
+            if hashlib.sha256(values["filename"]).hexdigest() != values["checksum"].decode():
+                return _empty(400, "Bad Request")
+            name = parts[-1][0].partition(b'filename="')[2].partition(b'"')[0].decode()
+            refused = "qemu-img: Could not open '/var/tmp/pveupload-0': Image is not in qcow2 format"
+            well = values["filename"].startswith(b"QFI\xfb")
+            self.imports |= {f"{storage}:import/{name}"} if well else set()
+            return _ok(self._invent(node, "imgcopy", "", 0.0, "OK" if well else refused, []).upid)
+        if path.endswith("/content") and request.query.get("content") == "import":
+            return _ok([{"volid": volume, "content": "import", "format": "qcow2"} for volume in sorted(self.imports)])
+        volume = urllib.parse.unquote(path.partition("/content/")[2])
+        if request.method == "DELETE" and volume in self.imports:
+            self.imports.remove(volume)
+            return _ok(self._invent(node, "imgdel", f"{storage}", 0.0, "OK", []).upid)
+        return None
 
     async def _resources(self, request: web.Request, body: bytes) -> web.StreamResponse:
         answer = await self._forward(request, body)

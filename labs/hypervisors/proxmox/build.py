@@ -46,20 +46,19 @@ def build_templates(
     client: Client,
     cluster: Cluster,
     tasks: Tasks,
-    roles: Sequence[str],
-    release: str,
+    built: Sequence[images.RoleImage],
+    depot: Path | None,
     progress: Progress,
 ) -> list[int]:
-    """Make the templates of these roles wherever one is missing; return the VMIDs of those that were made.
+    """Make templates of these role images wherever one is missing; return the VMIDs of those that were made.
 
-    One for the whole cluster where the storage is shared, otherwise one for each node. Raises HypervisorError,
-    EnvironmentLackError, and what building a role image raises.
+    One for the whole cluster where the storage is shared, otherwise one for each node; the package depot, a raw disk,
+    becomes the second disk. Raises HypervisorError or EnvironmentLackError.
     """
-    built = images.build(roles, release, progress=progress)
     maker = _Maker(profile, client, cluster, tasks, progress)
     with tempfile.TemporaryDirectory(prefix="plateau-import-") as folder:
-        depot = _depot(release, Path(folder))
-        return [vmid for image in built for vmid in maker.make(image, depot)]
+        packages = None if depot is None else _depot(depot, Path(folder))
+        return [vmid for image in built for vmid in maker.make(image, packages)]
 
 
 @dataclass(frozen=True)
@@ -211,13 +210,9 @@ class _Maker:
                 raise
 
 
-def _depot(release: str, folder: Path) -> Upload | None:
-    """The package depot as qcow2, the only format that an import accepts from a token."""
-    found = images.find_depot(release)
-    if found is None:
-        return None
-    digest = found.parent.name.split("-")[2]
-    target = folder / f"plateau-depot-{release}-{digest}.qcow2"
+def _depot(found: Path, folder: Path) -> Upload:
+    """The package depot as qcow2, the format that an import takes with certainty; named like its cache folder."""
+    target = folder / f"plateau-{found.parent.name}.qcow2"
     try:
         subprocess.run(
             ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", str(found), str(target)],

@@ -139,9 +139,12 @@ class ProxmoxHypervisor:
 
     def build_templates(self, roles: Sequence[str], release: str, progress: Callable[[str, str], None]) -> list[int]:
         """Make the templates of these roles that are missing; the VMIDs of those that were made."""
+        from labs import images
         from labs.hypervisors.proxmox.build import build_templates
 
-        made = build_templates(self._profile, self._client, self._cluster, self._tasks, roles, release, progress)
+        built = images.build(roles, release, progress=progress)
+        depot = images.find_depot(release)
+        made = build_templates(self._profile, self._client, self._cluster, self._tasks, built, depot, progress)
         self._templates.forget()
         return made
 

@@ -1,0 +1,117 @@
+"""Templates made of role images: uploaded whole, imported, converted, tagged, and made once."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from labs.deadline import Deadline
+from labs.errors import EnvironmentLackError
+from labs.hypervisors.base import NodeKey, NodeSpec
+from labs.hypervisors.proxmox.build import build_templates
+from labs.hypervisors.proxmox.client import Client
+from labs.hypervisors.proxmox.cluster import Cluster
+from labs.hypervisors.proxmox.driver import ProxmoxHypervisor
+from labs.hypervisors.proxmox.multipart import Multipart
+from labs.hypervisors.proxmox.tasks import Tasks
+from labs.hypervisors.proxmox.templates import current_digest
+from labs.images import RoleImage
+from tests.pve_proxy.faults import Fault
+from tests.pve_proxy.world import SECRET, SECRET_VARIABLE, Place, Wanted, cluster
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    monkeypatch.setenv(SECRET_VARIABLE, SECRET)
+    with cluster(tmp_path / "cluster", Wanted(nodes=("pve1", "pve2"), roles=("ws",))) as made:
+        yield made
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> RoleImage:
+    """A disk of the role `srv`, which the cluster has no template of."""
+    disk = tmp_path / "disk.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(disk), "8M"], check=True)
+    digest = current_digest("srv", "trixie")
+    assert digest is not None
+    return RoleImage("srv", "trixie", digest, disk, disk, disk, 0.0, disk.stat().st_size)
+
+
+@pytest.fixture
+def depot(tmp_path: Path) -> Path:
+    folder = tmp_path / "depot-trixie-0123456789ab"
+    folder.mkdir()
+    path = folder / "depot.img"
+    path.write_bytes(bytes(1 << 20))
+    return path
+
+
+def build(place: Place, image: RoleImage, depot: Path | None = None) -> list[int]:
+    client = Client(place.profile)
+    return build_templates(
+        place.profile, client, Cluster(client), Tasks(client), [image], depot, lambda _what, _step: None
+    )
+
+
+def test_template_on_each_node_with_both_disks(place: Place, image: RoleImage, depot: Path) -> None:
+    made = build(place, image, depot)
+    assert len(made) == 2
+    for node, vmid in zip(("pve1", "pve2"), made, strict=True):
+        assert vmid in place.profile.vmids
+        config = place.proxy.as_root("GET", f"/nodes/{node}/qemu/{vmid}/config")
+        assert int(config["template"]) == 1
+        assert config["scsihw"] == "virtio-scsi-pci"
+        assert config["scsi0"].startswith(f"local:{vmid}/base-{vmid}-disk-")
+        assert config["scsi1"].startswith(f"local:{vmid}/base-{vmid}-disk-")
+        assert config["ide2"].endswith("media=cdrom")
+        assert config["serial0"] == "socket"
+        assert config["agent"] == "1"
+        assert f"plateau.digest.{image.digest[:12]}" in config["tags"].split(";")
+    assert build(place, image, depot) == []
+    assert place.proxy.imports == {"local:import/plateau-depot-trixie-0123456789ab.qcow2"}
+
+
+def test_made_template_can_be_cloned(place: Place, image: RoleImage) -> None:
+    spec = NodeSpec(NodeKey("made-0000", "camille", "srv"), "srv", "trixie", 384, 1, ())
+    driver = ProxmoxHypervisor(place.profile)
+    assert driver.missing([spec]) == ["image srv-trixie"]
+    with pytest.raises(EnvironmentLackError, match="run plateau image build srv --hypervisor PROFILE"):
+        driver.ensure_node(spec, Deadline.after(20))
+    build(place, image)
+    driver = ProxmoxHypervisor(place.profile)
+    assert driver.missing([spec]) == []
+    driver.ensure_node(spec, Deadline.after(20))
+    driver.delete(spec.key, Deadline.after(20))
+
+
+def test_other_digest_is_another_image(place: Place, image: RoleImage) -> None:
+    build(place, image)
+    outdated = RoleImage("srv", "trixie", "f" * 64, image.disk, image.disk, image.disk, 0.0, 0)
+    assert len(build(place, outdated)) == 2
+    found = [one for one in place.proxy.as_root("GET", "/cluster/resources") if one.get("template")]
+    assert sum("plateau.role.srv-trixie" in one["tags"] for one in found) == 4
+
+
+def test_number_taken_in_a_race_is_passed_over(place: Place, image: RoleImage) -> None:
+    place.proxy.fail("POST", "/nodes/pve1/qemu$", Fault.TASK_CREATE_TAKEN)
+    assert len(build(place, image)) == 2
+
+
+def test_storage_that_no_node_has(place: Place, image: RoleImage) -> None:
+    elsewhere = Place(place.proxy, place.profile.model_copy(update={"storage": "tank"}))
+    with pytest.raises(EnvironmentLackError, match="storage tank: no online node has it"):
+        build(elsewhere, image)
+
+
+def test_form_is_sent_in_order_and_its_length_is_true(tmp_path: Path) -> None:
+    path = tmp_path / "disk.qcow2"
+    path.write_bytes(b"QFI\xfb" + bytes(3_000_000))
+    with path.open("rb") as stream:
+        form = Multipart([("content", "import"), ("checksum", "abc")], "disk.qcow2", stream)
+        body = b"".join(form)
+    assert len(form) == len(body)
+    assert body.index(b'name="content"') < body.index(b'name="checksum"') < body.index(b'name="filename"')
+    assert form.content_type.partition("boundary=")[2].encode() in body
