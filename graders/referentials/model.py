@@ -99,6 +99,8 @@ class Pack(_Model):
     base: str | None = None
     """The pack whose rows `uses` names."""
     title: Text
+    reference: Text | None = None
+    """How documents cite it, when document, version and date do not say it rightly."""
     activities: tuple[Activity, ...]
     transversal: tuple[Row, ...] = ()
     """Competences of the whole trade, each one row; their French titles are official."""

@@ -115,17 +115,9 @@ def _versions(header: RunHeader) -> str:
 
 
 def _facts(w: Writer, candidate: CandidateResult) -> list[list[str]]:
-    header, pack = w.result.header, w.referential.pack
-    official = w.t(
-        "referential_text",
-        title=pack.title.get(w.lang),
-        code=pack.code,
-        document=pack.document,
-        version=pack.version,
-        date=f"{pack.date:%d/%m/%Y}",
-    )
+    header = w.result.header
     facts = [
-        [w.t("referential"), official],
+        [w.t("referential"), w.official()],
         [
             w.t("lab"),
             f"{w.shown(w.t.pick(header.lab_title, header.lab))} ({w.t('version', version=header.lab_version)})",

@@ -101,7 +101,7 @@ def _values(result: RunResult, lang: str) -> dict[str, Any]:
     writer = Writer(result, referential, lang, messages) if referential else None
     return {
         "run": result.header,
-        "referential": referential.pack if referential else None,
+        "referential": writer.official() if writer else result.header.referential,
         "sheets": partial(_sheets, referential=referential, lang=lang),
         "t": messages,
         "lang": lang,

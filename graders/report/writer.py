@@ -29,6 +29,20 @@ class Writer:
     def number(self, value: float) -> str:
         return text.number(value, self.lang)
 
+    def official(self) -> str:
+        """The referential, as documents cite it."""
+        pack = self.referential.pack
+        if pack.reference:
+            return f"{pack.title.get(self.lang)} ({pack.code}), {pack.reference.get(self.lang)}"
+        return self.t(
+            "referential_text",
+            title=pack.title.get(self.lang),
+            code=pack.code,
+            document=pack.document,
+            version=pack.version,
+            date=f"{pack.date:%d/%m/%Y}",
+        )
+
     def date(self, value: datetime.date | None) -> str:
         return f"{value:%d/%m/%Y}" if value else self.t("no_date")
 

@@ -73,6 +73,20 @@ def test_the_first_page_names_all_competences_and_the_rest_only_what_was_seen() 
     assert not re.search(r" [:;?»]", words(data))
 
 
+def test_another_title_s_documents_cite_it_and_lay_its_rows_out(tmp_path: Path) -> None:
+    run = session()
+    run = Run(replace(run.header, referential="tai-2008"), run.benches, run.records)
+    result = aggregate.build(run)
+    data = document.document(writer(result, referentials.load("tai-2008"), "fr"), result.candidates[0])
+    assert [len(one["rows"]) for one in data["activities"]] == [6, 5, 8]
+    assert "accessible à compter du 01/08/2008" in words(data["facts"])
+    shown = [c["id"] for one in data["sections"] for c in one["competences"]]
+    assert {"1.2", "3.1", "3.3", "3.5", "3.7"} <= set(shown)
+    write(run, tmp_path)
+    assert "accessible à compter du 01/08/2008" in report.write_all(tmp_path)["report.html"].read_text(encoding="utf-8")
+    assert report.write_pdfs(tmp_path, candidates=["c01"])
+
+
 def test_one_certificate_alone(tmp_path: Path) -> None:
     data = data_of(session(), ccp="CCP2")
     assert [one["id"] for one in data["activities"]] == ["CCP2"]
