@@ -24,19 +24,22 @@ Si une machine ne répond plus, prévenez le formateur : il peut la remettre dan
 """
 
 
-def write(bench: Bench, hypervisor: Hypervisor, files: SessionFiles) -> list[Path]:
+def write(bench: Bench, hypervisor: Hypervisor, files: SessionFiles, user: str | None = None) -> list[Path]:
     """Write access/<candidate>/acces.md and .html, readable by the trainer only; return the files."""
     folder = files.access / bench.candidate.id
     folder.mkdir(parents=True, exist_ok=True)
-    text = markdown(bench, hypervisor)
+    text = markdown(bench, hypervisor, user)
     written = [folder / "acces.md", folder / "acces.html"]
     for path, content in zip(written, (text, page(text, "fr")), strict=True):
         write_private(path, content.encode())
     return written
 
 
-def markdown(bench: Bench, hypervisor: Hypervisor) -> str:
-    """The sheet as Markdown; a machine without an address yet is shown without one."""
+def markdown(bench: Bench, hypervisor: Hypervisor, user: str | None = None) -> str:
+    """The sheet as Markdown; a machine without an address yet is shown without one.
+
+    `user` opens console pages, with the password of the machines; without one, pages are for the trainer only.
+    """
     lines = [
         "# Fiche d'accès",
         "",
@@ -51,7 +54,7 @@ def markdown(bench: Bench, hypervisor: Hypervisor) -> str:
         "| Machine | Rôle | Connexion SSH |",
         "|---|---|---|",
     ]
-    consoles = []
+    consoles, pages = [], []
     for node in bench.graded_nodes:
         endpoint = hypervisor.status(node.spec.key).ssh
         command = f"`ssh -p {endpoint[1]} {ACCOUNT}@{endpoint[0]}`" if endpoint else "—"
@@ -62,6 +65,20 @@ def markdown(bench: Bench, hypervisor: Hypervisor) -> str:
         if console.vnc is not None:
             password = f"`{console.vnc_password}`" if console.vnc_password else "aucun"
             consoles.append(f"| `{node.name}` | `{console.vnc[0]}:{console.vnc[1]}` | {password} |")
+        if console.url is not None and user is not None:
+            pages.append(f"| `{node.name}` | <{console.url}> |")
+    if pages:
+        lines += [
+            "",
+            "## Consoles",
+            "",
+            "La console reste utilisable quand le réseau de la machine ne l'est plus.",
+            f"Utilisateur de ces pages : `{user}` — mot de passe : celui des machines.",
+            "",
+            "| Machine | Page |",
+            "|---|---|",
+            *pages,
+        ]
     if consoles:
         lines += [
             "",

@@ -15,6 +15,10 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+DONE = frozenset({"ready", "deleted", "built"})
+ROWS = 40
+"""Machines shown one by one."""
+REDRAWN_SECONDS = 0.1
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
@@ -42,23 +46,42 @@ class Progress:
         self._start = time.monotonic()
         self._rows: dict[str, tuple[str, float]] = {}
         self._live: Live | None = None
+        self._drawn = float("-inf")
 
     def __call__(self, subject: str, step: str) -> None:
         with self._lock:
             now = time.monotonic() - self._start
             self._rows[subject] = (step, now)
             if self._live is not None:
-                self._live.update(self._render(), refresh=True)
+                if now - self._drawn >= REDRAWN_SECONDS:
+                    self._drawn = now
+                    self._live.update(self._render(), refresh=True)
             elif not self._quiet:
                 err.print(f"{now:7.1f} s  {escape(subject)}: {escape(step)}")
 
     def _render(self) -> Table:
+        if len(self._rows) > ROWS:
+            return self._benches()
         shown = table("", "", "")
-        for subject, (step, moment) in list(self._rows.items())[-40:]:
-            colour = (
-                "green" if step in {"ready", "deleted", "built"} else "red" if step.startswith("failed") else "cyan"
-            )
+        for subject, (step, moment) in self._rows.items():
+            colour = "green" if step in DONE else "red" if step.startswith("failed") else "cyan"
             shown.add_row(f"{moment:6.1f} s", escape(subject), f"[{colour}]{escape(step)}[/]")
+        return shown
+
+    def _benches(self) -> Table:
+        """One row a bench, when machines would not all fit on a screen: how many are done, and what the latest does."""
+        benches: dict[str, list[tuple[str, str, float]]] = {}
+        for subject, (step, moment) in self._rows.items():
+            bench, _, node = subject.partition("/")
+            benches.setdefault(bench, []).append((node, step, moment))
+        shown = table("", "", "", "")
+        for bench, rows in benches.items():
+            done = sum(step in DONE for _, step, _ in rows)
+            failed = [f"{node}: {step}" for node, step, _ in rows if step.startswith("failed")]
+            node, step, moment = max(rows, key=lambda row: row[2])
+            told = failed[0] if failed else "" if done == len(rows) else f"{node}: {step}"
+            colour = "red" if failed else "green" if done == len(rows) else "cyan"
+            shown.add_row(f"{moment:6.1f} s", escape(bench), f"{done}/{len(rows)}", f"[{colour}]{escape(told)}[/]")
         return shown
 
     @contextmanager
@@ -72,6 +95,7 @@ class Progress:
             try:
                 yield self
             finally:
+                live.update(self._render(), refresh=True)
                 self._live = None
 
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from labs.plan import Plan
 
 
+ADMIT_SECONDS = 60.0
+
+
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command line."""
     for verb in (plan, up, freeze, reset, down):
@@ -75,6 +78,7 @@ def bring_up(loaded: Session, hypervisor: Hypervisor, benches: list[Bench], *, q
     from labs import accesssheet, inventory, subject
     from labs.bench import compute_benches
     from labs.cli.output import Progress
+    from labs.deadline import Deadline
     from labs.execute import Executor
     from labs.hypervisors.base import Power
     from labs.lock import exclusive
@@ -93,7 +97,9 @@ def bring_up(loaded: Session, hypervisor: Hypervisor, benches: list[Bench], *, q
         inventory.write(loaded, [bench for bench in compute_benches(loaded) if bench.key in present], hypervisor, files)
         for bench in benches:
             if bench.key in present:
-                accesssheet.write(bench, hypervisor, files)
+                graded = [node.spec.key for node in bench.graded_nodes]
+                user = hypervisor.admit(bench.key, graded, bench.password, Deadline.after(ADMIT_SECONDS))
+                accesssheet.write(bench, hypervisor, files, user)
                 subject.write(bench, files)
     return outcome
 

@@ -63,6 +63,9 @@ def console(
 
     loaded = load_session(session)
     found = open_hypervisor(loaded.profile).console(_node_key(loaded, candidate, node))
+    if found.url is not None:
+        out.print(found.url if vnc else found.url.replace("novnc=1", "xtermjs=1"), soft_wrap=True)
+        return
     if vnc:
         if found.vnc is None:
             raise HypervisorError(f"{candidate}/{node}: this hypervisor offers no VNC screen")

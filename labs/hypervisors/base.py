@@ -210,6 +210,10 @@ class Hypervisor(Protocol):
         """Where the console of the node is."""
         ...
 
+    def admit(self, bench: BenchKey, nodes: Sequence[NodeKey], password: str, deadline: Deadline) -> str | None:
+        """Let a candidate open the consoles of these machines; the user's name, None where consoles want no user."""
+        ...
+
     def delete(self, key: NodeKey, deadline: Deadline) -> None:
         """Destroy the node, running or not; nothing happens when it is absent."""
         ...

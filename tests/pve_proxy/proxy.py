@@ -53,6 +53,8 @@ class Proxy:
         self.strangers: list[str] = []
         """Machines of others that somebody tried to change."""
         self.firewall = True
+        self.users: dict[str, dict[str, str]] = {}
+        """Users beside the token's, each with the rights it was given: path -> role."""
         self.imports: set[str] = set()
         self.run: Runner | None = None
         """How an agent's command is carried out; without it, every command succeeds and does nothing."""
@@ -208,6 +210,8 @@ class Proxy:
             return await self._told_tasks(request, path, body)
         if path.startswith("/cluster/sdn") or "/sdn/" in path:
             return self._answer_sdn(method, path, data)
+        if path.startswith("/access/") and (answer := self._answer_access(method, path, data)) is not None:
+            return answer
         if path == "/cluster/firewall/options":
             return _ok({"enable": int(self.firewall)})
         if "/storage/" in path and (answer := self._answer_import(request, path, body)) is not None:
@@ -321,6 +325,28 @@ class Proxy:
                 return _ok(None)
             return _ok({**self.sdn.vnets[match[1]], "vnet": match[1], "type": "vnet"})
         return _refused(501, f"Method '{method} {path}' not implemented")
+
+    def _answer_access(self, method: str, path: str, data: dict[str, Any]) -> web.StreamResponse | None:
+        """Users and their rights, which fakepve does not keep."""
+        if path == "/access/users" and method == "GET":
+            return _ok([{"userid": user, "comment": told["comment"]} for user, told in sorted(self.users.items())])
+        if path == "/access/users" and method == "POST":
+            user = data["userid"]
+            if user in self.users:
+                return _refused(500, f"create user failed: user '{user}' already exists")
+            self.users[user] = {"comment": data["comment"]}
+            return _ok(None)
+        if path == "/access/acl" and method == "PUT":
+            if data["users"] not in self.users:
+                return _refused(500, f"ACL update failed: user '{data['users']}' does not exist")
+            self.users[data["users"]][data["path"]] = data["roles"]
+            return _ok(None)
+        if path.startswith("/access/users/") and method == "DELETE":
+            user = path.removeprefix("/access/users/")
+            if self.users.pop(user, None) is None:
+                return _refused(500, f"delete user failed: no such user ('{user}')")
+            return _ok(None)
+        return None
 
     def _answer_import(self, request: web.Request, path: str, body: bytes) -> web.StreamResponse | None:
         """Uploads to import from, which fakepve does not know: order of the fields, checksum, format."""

@@ -96,6 +96,7 @@ def test_commands_of_the_role_are_those_of_the_documentation(place: Place) -> No
             **place.profile.model_dump(),
             "network": {"mode": "sdn", "zone": "plateau"},
             "storage": "local",
+            "candidates": {},
         }
     )
     for line in granted(required(profile, ["pve1"]), "plateau@pve"):

@@ -86,7 +86,7 @@ class Client:
     def close(self) -> None:
         self._session.close()
 
-    def get(self, path: str, deadline: Deadline, **parameters: Any) -> Any:
+    def get(self, path: str, deadline: Deadline, /, **parameters: Any) -> Any:
         """Read; repeated while the outcome is unknown and there is time. Raises ApiError or DeadlineError."""
         for _ in deadline.ticks(PAUSE_SECONDS, slower=2):
             try:
@@ -96,7 +96,7 @@ class Client:
                     raise
         raise DeadlineError(f"GET {path}: no answer before the deadline")
 
-    def call(self, method: str, path: str, deadline: Deadline, **parameters: Any) -> Any:
+    def call(self, method: str, path: str, deadline: Deadline, /, **parameters: Any) -> Any:
         """One call, never repeated once it was sent.
 
         Parameters that are None are left out. Raises ApiError (kind UNKNOWN when it may have been carried out),

@@ -23,7 +23,7 @@ from labs.hypervisors.base import (
     Power,
     SegmentSpec,
 )
-from labs.hypervisors.proxmox import agent, naming, pools, preflight, snapshots
+from labs.hypervisors.proxmox import access, agent, naming, pools, preflight, snapshots
 from labs.hypervisors.proxmox.batch import Batch
 from labs.hypervisors.proxmox.client import Client
 from labs.hypervisors.proxmox.cluster import Cluster, Guest
@@ -117,7 +117,8 @@ class ProxmoxHypervisor:
 
     def leftovers(self, session: str) -> list[str]:
         found = [f"VM {machine.vmid} of {machine.key}" for machine in self._machines.ours(session)]
-        return found + self._network.left(session) + pools.left(self._client, self._profile, session)
+        found += self._network.left(session) + access.left(self._client, self._profile, session)
+        return found + pools.left(self._client, self._profile, session)
 
     # --- making it ------------------------------------------------------------------------------------------------
 
@@ -387,6 +388,10 @@ class ProxmoxHypervisor:
         page = f"https://{self._client.first_host}/?console=kvm&novnc=1&vmid={machine.vmid}&node={machine.node}"
         return Console(vnc=None, vnc_password=None, serial_socket=None, url=page)
 
+    def admit(self, bench: BenchKey, nodes: Sequence[NodeKey], password: str, deadline: Deadline) -> str | None:
+        vmids = [self._existing(key).vmid for key in nodes]
+        return access.admit(self._client, self._tasks, self._profile, bench, vmids, password, deadline)
+
     # --- helpers --------------------------------------------------------------------------------------------------
 
     def _clonable(self, role: str, release: str, snapshot: object) -> bool:
@@ -463,6 +468,7 @@ class ProxmoxHypervisor:
             if machine.key.bench in benches:  # a killed run left it
                 self.delete(machine.key, deadline)
         self._network.remove(benches, deadline)
+        access.remove(self._client, self._tasks, self._profile, benches, deadline)
         for session in sorted({bench.session for bench in benches}):
             with self._lock:
                 self._pools = {pool for pool in self._pools if not pool.endswith(f"/{session}")}

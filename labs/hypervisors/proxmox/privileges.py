@@ -88,6 +88,10 @@ def required(profile: ProxmoxProfile, nodes: Sequence[str]) -> list[Grant]:
     else:
         path = _bridge_path(profile.network.bridge, None)
         grants.append(Grant(path, "PlateauBridge", frozenset({"SDN.Use"}), "segments"))
+    if profile.candidates is not None:
+        realm = f"/access/realm/{profile.candidates.realm}"
+        grants.append(Grant(realm, "PlateauRealm", frozenset({"Realm.AllocateUser"}), "users of candidates"))
+        grants.append(Grant("/access/groups", "PlateauUsers", frozenset({"User.Modify"}), "users of candidates"))
     return grants
 
 

@@ -214,6 +214,10 @@ class QemuHypervisor:
             raise HypervisorError(f"{key}: its machine is not running")
         return GuestAgent(machine.folder).execute(argv, deadline, stdin)
 
+    def admit(self, bench: BenchKey, nodes: Sequence[NodeKey], password: str, deadline: Deadline) -> str | None:
+        """No user: each console has a password of its own."""
+        return None
+
     def guest_setup(self, key: NodeKey) -> str:
         """Nothing: every image knows the address that QEMU's own network gives it."""
         return ""
