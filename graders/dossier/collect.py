@@ -36,12 +36,14 @@ COHORT = {RECORDS, "report.html", "junit.xml", "marks.csv", "moodle.csv", "moodl
 SUBJECTS = tuple(f"{name}.{kind}" for name in ("sujet", "subject") for kind in ("md", "html"))
 
 
-def build(run_dir: Path, session_folder: Path, candidate: str, key: Key) -> bytes:
-    """The sealed dossier's bytes: the same records, marks and key give the same ones.
+def build(
+    run_dir: Path, session_folder: Path, candidate: str, key: Key, sources: report.Sources | None = None
+) -> bytes:
+    """The sealed dossier's bytes: the same records, marks and key give the same ones. `sources` spares reading them.
 
     Raises DossierError when the run has no such candidate; ValueError or InputError when its files cannot be read.
     """
-    files, header = gather(run_dir, session_folder, candidate)
+    files, header = gather(run_dir, session_folder, candidate, sources or report.read(run_dir))
     about = {
         "candidate": candidate,
         "session": header.session,
@@ -53,9 +55,10 @@ def build(run_dir: Path, session_folder: Path, candidate: str, key: Key) -> byte
     return zipped.write(files | _seal(files, about, key))
 
 
-def gather(run_dir: Path, session_folder: Path, candidate: str) -> tuple[dict[str, bytes], RunHeader]:
+def gather(
+    run_dir: Path, session_folder: Path, candidate: str, sources: report.Sources
+) -> tuple[dict[str, bytes], RunHeader]:
     """The files that a dossier seals, records first. Raises as `build` does."""
-    sources = report.read(run_dir)
     header = sources.run.header
     if candidate not in {bench.candidate for bench in sources.run.benches}:
         raise DossierError(f"{run_dir / RECORDS}: no candidate {candidate!r}")

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import datetime
-import re
-from collections.abc import Iterable
 from typing import Any
 
 from graders.records import BenchHeader, Record, Run, RunHeader, Verdict, dump
 from graders.report import text
 from graders.report.aggregate import CandidateResult
+from graders.report.checkdata import check_data
 from graders.report.grid import GridActivity, GridCompetence, GridRow, grid
-from graders.report.writer import Writer, contested, overridden, signed
+from graders.report.writer import Writer, signed
 from graders.rubric import Opinion
-
-COLUMNS = 108
-"""Characters of an output on one line of a page; longer lines are broken."""
-HEAD, TAIL = 700, 200
-"""Characters of an output that a page shows; the whole is in the attached records."""
 
 
 def document(w: Writer, candidate: CandidateResult, ccp: str | None = None) -> dict[str, Any]:
@@ -61,7 +55,7 @@ def feedback(w: Writer, candidate: CandidateResult) -> dict[str, Any]:
             {
                 "title": w.shown(w.t.pick(task.title, task.id)),
                 "score": f"{w.number(task.tally.points)} / {w.number(task.tally.max_points)}",
-                "checks": [_check(w, candidate, r, with_evidence=False) for r in mine],
+                "checks": [check_data(w, candidate, r, with_evidence=False) for r in mine],
             }
         )
     return {
@@ -176,7 +170,7 @@ def _section(w: Writer, candidate: CandidateResult, c: GridCompetence) -> dict[s
         "result_word": w.t(f"competence_{c.result.value}"),
         "eliminated": w.t("eliminated", checks=", ".join(eliminated)) if eliminated else "",
         "rows": [_row(w, candidate, row) for row in c.rows],
-        "checks": [_check(w, candidate, record, with_evidence=True) for record in records],
+        "checks": [check_data(w, candidate, record, with_evidence=True) for record in records],
         "opinion": _opinion(w, candidate, c.opinion),
     }
 
@@ -213,56 +207,6 @@ def _opinion(w: Writer, candidate: CandidateResult, opinion: Opinion | None) -> 
         "satisfied": opinion.satisfied,
         "comment": w.shown(opinion.comment or ""),
         "who": signed(w, candidate, opinion),
-    }
-
-
-def _check(w: Writer, candidate: CandidateResult, record: Record, *, with_evidence: bool) -> dict[str, Any]:
-    place = (record.check, record.phase)
-    told = record.verdict is not Verdict.PASSED
-    comparisons: Iterable[Any] = record.comparisons if told else ()
-    return {
-        "id": record.check,
-        "phase": w.t("reboot") if record.phase == "reboot" else "",
-        "verdict": record.verdict.value,
-        "verdict_word": w.t(record.verdict.value),
-        "title": w.shown(record.title),
-        "message": _message(w, record, with_evidence),
-        "points": ""
-        if record.verdict is Verdict.NOT_APPLICABLE
-        else f"{w.number(record.points if record.verdict is Verdict.PASSED else 0)} / {w.number(record.max_points)}",
-        "comparisons": [
-            [w.shown(c.label), w.shown(c.expected, 400), w.shown(c.observed, 400), "oui" if c.ok else "non"]
-            for c in comparisons
-        ],
-        "evidence": [_evidence(w, e) for e in (record.evidence if with_evidence else ())] if told else [],
-        "sources": [f"{w.shown(e.source, 60)} · {w.shown(e.action, 120)}" for e in record.evidence]
-        if with_evidence and not told
-        else [],
-        "contests": contested(w, candidate, record),
-        "override": overridden(w, candidate.original[place], candidate.overrides[place])
-        if place in candidate.overrides
-        else "",
-    }
-
-
-def _message(w: Writer, record: Record, everything: bool) -> str:
-    """The check's own words; a candidate's sheet does not name a hidden prerequisite."""
-    if record.verdict is not Verdict.BLOCKED:
-        return w.shown(record.message)
-    if not everything and record.blocked_by in w.result.bareme.hidden:
-        return w.t("behind_hidden")
-    return w.shown(record.message) or w.t("behind", cause=w.shown(record.blocked_by or "–", 80))
-
-
-def _evidence(w: Writer, evidence: Any) -> dict[str, str]:
-    head, left_out, tail = text.cut(evidence.output, HEAD, TAIL)
-    body = text.visible(head)
-    if left_out:
-        body = f"{body}\n{w.t.count('left_out', left_out)}\n{text.visible(tail)}"
-    body = re.sub(rf"([^\n]{{{COLUMNS}}})(?=[^\n])", r"\1\n", body)
-    return {
-        "source": f"{w.shown(evidence.source, 60)} · {w.shown(evidence.action, 200)}",
-        "output": body or w.t("empty_output"),
     }
 
 

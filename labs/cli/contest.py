@@ -160,11 +160,12 @@ class _Case:
 
     def _freeze(self, folder: Path) -> str:
         """A copy of all that the run holds about the candidate, in one file that nothing overwrites."""
+        from graders import report
         from graders.dossier import archive, collect
         from labs.sessionfiles import write_private
 
         try:
-            files, _ = collect.gather(folder, self.session.folder, self.candidate)
+            files, _ = collect.gather(folder, self.session.folder, self.candidate, report.read(folder))
         except (OSError, ValueError) as problem:
             raise PlateauError(str(problem)) from None
         data = archive.write(files)

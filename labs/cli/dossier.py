@@ -63,6 +63,7 @@ def dossier(
     json: JsonOption = False,
 ) -> None:
     """Seal each candidate's records, evidence, marks, subject and versions in <candidate>.dossier.zip."""
+    from graders import report
     from graders.dossier import SUFFIX, DossierError, collect, keys
     from labs.cli.output import out, print_json
     from labs.cli.runs import find_run, load_run
@@ -77,9 +78,10 @@ def dossier(
     written = []
     try:
         signer = keys.load(key_file or centre_key())
+        sources = report.read(folder)
         for one in chosen:
             path = folder / f"{one}{SUFFIX}"
-            write_private(path, collect.build(folder, loaded.folder, one, signer))
+            write_private(path, collect.build(folder, loaded.folder, one, signer, sources))
             written.append(path)
     except DossierError as problem:
         raise InputError(str(problem)) from None

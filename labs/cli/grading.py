@@ -76,6 +76,7 @@ def grade_session(
     from labs.models.session import load_session
     from labs.sessionfiles import SessionFiles
 
+    _require_language(lang)
     loaded = load_session(name)
     chosen = [one.id for one in loaded.select(ids)]
     _require_running(loaded, chosen)
@@ -102,8 +103,7 @@ def report(
     from labs.cli.runs import find_run, load_run
     from labs.models.session import load_session
 
-    if lang not in {"fr", "en"}:
-        raise InputError(f"--lang {lang}: must be fr or en")
+    _require_language(lang)
     loaded = load_session(session)
     chosen = [one.id for one in loaded.select(candidate)] if candidate else None
     folder = find_run(loaded, run)
@@ -116,6 +116,11 @@ def report(
     out.print(_marks_table(built))
     for path in paths.values():
         out.print(str(path), soft_wrap=True)
+
+
+def _require_language(lang: str) -> None:
+    if lang not in {"fr", "en"}:
+        raise InputError(f"--lang {lang}: must be fr or en")
 
 
 def _documents(

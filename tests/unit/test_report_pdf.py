@@ -17,7 +17,7 @@ from test_report_samples import bench, header, hostile, perfect, session, write
 
 from graders import referentials, report
 from graders.records import BenchHeader, Run
-from graders.report import aggregate, document, glyphs, pdf, platforms
+from graders.report import aggregate, checkdata, document, glyphs, pdf, platforms
 from graders.report.writer import writer
 
 TSSI = referentials.load("tssi-2013")
@@ -123,7 +123,7 @@ def test_hostile_records_are_laid_out_and_harmless(tmp_path: Path) -> None:
 def test_nothing_is_wider_than_its_column() -> None:
     data = data_of(hostile())
     (check,) = [one for part in data["sections"] for c in part["competences"] for one in c["checks"]]
-    assert max(len(line) for e in check["evidence"] for line in e["output"].splitlines()) <= document.COLUMNS
+    assert max(len(line) for e in check["evidence"] for line in e["output"].splitlines()) <= checkdata.COLUMNS
     (long,) = glyphs.printable(["A" * 100])
     assert max(map(len, long.split("\u200b"))) == 24
     assert long.replace("\u200b", "") == "A" * 100

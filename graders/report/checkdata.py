@@ -1,0 +1,68 @@
+"""One check as plain data for the PDF templates: verdict, what was expected and seen, evidence cut to a page. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from graders.records import Evidence, Record, Verdict
+from graders.report import text
+from graders.report.aggregate import CandidateResult
+from graders.report.writer import Writer, contested, overridden
+
+COLUMNS = 108
+"""Characters of an output on one line of a page; longer lines are broken."""
+HEAD, TAIL = 700, 200
+"""Characters of an output that a page shows; the whole is in the attached records."""
+
+
+def check_data(w: Writer, candidate: CandidateResult, record: Record, *, with_evidence: bool) -> dict[str, Any]:
+    """What a page says of one check; a candidate's sheet says it without evidence."""
+    place = (record.check, record.phase)
+    told = record.verdict is not Verdict.PASSED
+    comparisons: Iterable[Any] = record.comparisons if told else ()
+    return {
+        "id": record.check,
+        "phase": w.t("reboot") if record.phase == "reboot" else "",
+        "verdict": record.verdict.value,
+        "verdict_word": w.t(record.verdict.value),
+        "title": w.shown(record.title),
+        "message": _message(w, record, with_evidence),
+        "points": ""
+        if record.verdict is Verdict.NOT_APPLICABLE
+        else f"{w.number(record.points if record.verdict is Verdict.PASSED else 0)} / {w.number(record.max_points)}",
+        "comparisons": [
+            [w.shown(c.label), w.shown(c.expected, 400), w.shown(c.observed, 400), "oui" if c.ok else "non"]
+            for c in comparisons
+        ],
+        "evidence": [_evidence(w, e) for e in (record.evidence if with_evidence else ())] if told else [],
+        "sources": [f"{w.shown(e.source, 60)} · {w.shown(e.action, 120)}" for e in record.evidence]
+        if with_evidence and not told
+        else [],
+        "contests": contested(w, candidate, record),
+        "override": overridden(w, candidate.original[place], candidate.overrides[place])
+        if place in candidate.overrides
+        else "",
+    }
+
+
+def _message(w: Writer, record: Record, everything: bool) -> str:
+    """The check's own words; a candidate's sheet does not name a hidden prerequisite."""
+    if record.verdict is not Verdict.BLOCKED:
+        return w.shown(record.message)
+    if not everything and record.blocked_by in w.result.bareme.hidden:
+        return w.t("behind_hidden")
+    return w.shown(record.message) or w.t("behind", cause=w.shown(record.blocked_by or "–", 80))
+
+
+def _evidence(w: Writer, evidence: Evidence) -> dict[str, str]:
+    head, left_out, tail = text.cut(evidence.output, HEAD, TAIL)
+    body = text.visible(head)
+    if left_out:
+        body = f"{body}\n{w.t.count('left_out', left_out)}\n{text.visible(tail)}"
+    body = re.sub(rf"([^\n]{{{COLUMNS}}})(?=[^\n])", r"\1\n", body)
+    return {
+        "source": f"{w.shown(evidence.source, 60)} · {w.shown(evidence.action, 200)}",
+        "output": body or w.t("empty_output"),
+    }
