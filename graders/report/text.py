@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 ZONE = "Europe/Paris"
@@ -48,6 +49,7 @@ def short(text: object, limit: int = 400) -> str:
     return f"{head} […] {tail}" if left_out else head
 
 
+@lru_cache(maxsize=8192)  # titles and labels repeat from candidate to candidate
 def typo(text: str, lang: str) -> str:
     """French spaces that may not break, before double punctuation and inside guillemets."""
     if lang != "fr":
