@@ -74,15 +74,15 @@ class Sshd:
     def address(self) -> tuple[str, int]:
         return "127.0.0.1", self.port
 
-    def ssh_config(self, port: int | None = None) -> Path:
-        """For plain testinfra: the host is called `node`."""
-        path = self.folder / "ssh_config"
-        known = self.folder / "known_hosts"
-        known.write_text(f"[127.0.0.1]:{port or self.port} {self.host_line}\n")
-        path.write_text(
-            f"Host node\n  HostName 127.0.0.1\n  Port {port or self.port}\n  User {self.user}\n"
-            f"  IdentityFile {self.key}\n  UserKnownHostsFile {known}\n  IdentitiesOnly yes\n"
-        )
+    def ssh_config(self, ports: dict[str, int] | None = None) -> Path:
+        """For plain testinfra: the host is called `node`, or as `ports` says, each behind a port of its own."""
+        path, known = self.folder / "ssh_config", self.folder / "known_hosts"
+        hosts = ports or {"node": self.port}
+        known.write_text("".join(f"[127.0.0.1]:{port} {self.host_line}\n" for port in hosts.values()))
+        path.write_text("".join(
+            f"Host {name}\n  HostName 127.0.0.1\n  Port {port}\n  User {self.user}\n  IdentityFile {self.key}\n"
+            f"  UserKnownHostsFile {known}\n  IdentitiesOnly yes\n" for name, port in hosts.items()
+        ))  # fmt: skip
         return path
 
     def close(self) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
-from graders.engine import plan
+from graders.engine import plan, signs
 from graders.engine.command import Answer, Command
 from graders.engine.loop import Loop
 from graders.engine.node import Node, action, collect_all
@@ -33,6 +34,8 @@ class BenchEngine:
         self.hypervisor, self.bench, self.files, self.notebook = hypervisor, bench, files, notebook
         self.asked: dict[str, dict[Command, None]] = {}
         """Node -> what the checks asked, in order: the plan of the lab."""
+        self.signs: list[str] = []
+        """What the jury should know about the machines, one sentence each."""
         self._phase = ""
         self._loop = Loop()
         self._nodes: dict[str, Node] = {}
@@ -42,7 +45,18 @@ class BenchEngine:
         """The testinfra host of a machine; a command raises RouteError when no route answers it."""
         from graders.engine.backend import engine_host
 
-        return engine_host(f"{self.bench.candidate.id}/{node}", lambda command: self.ask(node, command))
+        def tell(doubt: str) -> None:
+            self._tell(node, f"{node} : {doubt}")
+
+        return engine_host(f"{self.bench.candidate.id}/{node}", lambda command: self.ask(node, command), tell)
+
+    def _tell(self, node: str, sign: str) -> None:
+        """A sign of tampering: with the evidence of the check, once a bench; it changes no mark."""
+        if sign not in self.signs:
+            self.signs.append(sign)
+            self.notebook.add(f"sign:{node}", "signe d'altération, à l'appréciation du jury", sign, 0.0)
+            if not self.notebook.snapshot.replaying:
+                self.notebook.snapshot.record(Observation("", f"sign:{node}", "sign", sign))
 
     def ask(self, node: str, command: Command) -> Answer:
         """One answer, noted as evidence of the current check. Raises RouteError, or MissingError on a replay."""
@@ -104,7 +118,10 @@ class BenchEngine:
         found = self.node(node)
         if not found.answers:
             # The first question opens the node: everything that the plan knows goes with it.
-            self._loop.run(found.collect([command, *self._planned(node)], deadline))
+            self._loop.run(found.collect([command, *self._planned(node), *signs.COMMANDS], deadline))
+            with contextlib.suppress(RouteError):
+                for sign in signs.look(node, found.hello, lambda one: self._loop.run(found.ask(one, deadline))):
+                    self._tell(node, sign)
         try:
             return self._loop.run(found.ask(command, deadline))
         except RouteError as problem:

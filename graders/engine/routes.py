@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from labs.hypervisors.base import ExecResult
 
 CONNECT_SECONDS = 10.0
+BANNER_SECONDS = 4.0
+"""For the first bytes of an SSH server: an emulated machine needs one or two."""
 SLACK_SECONDS = 5.0
 """Beyond the seconds of a command, for the node to kill it and say so."""
 
@@ -81,6 +84,8 @@ class SshRoute:
         return self._hello
 
     async def ask(self, commands: Sequence[Command], deadline: Deadline) -> list[Answer | None]:
+        import asyncssh
+
         if self._process is None:
             await self._open(deadline)
         began = time.time()
@@ -88,13 +93,13 @@ class SshRoute:
         assert self._reader is not None
         first, self._sent = self._sent, self._sent + len(commands)
         found: dict[int, Answer] = {}
-        if commands:
-            self._process.stdin.write(wire.requests(first, commands))
-        elif self._reader.greeting is not None:
+        if not commands and self._reader.greeting is not None:
             return []
         self.exchanges += 1
         seconds = deadline.sooner(sum(one.seconds + SLACK_SECONDS for one in commands) or deadline.remaining)
         try:
+            if commands:
+                self._process.stdin.write(wire.requests(first, commands))
             async with asyncio.timeout(seconds.remaining):
                 while self._reader.greeting is None or len(found) < len(commands):
                     data = await self._process.stdout.read(1 << 18)
@@ -110,7 +115,7 @@ class SshRoute:
             await self.close()
             if not found:
                 raise RouteError(f"{self._what}: no answer over SSH before the deadline") from None
-        except (OSError, RouteError, wire.NoisyError) as problem:
+        except (OSError, asyncssh.Error, RouteError, wire.NoisyError) as problem:
             await self.close()
             if not found:
                 raise RouteError(f"{self._what}: SSH: {problem}".replace(f"SSH: {self._what}: ", "")) from None
@@ -135,6 +140,7 @@ class SshRoute:
         # A node that cannot be connected to within seconds will not be: the other route waits.
         deadline = deadline.sooner(CONNECT_SECONDS)
         host, port = self._address()
+        stream = await self._knock(host, port, deadline.sooner(BANNER_SECONDS))
         nonce = secrets.token_hex(8)
         command, tools = wire.opening(nonce)
         try:
@@ -142,6 +148,7 @@ class SshRoute:
                 self._connection = await asyncssh.connect(
                     host,
                     port,
+                    sock=stream,
                     username=self._user,
                     client_keys=[str(self._key)],
                     known_hosts=([asyncssh.read_public_key(self._host_key)], [], []),
@@ -157,9 +164,29 @@ class SshRoute:
             await self.close()
             reason = str(problem) or type(problem).__name__
             raise RouteError(f"{self._what}: SSH to {host}:{port} failed: {reason}") from None
+        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._process = process
         self._reader, self._sent = wire.Reader(nonce, self.name), 0
         process.stdin.write(tools)
+
+    async def _knock(self, host: str, port: int, deadline: Deadline) -> socket.socket:
+        """A connection on which something answers: a dead node is known before the long wait for a login."""
+        loop = asyncio.get_running_loop()
+        stream = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        stream.setblocking(False)
+        spoken = loop.create_future()
+        try:
+            async with asyncio.timeout(deadline.remaining):
+                await loop.sock_connect(stream, (host, port))
+                loop.add_reader(stream, spoken.cancel)
+                await asyncio.wait([spoken])
+        except (OSError, TimeoutError) as problem:
+            loop.remove_reader(stream)
+            stream.close()
+            reason = str(problem) or "no answer"
+            raise RouteError(f"{self._what}: SSH to {host}:{port} failed: {reason}") from None
+        loop.remove_reader(stream)
+        return stream
 
 
 class AgentRoute:
