@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -106,6 +105,7 @@ class _Case:
 
     def regrade(self) -> None:
         """Measure again on the bench as it was at the bell; the former results are not touched."""
+        from graders.dossier.manifest import digest
         from graders.records import load
         from labs.cli.output import Progress
         from labs.cli.provisioning import go_back
@@ -122,7 +122,7 @@ class _Case:
         with exclusive(SessionFiles(self.session.folder).lock, "contest") as lock:
             folder.mkdir(parents=True)
             path = grade(self.session, [self.candidate], folder, Progress(quiet=False), lock=lock, selection=selection)
-        evidence = f"{folder.name}/{path.name} sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+        evidence = f"{folder.name}/{path.name} sha256:{digest(path.read_bytes())}"
         self._append("measured", self._records(load(path), folder), folder.name, evidence=evidence)
 
     def decide(self, verdict: str, reason: str | None, by: str | None) -> None:
@@ -162,6 +162,7 @@ class _Case:
         """A copy of all that the run holds about the candidate, in one file that nothing overwrites."""
         from graders import report
         from graders.dossier import archive, collect
+        from graders.dossier.manifest import digest
         from labs.sessionfiles import write_private
 
         try:
@@ -173,7 +174,7 @@ class _Case:
         name = f"{self.candidate}-evidence-{number}.zip"
         self.folder.mkdir(parents=True, exist_ok=True)
         write_private(self.folder / name, data, mode=0o400)
-        return f"{name} sha256:{hashlib.sha256(data).hexdigest()}"
+        return f"{name} sha256:{digest(data)}"
 
     def _records(self, run: Run, folder: Path) -> list[Record]:
         from graders.report.measures import settle

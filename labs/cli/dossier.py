@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -104,6 +103,7 @@ def verify(
 ) -> None:
     """Check the seal and make every mark again, offline. Exit status 1: something was changed."""
     import dataclasses
+    import tempfile
 
     from graders.dossier import DossierError
     from graders.dossier import verify as verification
