@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,11 +12,12 @@ from labs.cli.options import JsonOption
 from labs.errors import EnvironmentLackError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from labs.models.lab import Lab
     from labs.models.mutants import Mutant
     from labs.models.session import Session
+    from labs.prove.bench import ProofBench
     from labs.prove.proof import Wish
     from labs.prove.result import Proof
 
@@ -29,7 +31,9 @@ def prove(
     lab: Annotated[str, typer.Argument(metavar="LAB", help="A lab of the catalogue (plateau labs).")],
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=99, help="Benches with values of their own.")] = 1,
     first: Annotated[int, typer.Option("--first", min=1, max=99, help="Number of the first seed.")] = 1,
-    jobs: Annotated[int, typer.Option("--jobs", min=1, max=16, help="Benches at a time.")] = 1,
+    jobs: Annotated[
+        int, typer.Option("--jobs", min=1, max=16, help="Benches at a time; more than seeds share a seed's work.")
+    ] = 1,
     repeat: Annotated[int, typer.Option("--repeat", min=0, help="Extra gradings of the solved bench.")] = 1,
     part: Annotated[
         list[str] | None,
@@ -78,35 +82,53 @@ def prove(
 
 
 def prove_lab(lab: Lab, ids: Sequence[str], wish: Wish, *, jobs: int, hypervisor: str, quiet: bool) -> Proof:
-    """The work of `prove`: benches of a session of its own, all deleted at the end."""
-    from labs.bench import compute_benches
+    """The work of `prove`: benches of sessions of its own, all deleted at the end.
+
+    More jobs than seeds: several benches, with the same values, share the work of a seed.
+    """
     from labs.cli.output import Progress
+    from labs.models.session import load_session
+    from labs.paths import state_dir
+    from labs.prove.bench import proof_session
+    from labs.prove.phases import phases_of_checks
+    from labs.prove.proof import deal
+    from labs.prove.proof import prove as run
+
+    progress = Progress(quiet)
+    home = state_dir() / "prove" / lab.name
+    paths = [proof_session(home / f"bench-{number}", lab.name, ids, hypervisor)
+             for number in range(1, max(1, jobs // len(ids)) + 1)]  # fmt: skip
+    sessions = [load_session(str(path)) for path in paths]
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(progress.showing())
+        benches: list[list[ProofBench]] = [[] for _ in ids]
+        for session in sessions:
+            for seed, bench in enumerate(stack.enter_context(_benches(session, jobs, progress))):
+                benches[seed].append(bench)
+        return run(lab, deal(benches, wish), phases_of_checks(), wish, jobs)
+
+
+@contextlib.contextmanager
+def _benches(session: Session, jobs: int, progress: Callable[[str, str], None]) -> Iterator[list[ProofBench]]:
+    """The benches of one session, ready to be brought up; deleted at the end, whatever happened."""
+    from labs.bench import compute_benches
+    from labs.cli.opening import open_journal
     from labs.cli.provisioning import take_down
     from labs.execute import Executor
     from labs.grade import new_run_folder
     from labs.hypervisors import open_hypervisor
-    from labs.journal import Journal
     from labs.lock import exclusive
-    from labs.models.session import load_session
-    from labs.paths import state_dir
-    from labs.prove.bench import ProofBench, Room, proof_session
-    from labs.prove.proof import prove as run
+    from labs.prove.bench import ProofBench, Room
     from labs.sessionfiles import SessionFiles
 
-    session = load_session(str(proof_session(state_dir() / "prove" / lab.name, lab.name, ids, hypervisor)))
     files = SessionFiles(session.folder)
     driver = open_hypervisor(session.profile)
-    progress = Progress(quiet)
     try:
-        with exclusive(files.lock, "prove") as lock, progress.showing():
+        with exclusive(files.lock, "prove") as lock, open_journal(files, "prove") as journal:
             _make_room(session, jobs, progress)
-            journal = Journal(files.journal, "prove")
-            try:
-                executor = Executor(session, driver, journal)
-                room = Room(driver, executor, files, new_run_folder(session), lock, progress)
-                return run(lab, [ProofBench(room, bench) for bench in compute_benches(session)], wish, jobs)
-            finally:
-                journal.close()
+            executor = Executor(session, driver, journal)
+            room = Room(driver, executor, files, new_run_folder(session), lock, progress)
+            yield [ProofBench(room, bench) for bench in compute_benches(session)]
     finally:
         take_down(session, driver, None, quiet=True)
 

@@ -49,6 +49,7 @@ class ProofBench:
         self.room = room
         self.bench = bench
         self.id = bench.candidate.id
+        self.name = f"{self.id}@{bench.session.folder.name}"
         # Snapshots are of the machines that are graded: the probe is not touched by what is done to them.
         self._graded = dataclasses.replace(bench, nodes=bench.graded_nodes)
         self._gradings = 0
@@ -57,7 +58,7 @@ class ProofBench:
     def tell(self, step: str) -> None:
         if step != self._told:
             self._told = step
-            self.room.progress(self.id, step)
+            self.room.progress(self.name, step)
 
     def renew(self) -> None:
         """The baseline: every machine as its candidate receives it."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 
 from labs.errors import PlateauError
 from labs.grade import Selection
@@ -35,20 +36,48 @@ class Wish:
     reboot: bool = True
 
 
-def prove(lab: Lab, benches: Sequence[ProofBench], wish: Wish, jobs: int) -> Proof:
-    """Take every bench through its states, `jobs` at a time; what fails for one does not stop the others."""
+@dataclass(frozen=True)
+class Hand:
+    """One bench of a seed and what is done on it. All hands of a seed take their mutants from the same queue."""
+
+    bench: ProofBench
+    seed: int
+    """Number of the seed, from 0."""
+    mutants: SimpleQueue[Mutant]
+    first: bool = True
+    """The first hand grades the untouched bench and the solution, before and after the reboot."""
+    alternatives: bool = True
+
+
+def deal(benches: Sequence[Sequence[ProofBench]], wish: Wish) -> list[Hand]:
+    """Share the work of each seed among its benches: the last one begins with the alternatives."""
+    hands = []
+    for seed, of_seed in enumerate(benches):
+        queue: SimpleQueue[Mutant] = SimpleQueue()
+        for mutant in wish.mutants:
+            queue.put(mutant)
+        for number, bench in enumerate(of_seed):
+            hands.append(Hand(bench, seed, queue, first=number == 0, alternatives=number == len(of_seed) - 1))
+    return hands
+
+
+def prove(lab: Lab, hands: Sequence[Hand], phases: Mapping[str, str], wish: Wish, jobs: int) -> Proof:
+    """Take every bench through its states, `jobs` at a time; what fails for one does not stop the others.
+
+    phases: `live` or `reboot`, for each check of the sheet.
+    """
     began = time.monotonic()
     proof = Proof(
         lab=lab.name,
         lab_version=lab.version,
-        seeds=[bench.id for bench in benches],
+        seeds=list(dict.fromkeys(hand.bench.id for hand in hands)),
         checks=[check for task in lab.tasks for check in task.checks],
         alternatives=list(wish.alternatives),
         mutants={one.id: one.model_dump(include={"node", "mistake", "kills", "equivalent"}) for one in wish.mutants},
     )
     stop = threading.Event()
     with ThreadPoolExecutor(max_workers=jobs) as pool:
-        walks = [pool.submit(_Walk(proof, bench, wish, number, stop).go) for number, bench in enumerate(benches)]
+        walks = [pool.submit(_Walk(proof, hand, phases, wish, stop).go) for hand in hands]
         try:
             for walk in walks:
                 walk.result()
@@ -56,6 +85,9 @@ def prove(lab: Lab, benches: Sequence[ProofBench], wish: Wish, jobs: int) -> Pro
             stop.set()  # every walk ends after what it is at
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+    tried = {(trial.seed, trial.mutant) for trial in proof.trials}
+    for seed in proof.seeds:
+        proof.broken += [f"{seed}, mutant {one.id}: not tried" for one in wish.mutants if (seed, one.id) not in tried]
     if not wish.reboot:
         proof.broken.append("the persistence phase was left out (--no-reboot)")
     proof.seconds = time.monotonic() - began
@@ -63,35 +95,52 @@ def prove(lab: Lab, benches: Sequence[ProofBench], wish: Wish, jobs: int) -> Pro
 
 
 class _Walk:
-    """One seed's way through the states."""
+    """One bench's way through the states."""
 
-    def __init__(self, proof: Proof, bench: ProofBench, wish: Wish, number: int, stop: threading.Event) -> None:
+    def __init__(self, proof: Proof, hand: Hand, phases: Mapping[str, str], wish: Wish, stop: threading.Event) -> None:
         self._proof = proof
-        self._bench = bench
+        self._hand = hand
+        self._bench = hand.bench
         self._wish = wish
-        self._number = number
         self._stop = stop
-        self._phases: dict[str, str] = {}
+        self._phases = {check: phases[check] for check in proof.checks}
+        self._live = tuple(check for check, phase in self._phases.items() if phase == "live")
 
     def go(self) -> None:
+        helper = not self._hand.first
         try:
             self._attempt("the bench", self._bench.renew)
-            if "pristine" in self._wish.parts:
+            if helper:
+                self._alternatives()
+            if "pristine" in self._wish.parts and not helper:
                 self._attempt("pristine", lambda: self._grade("pristine"))
-            if self._wish.parts & {"solution", "mutants"} or self._wish.repeat:
-                self._attempt("solution", self._solution)
-            if "mutants" in self._wish.parts and self._phases:
-                for mutant in self._wish.mutants:
-                    if self._stop.is_set():
-                        raise _BenchLostError
-                    self._try(mutant)
-            for playbook in self._wish.alternatives if "alternatives" in self._wish.parts else ():
-                self._attempt(f"alternative {playbook}", functools.partial(self._alternative, playbook))
+            if "solution" in self._wish.parts or not self._hand.mutants.empty():
+                self._attempt("solution", self._solve_again if helper else self._solution)
+                self._mutants()
+            if not helper:
+                self._alternatives()
             self._bench.tell("done")
         except _BenchLostError:
             self._bench.tell("failed: given up")
         finally:
             self._attempt("deleting the bench", self._bench.leave, vital=False)
+
+    def _alternatives(self) -> None:
+        if self._hand.alternatives and "alternatives" in self._wish.parts:
+            for playbook in self._wish.alternatives:
+                self._attempt(f"alternative {playbook}", functools.partial(self._alternative, playbook), vital=False)
+            if self._wish.alternatives and not self._hand.first:
+                self._attempt("the bench", self._bench.renew)
+
+    def _mutants(self) -> None:
+        while True:
+            if self._stop.is_set():
+                raise _BenchLostError
+            try:
+                mutant = self._hand.mutants.get_nowait()
+            except Empty:
+                return
+            self._try(mutant)
 
     def _attempt(self, what: str, work: Callable[[], object], *, vital: bool = True) -> None:
         if vital and self._stop.is_set():
@@ -111,13 +160,16 @@ class _Walk:
     def _solution(self) -> None:
         self._bench.play(self._bench.bench.session.lab.solution)
         self._bench.save(SOLVED)
-        checks = self._grade("solution")
-        self._phases = {one.check: one.phase for one in checks}
-        live = tuple(check for check, phase in self._phases.items() if phase == "live")
+        self._grade("solution")
         for number in range(1, self._wish.repeat + 1):
-            if number == 1 or self._wish.reboot:
-                self._bench.back(SOLVED)
-            self._grade(f"repetition {number}", Selection(checks=live, reboot=False))
+            self._bench.back(SOLVED)
+            self._grade(f"repetition {number}", Selection(checks=self._live, reboot=False))
+
+    def _solve_again(self) -> None:
+        """On a second bench of the same seed: same values, so the same verdicts."""
+        self._bench.play(self._bench.bench.session.lab.solution)
+        self._bench.save(SOLVED)
+        self._grade(f"repetition on {self._bench.name}", Selection(checks=self._live, reboot=False))
 
     def _alternative(self, playbook: str) -> None:
         self._bench.renew()
@@ -145,17 +197,16 @@ class _Walk:
             return Trial(self._bench.id, mutant.id, fate, seconds, red, stray, whole, detail)
 
         self._bench.tell(f"{mutant.id}: {mutant.mistake}")
+        chosen, reboots = judge.affected(mutant, self._phases)
+        if reboots and not self._wish.reboot:
+            return trial("unmeasured", "only a reboot can show it, and the persistence phase was left out")
         self._bench.back(SOLVED)
         refusal = self._bench.apply(mutant)
         if refusal:
             return trial("not_applied", refusal)
-        chosen, reboots = judge.affected(mutant, self._phases)
-        if reboots and not self._wish.reboot:
-            return trial("unmeasured", "only a reboot can show it, and the persistence phase was left out")
-        live = [check for check, phase in self._phases.items() if phase == "live"]
-        whole = mutant.id in judge.sampled(self._wish.mutants, self._wish.share, self._number)
+        whole = mutant.id in judge.sampled(self._wish.mutants, self._wish.share, self._hand.seed)
         if whole:
-            chosen = live + [check for check in chosen if check not in live]
+            chosen = [*self._live, *(check for check in chosen if check not in self._live)]
         selection = Selection(checks=tuple(chosen), reboot=reboots, reboot_nodes=(mutant.node,))
         checks, _ = self._bench.grade(mutant.id, selection)
         return trial(*judge.fate(mutant, checks), checks, whole=whole)

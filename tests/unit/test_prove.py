@@ -9,7 +9,8 @@ from labs.models.lab import load_lab
 from labs.models.mutants import Mutant, load_mutants
 from labs.prove import judge
 from labs.prove.page import page
-from labs.prove.proof import Wish, prove
+from labs.prove.phases import phases_of_checks
+from labs.prove.proof import Wish, deal, prove
 from labs.prove.result import Grading, Proof, Seen, Trial
 
 A, B, C, R = "CP06-S1.a", "CP06-S1.b", "CP06-S2.a", "CP06-S1.d"
@@ -124,7 +125,7 @@ class Bench:
     """A bench as the walk sees it, whose solution, alternative and mutants behave as told."""
 
     def __init__(self, lab, *, broken_playbook=None, applies=True, notices=True):
-        self.id, self.state, self.log = "seed-01", "", []
+        self.id, self.name, self.state, self.log = "seed-01", "seed-01@bench-1", "", []
         self.bench = type("B", (), {"session": type("S", (), {"lab": lab})})
         self.lab, self.broken_playbook, self.applies, self.notices = lab, broken_playbook, applies, notices
         self.mutated = False
@@ -169,7 +170,8 @@ def lab():
 
 def walk(lab, wish=None, **behaviour):
     bench = Bench(lab, **behaviour)
-    return bench, prove(lab, [bench], wish or Wish(mutants=(mutant(A),), alternatives=("alternatives/x.yml",)), jobs=1)
+    wish = wish or Wish(mutants=(mutant(A),), alternatives=("alternatives/x.yml",))
+    return bench, prove(lab, deal([[bench]], wish), {A: "live", R: "reboot"}, wish, jobs=1)
 
 
 def test_the_whole_walk(lab):
@@ -179,6 +181,26 @@ def test_the_whole_walk(lab):
         "pristine", "solution", "repetition 1", "alternative alternatives/x.yml"]  # fmt: skip
     assert found.fates() == {"CP06-S1.m1": "killed"}
     assert bench.state == "gone"
+
+
+def test_two_benches_share_the_work_of_a_seed(lab):
+    wish = Wish(mutants=tuple(mutant(A, name=f"CP06-S1.m{number}") for number in range(1, 8)),
+                alternatives=("alternatives/x.yml",))  # fmt: skip
+    pair = [Bench(lab), Bench(lab)]
+    found = prove(lab, deal([pair], wish), {A: "live", R: "reboot"}, wish, jobs=2)
+    assert found.wrong() == []
+    assert found.seeds == ["seed-01"]
+    assert sorted(trial.mutant for trial in found.trials) == [one.id for one in wish.mutants]
+    states = [one.state for one in found.gradings]
+    assert states.count("pristine") == states.count("solution") == 1
+    assert states.count("alternative alternatives/x.yml") == 1
+
+
+def test_every_check_has_its_phase():
+    phases = phases_of_checks()
+    assert phases["CP06-S5.a"] == "live"
+    assert phases["CP06-S5.c"] == "reboot"
+    assert {check for task in load_lab("reseau").tasks for check in task.checks} <= set(phases)
 
 
 def test_a_check_that_notices_nothing_is_found_out(lab):
