@@ -177,7 +177,7 @@ def _make_room(session: Session, jobs: int, progress: Callable[[str, str], None]
     benches = compute_benches(session)
     specs = [node.spec for node in benches[0].nodes]
     missing = driver.missing(specs)
-    made = make_plan(benches[:jobs], [], driver.capacity()[0], missing,
+    made = make_plan((benches * jobs)[:jobs], [], driver.capacity()[0], missing,
                      memory_reserve_mb=session.profile.memory_reserve_mb, instant=session.profile.instant)  # fmt: skip
     if made.problems:
         raise EnvironmentLackError(f"--jobs {jobs} does not fit: {'; '.join(made.problems)}; take fewer")
