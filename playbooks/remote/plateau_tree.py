@@ -20,7 +20,13 @@ def main(request: str) -> None:
     commands: list[list[str]] = []
     seconds: dict[str, float] = {}
     answer = {}
+    packages: list[str] = []
     try:
+        packages = missing(wanted.get("packages", []))
+        if packages and not wanted["check"]:
+            started = time.monotonic()
+            install(packages)
+            seconds["install"] = round(time.monotonic() - started, 1)
         for path, file in wanted["files"].items():
             if put(path, file["content"], int(file["mode"], 8), wanted["check"]):
                 changed.append(path)
@@ -39,8 +45,23 @@ def main(request: str) -> None:
         answer = {"failed": True, "msg": f"{' '.join(problem.cmd)}: no end after {problem.timeout:g} s"}
     except OSError as problem:
         answer = {"failed": True, "msg": str(problem)}
-    told = {"changed": bool(changed or commands), "files": changed, "commands": commands, "seconds": seconds}
+    told = {"changed": bool(changed or commands or packages), "packages": packages, "files": changed, "commands": commands, "seconds": seconds}
     print(json.dumps({**told, **answer}))
+
+
+def missing(packages: list) -> list:
+    """Those that are not installed."""
+    query = ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\\n", *packages]
+    there = subprocess.run(query, check=False, capture_output=True, text=True).stdout.split("\n") if packages else []
+    return [name for name in packages if f"{name} installed" not in there]
+
+
+def install(packages: list) -> None:
+    """Install Debian packages from the machine's own sources, without questions."""
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for order in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
+        command = ["apt-get", "-q", *order]
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=400, env=environment)
 
 
 def plan(services: dict, reload: list, stopped: list, changed: list) -> list:

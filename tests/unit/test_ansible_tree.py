@@ -95,6 +95,22 @@ def test_remove(machine: Machine) -> None:
     assert not old.exists()
 
 
+def test_packages_that_are_missing_come_first(machine: Machine) -> None:
+    for name, text in (
+        ("dpkg-query", "echo 'alpha installed'\n"),
+        ("apt-get", f'echo "apt-get $*" >>{machine.log}\n[ "$2" != install ] || [ "$5" != broken ] || exit 100\n'),
+    ):
+        program = machine.folder / "bin" / name
+        program.write_text(f"#!/bin/sh\n{text}")
+        program.chmod(0o755)
+    machine.apply(packages=["alpha", "beta"], services={"beta": []})
+    assert machine.asked[:2] == ["apt-get -q update", "apt-get -q install -y --no-install-recommends beta"]
+    assert machine.asked[2] == "is-active beta"
+    assert machine.apply(packages=["alpha"]).changed == 0
+    with pytest.raises(PlaybookError, match="apt-get -q install"):
+        machine.apply(packages=["broken"])
+
+
 def test_a_service_that_fails_is_told(machine: Machine) -> None:
     with pytest.raises(PlaybookError, match=r"systemctl restart broken: Job for broken failed\."):
         machine.apply(services={"broken": []})

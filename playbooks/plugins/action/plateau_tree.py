@@ -12,6 +12,7 @@ mode differs. A service is started when it does not run, and restarted when a fi
         reload: [systemd-networkd]        # those of them that reload instead of restarting
         stopped: [frr]                    # units to stop and disable
         remove: [/etc/dnsmasq.d/old.conf] # files or empty folders that must not be there
+        packages: [unbound]               # Debian packages to install first, from the machine's own sources
 
 What runs there is remote/plateau_tree.py, alone: an ordinary Ansible module is some forty files that an emulated machine
 takes 8 s to unpack and compile, for each task; this takes 1 s.
@@ -29,7 +30,14 @@ from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 
 PROGRAM = Path(__file__).resolve().parents[2] / "remote" / "plateau_tree.py"
-OPTIONS: dict[str, type] = {"tree": str, "remove": list, "services": dict, "reload": list, "stopped": list}
+OPTIONS: dict[str, type] = {
+    "tree": str,
+    "packages": list,
+    "remove": list,
+    "services": dict,
+    "reload": list,
+    "stopped": list,
+}
 
 
 class ActionModule(ActionBase):
