@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from labs.hypervisors.base import ExecResult, Hypervisor
 
 RUN_SECONDS = 120.0
-APPLIED_SECONDS = 20.0
+APPLIED_SECONDS = 60.0
 """A mistake may take a moment to be in force (a service restarts, a card is configured again)."""
 
 

@@ -34,7 +34,7 @@ def main(request: str) -> None:
         if any(path.startswith(UNIT_FOLDERS) for path in changed):
             commands.append(["daemon-reload"])
         services, stopped = wanted.get("services", {}), wanted.get("stopped", [])
-        commands += plan(services, wanted.get("reload", []), stopped, changed)
+        commands += plan(services, wanted.get("reload", []), stopped, changed, wanted.get("first", []))
         for command in [] if wanted["check"] else commands:
             started = time.monotonic()
             systemctl(*command)
@@ -64,7 +64,7 @@ def install(packages: list) -> None:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=400, env=environment)
 
 
-def plan(services: dict, reload: list, stopped: list, changed: list) -> list:
+def plan(services: dict, reload: list, stopped: list, changed: list, first: list) -> list:
     """The systemctl commands that are needed, in order."""
     units = [*services, *stopped]
     if not units:
@@ -77,14 +77,16 @@ def plan(services: dict, reload: list, stopped: list, changed: list) -> list:
             starts.append(unit)
         elif touched:
             (reloads if unit in reload else restarts).append(unit)
-    orders = {
-        "disable --no-reload": [unit for unit in stopped if enabled[unit] == "enabled"],
-        "stop": [unit for unit in stopped if active[unit] not in {"inactive", "failed"}],
-        "enable --no-reload": [unit for unit in services if enabled[unit] not in STARTS_AT_BOOT],
-        "reload": reloads,
-        "restart": starts + restarts,
-    }
-    return [[*order.split(), *names] for order, names in orders.items() if names]
+    begun = starts + restarts
+    orders = [
+        ("disable --no-reload", [unit for unit in stopped if enabled[unit] == "enabled"]),
+        ("stop", [unit for unit in stopped if active[unit] not in {"inactive", "failed"}]),
+        ("enable --no-reload", [unit for unit in services if enabled[unit] not in STARTS_AT_BOOT]),
+        ("reload", reloads),
+        ("restart", [unit for unit in begun if unit in first]),
+        ("restart", [unit for unit in begun if unit not in first]),
+    ]
+    return [[*order.split(), *names] for order, names in orders if names]
 
 
 def ask(question: str, units: list) -> dict:

@@ -88,6 +88,11 @@ def test_files_then_services_and_nothing_the_second_time(machine: Machine) -> No
     assert machine.asked[2:] == ["reload beta"]
 
 
+def test_what_the_others_need_is_started_before_them(machine: Machine) -> None:
+    machine.apply(services={"beta": [], "networking": []}, first=["networking"])
+    assert machine.asked[2:] == ["restart networking", "restart beta"]
+
+
 def test_remove(machine: Machine) -> None:
     old = machine.root / "old.conf"
     old.write_text("x")

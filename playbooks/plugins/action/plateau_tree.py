@@ -10,6 +10,7 @@ mode differs. A service is started when it does not run, and restarted when a fi
           systemd-networkd: [/etc/systemd/network]
           nftables: [/etc/nftables.conf]
         reload: [systemd-networkd]        # those of them that reload instead of restarting
+        first: [networking]               # those of them that the others need: started before them
         stopped: [frr]                    # units to stop and disable
         remove: [/etc/dnsmasq.d/old.conf] # files or empty folders that must not be there
         packages: [unbound]               # Debian packages to install first, from the machine's own sources
@@ -36,6 +37,7 @@ OPTIONS: dict[str, type] = {
     "remove": list,
     "services": dict,
     "reload": list,
+    "first": list,
     "stopped": list,
 }
 
