@@ -90,11 +90,16 @@ def plan(services: dict, reload: list, stopped: list, changed: list, first: list
 
 
 def ask(question: str, units: list) -> dict:
-    """What systemctl answers for each unit, in one call."""
-    lines = systemctl(question, *units, check=False).splitlines()
-    if len(lines) != len(units):  # is-enabled says nothing on stdout about a unit that does not exist
-        lines = [systemctl(question, unit, check=False).strip() or "not-found" for unit in units]
-    return dict(zip(units, lines))
+    """What systemctl answers for each unit; in one call, but for old scripts, which it answers before the others."""
+    alone = [unit for unit in units if is_old_script(unit)] if question == "is-enabled" else []
+    together = [unit for unit in units if unit not in alone]
+    lines = systemctl(question, *together, check=False).splitlines() if together else []
+    if len(lines) != len(together):  # is-enabled says nothing on stdout about a unit that does not exist
+        alone, together, lines = units, [], []
+    answers = dict(zip(together, lines))
+    for unit in alone:
+        answers[unit] = systemctl(question, unit, check=False).strip() or "not-found"
+    return answers
 
 
 def put(path: str, content: str, mode: int, dry: bool) -> bool:
