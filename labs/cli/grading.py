@@ -12,6 +12,7 @@ from labs.cli.options import CandidateOption, JsonOption, LangOption, SessionArg
 from labs.errors import InputError, PlateauError
 
 if TYPE_CHECKING:
+    from graders.records import Run
     from graders.rubric import Rubric
     from labs.grade import Selection
     from labs.models.session import Session
@@ -94,6 +95,10 @@ def report(
     run: Annotated[str | None, typer.Option("--run", help="Name of the run's folder; the newest by default.")] = None,
     ccp: Annotated[str | None, typer.Option("--ccp", help="PDF of this certificate alone, e.g. CCP2.")] = None,
     pdf: Annotated[bool, typer.Option("--pdf/--no-pdf", help="Also one PDF a candidate, and their feedback.")] = True,
+    rejudge: Annotated[
+        bool,
+        typer.Option("--rejudge", help="First judge again from the snapshots, without machines."),
+    ] = False,
     json: JsonOption = False,
     lang: LangOption = "fr",
 ) -> None:
@@ -107,7 +112,9 @@ def report(
     loaded = load_session(session)
     chosen = [one.id for one in loaded.select(candidate)] if candidate else None
     folder = find_run(loaded, run)
-    load_run(folder)
+    recorded = load_run(folder)
+    if rejudge:
+        _rejudge(loaded, folder, recorded)
     paths, rubrics = _documents(folder, lang, chosen, ccp, pdf=pdf)
     built = summary.build(load_run(folder), rubrics)
     if json:
@@ -116,6 +123,14 @@ def report(
     out.print(_marks_table(built))
     for path in paths.values():
         out.print(str(path), soft_wrap=True)
+
+
+def _rejudge(loaded: Session, folder: Path, recorded: Run) -> None:
+    from labs.rejudge import rejudge
+
+    found = rejudge(loaded, folder, recorded)
+    if found:
+        raise PlateauError(f"{folder}: judged again, {len(found)} verdicts differ: {'; '.join(found)}")
 
 
 def _require_language(lang: str) -> None:
