@@ -116,7 +116,10 @@ def ansible_play(bin_folder: Path, folder: Path, place: Place, count: int) -> No
     answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     (folder / "play.log").write_text(answer.stdout + answer.stderr)
     if answer.returncode:
-        sys.exit(f"the play failed:\n{answer.stdout[-3000:]}{answer.stderr[-1000:]}")
+        # Seen: machines that its tasks gave up on. Their number is told; it waits for no agent of theirs.
+        failed = answer.stdout.count("failed=1")
+        print(f"  the play failed for {failed} of {count} machines", file=sys.stderr, flush=True)
+        return
     serial_pings(place, count)
 
 

@@ -86,10 +86,10 @@ class Caps(Strict):
 
     clones_per_storage: int = Field(default=8, ge=1, le=64)
     clones_per_node: int = Field(default=8, ge=1, le=64)
-    boots_per_node: int = Field(default=20, ge=1, le=256)
+    boots_per_node: int = Field(default=16, ge=1, le=256)
     """Machines of a node between their start and the first answer of their agent."""
-    agents_per_node: int = Field(default=2, ge=1, le=16)
-    """Agent calls of a node at once: one that gets no answer holds one of pvedaemon's three workers for 3 s."""
+    agents_per_node: int = Field(default=3, ge=1, le=16)
+    """Agent calls of a node at once: one without an answer holds one of pvedaemon's three workers for 3 s."""
     requests: int = Field(default=24, ge=1, le=64)
     machines: int = Field(default=128, ge=1, le=1024)
     """Machines that the executor works on at once."""

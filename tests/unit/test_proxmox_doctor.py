@@ -11,7 +11,7 @@ from samples import session_of
 from labs.bench import compute_benches
 from labs.doctor import Finding, examine
 from labs.errors import EnvironmentLackError
-from labs.hypervisors.proxmox.doctor import _has, granted
+from labs.hypervisors.proxmox.doctor import _has, _lint, granted
 from labs.hypervisors.proxmox.driver import ProxmoxHypervisor
 from labs.hypervisors.proxmox.privileges import required
 from labs.plan import Action
@@ -63,6 +63,20 @@ def test_missing_things_are_named_with_their_remedy(place: Place) -> None:
     rights = found["rights on /vms/9100"]
     assert rights.detail.startswith("token lacks VM.Audit, VM.Clone")
     assert "pveum acl modify /vms/9100 --users plateau@pve --roles PlateauTemplate" in rights.remedy
+
+
+def test_templates_of_others_are_looked_at() -> None:
+    plain = {"agent": "1,fstrim_cloned_disks=1", "ide2": "local:9100/vm-9100-cloudinit.qcow2,media=cdrom"}
+    assert all(finding.ok for finding in _lint(9100, plain))
+    assert all(finding.ok for finding in _lint(9100, {**plain, "agent": "enabled=1"}))
+    bad = {"scsi0": "tank:base-9100-disk-0,size=8G", "sshkeys": "ssh-ed25519%20AAAA", "protection": 1}
+    found = [finding for finding in _lint(9100, bad) if not finding.ok]
+    assert [finding.remedy for finding in found] == [
+        "qm set 9100 --agent 1",
+        "qm set 9100 --ide2 tank:cloudinit",
+        "qm set 9100 --delete sshkeys",
+        "qm set 9100 --protection 0",
+    ]
 
 
 def test_firewall_that_is_off_is_a_lack(place: Place) -> None:

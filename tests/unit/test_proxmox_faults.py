@@ -83,13 +83,27 @@ def test_clone_happens_exactly_once(place: Place, driver: ProxmoxHypervisor, fau
     assert driver.status(KEY).power is Power.STOPPED
 
 
-@pytest.mark.parametrize("fault", [Fault.LATE_596, Fault.NEVER_596, Fault.NO_WORKER_LOST, Fault.DROPPED, Fault.LOCKED])
 @pytest.mark.parametrize(
-    ("method", "path"),
-    [("PUT", "/config$"), ("PUT", "/firewall/options$"), ("POST", "/pools$"), ("POST", "/vnets$"), ("PUT", "/sdn$")],
+    ("method", "path", "fault"),
+    [
+        *(
+            ("PUT", "/config$", fault)
+            for fault in (Fault.LATE_596, Fault.NEVER_596, Fault.NO_WORKER_LOST, Fault.DROPPED, Fault.LOCKED)
+        ),
+        *(
+            (method, path, fault)
+            for method, path in (
+                ("PUT", "/firewall/options$"),
+                ("POST", "/pools$"),
+                ("POST", "/vnets$"),
+                ("PUT", "/sdn$"),
+            )
+            for fault in (Fault.LATE_596, Fault.NO_WORKER_LOST)
+        ),
+    ],
 )
 def test_every_step_of_making_survives(
-    place: Place, driver: ProxmoxHypervisor, fault: Fault, method: str, path: str
+    place: Place, driver: ProxmoxHypervisor, method: str, path: str, fault: Fault
 ) -> None:
     rule = place.proxy.fail(method, path, fault)
     made(driver)

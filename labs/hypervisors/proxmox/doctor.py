@@ -170,6 +170,29 @@ def _templates(profile: ProxmoxProfile, client: Client, snapshot: Snapshot) -> I
         found = templates.candidates(role, release, snapshot)
         where = ", ".join(f"VM {guest.vmid} on {guest.node}" for guest in found)
         yield Finding(f"template {role}-{release}", bool(found), where or "none", templates.remedy(role, release))
+        if f"{role}-{release}" in profile.templates:
+            for guest in found:
+                path = f"nodes/{guest.node}/qemu/{guest.vmid}/config"
+                yield from _lint(guest.vmid, client.get(path, Deadline.after(READ_SECONDS)))
+
+
+def _lint(vmid: int, config: Mapping[str, Any]) -> Iterator[Finding]:
+    """What a template of others lacks to be a machine of a lab, or would hand on to each of them."""
+    what = f"template VM {vmid}"
+    agent = dict(part.partition("=")[::2] for part in f"enabled={config.get('agent') or 0}".split(","))
+    enabled = agent["enabled"].removeprefix("enabled=") == "1"
+    yield Finding(what, enabled, "guest agent is on" if enabled else "guest agent is off", f"qm set {vmid} --agent 1")
+    drive = any("cloudinit" in str(value) for value in config.values())
+    detail = "has a cloud-init drive" if drive else "no cloud-init drive: it cannot be told its address"
+    yield Finding(
+        what, drive, detail, f"qm set {vmid} --ide2 {str(config.get('scsi0', 'local')).partition(':')[0]}:cloudinit"
+    )
+    copied = sorted(name for name in ("cipassword", "sshkeys", "nameserver", "searchdomain") if config.get(name))
+    if copied:
+        detail = f"{', '.join(copied)} would be copied to every machine"
+        yield Finding(what, False, detail, f"qm set {vmid} --delete {','.join(copied)}")
+    if int(config.get("protection") or 0):
+        yield Finding(what, False, "protection would keep machines from being deleted", f"qm set {vmid} --protection 0")
 
 
 def granted(grants: Sequence[Grant], user: str) -> list[str]:

@@ -53,8 +53,8 @@ class Machines:
         self._tasks = tasks
         self._numbers = Allocator(profile.vmids)
         self._per_storage = Slots(profile.caps.clones_per_storage)
-        self._making: dict[int, Machine] = {}
-        """Clones of this process that have no tags of their own yet."""
+        self._making: dict[int, tuple[Machine, float]] = {}
+        """What this process makes, and until when listings may show it without tags of its own."""
         self._written: dict[int, str] = {}
         """Tags that this process gave its new machines, until they are ready."""
         self._per_node = Slots(profile.caps.clones_per_node)
@@ -86,7 +86,8 @@ class Machines:
 
     def _marked(self, session: str | None, max_age: float) -> Iterator[Machine]:
         prefix, parent = self._profile.tag, naming.session_pool(self._profile.pool, "")
-        for guest in self._cluster.read(max_age).guests:
+        snapshot = self._cluster.read(max_age)
+        for guest in snapshot.guests:
             if guest.vmid not in self._profile.vmids or guest.template:
                 continue
             key = naming.key_of(prefix, guest.tags)
@@ -101,7 +102,8 @@ class Machines:
                         ready=naming.is_ready(prefix, guest.tags),
                     )
             elif (guest.pool or "").startswith(parent):
-                half = self._making.get(guest.vmid) or self._half_made(guest)
+                made, until = self._making.get(guest.vmid, (None, 0.0))
+                half = made if made is not None and snapshot.taken <= until else self._half_made(guest)
                 if half is not None and session in {None, half.key.session}:
                     yield half
 
@@ -118,14 +120,15 @@ class Machines:
 
     def clone(self, spec: NodeSpec, template: Template, host: str, pool: str, deadline: Deadline) -> Machine:
         """A linked clone of `template` on `host`, marked as ours from its first moment."""
-        with self._per_storage.hold(template.storage, deadline), self._per_node.hold(host, deadline):
+        storage = template.storage if template.shared else f"{template.storage} of {template.node}"
+        with self._per_storage.hold(storage, deadline), self._per_node.hold(host, deadline):
             return self._clone(spec, template, host, pool, deadline)
 
     def _clone(self, spec: NodeSpec, template: Template, host: str, pool: str, deadline: Deadline) -> Machine:
         number, lost, pause, last = self._number(), False, 0.5, ""
         while not deadline.expired:
             machine = Machine(spec.key, number, host, complete=False)
-            self._making[number] = machine
+            self._making[number] = (machine, float("inf"))
             try:
                 upid = self._client.call(
                     "POST",
@@ -216,8 +219,9 @@ class Machines:
             deadline,
         )
         self._written[machine.vmid] = tags
-        self._making.pop(machine.vmid, None)
-        return Machine(machine.key, machine.vmid, machine.node, complete=True, specification=naming.digest(spec))
+        made = Machine(machine.key, machine.vmid, machine.node, complete=True, specification=naming.digest(spec))
+        self._making[machine.vmid] = (made, time.monotonic())
+        return made
 
     def mark_ready(self, machine: Machine, deadline: Deadline) -> None:
         """Add the tag that says so."""

@@ -68,7 +68,8 @@ class Power:
             started = self._started.pop(key, None)
             if started is not None:
                 taken = time.monotonic() - started
-                self._hit = taken if self._hit is None or taken < self._hit else 0.5 * (self._hit + taken)
+                # Slowly: one that was quick does not make the others so, and a question too early costs 3 s.
+                self._hit = taken if self._hit is None else 0.7 * self._hit + 0.3 * taken
                 self._miss = min(self._miss, self._hit)
             self._leave(key)
 
@@ -77,7 +78,11 @@ class Power:
         with self._lock:
             started = self._started.get(key)
             if started is not None:
-                self._miss = max(self._miss, asked - started)
+                age = asked - started
+                if self._hit is None or age < self._hit:
+                    self._miss = max(self._miss, age)
+                else:
+                    self._hit = age + 0.5
 
     def patience(self, key: NodeKey, node: str) -> float:
         """Seconds to wait before the agent is worth a question.
@@ -100,6 +105,8 @@ class Power:
                 return 0.25 if self._hit is None else min(0.25, self._hit - age)
             if self._hit is None:
                 return max(0.0, scouts.index(key) * SILENCE_SECONDS / 2 - age) if key in scouts else 0.0
+            if self._hit - self._miss < SILENCE_SECONDS / 2:
+                return self._hit - age  # nothing to gain
             return max(0.0, (self._miss + self._hit) / 2 - age)
 
     def gave_up(self, key: NodeKey) -> None:
