@@ -143,7 +143,7 @@ class Bench:
         """Run the suite in a process of its own; its figures and its wall time in seconds."""
         figures = self.folder / "figures.json"
         command = [sys.executable, "-m", "pytest", "-q", "--no-header", "--no-summary", "--tb=no", "--show-capture=no",
-                   "-p", "no:cacheprovider", "-p", "testinfra.plugin",
+                   "-p", "no:cacheprovider", "-p", "no:logging", "-p", "testinfra.plugin",
                    "-p", "benchmarks.grading.plugin", "-o", "addopts=", "-o", "filterwarnings=", "--noconftest",
                    f"--hosts={','.join(hosts)}", SUITE, *options]  # fmt: skip
         began = time.monotonic()

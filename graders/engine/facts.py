@@ -10,6 +10,7 @@ import re
 import shlex
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 
 from graders.engine.command import Answer, Command
 
@@ -56,7 +57,7 @@ def weigh(text: str, answer: Answer, ask: Ask) -> tuple[Answer, str | None]:
         return answer, None
     match words:
         case ["dpkg-query", "-f", _, "-W", name] if b" installed" in answer.stdout:
-            if name.partition(":")[0] not in _installed(ask):
+            if name.partition(":")[0] not in _installed(ask(PACKAGES).stdout):
                 return _denied(1), f"dpkg-query dit que {name} est installé ; la base des paquets dit que non."
         case [tool, "--numeric", "--listening", *_] if tool.rpartition("/")[2] == "ss":
             return _sockets(answer, ask)
@@ -87,15 +88,16 @@ def _about(script: str, name: str) -> str:
     return script.replace("NAME", shlex.quote(name if name.endswith(".service") else f"{name}.service"), 1)
 
 
-def _installed(ask: Ask) -> set[str]:
+@lru_cache(maxsize=16)
+def _installed(status: bytes) -> frozenset[str]:
     found, name = set(), ""
-    for line in ask(PACKAGES).stdout.decode("utf-8", "replace").splitlines():
+    for line in status.decode("utf-8", "replace").splitlines():
         key, _, value = line.partition(": ")
         if key == "Package":
             name = value
         elif value.endswith(" installed"):
             found.add(name)
-    return found
+    return frozenset(found)
 
 
 def _is_user(name: str, ask: Ask) -> bool:
