@@ -122,7 +122,12 @@ class SshRoute:
         return [found.get(first + offset) for offset in range(len(commands))]
 
     async def close(self) -> None:
-        connection, self._connection, self._process, self._reader = self._connection, None, None, None
+        connection, process = self._connection, self._process
+        self._connection = self._process = self._reader = None
+        if process is not None:
+            with contextlib.suppress(TimeoutError, OSError):  # the runner takes its folder away when nothing more comes
+                process.stdin.write_eof()
+                await asyncio.wait_for(process.wait_closed(), 2.0)
         if connection is not None:
             connection.close()
             with contextlib.suppress(TimeoutError, OSError):

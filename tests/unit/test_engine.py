@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -241,3 +242,9 @@ def test_plan_serves_another_candidate(tmp_path):
                                   "sh -c id", "cat /x\nid", "", "stat 'unclosed", "cat *"])  # fmt: skip
 def test_only_plain_commands_are_trusted(text):
     assert not is_trusted(text)
+
+
+def test_nothing_is_left_on_the_node(route):
+    before = set(Path("/dev/shm").iterdir())
+    ask(route, Command("true"))
+    assert set(Path("/dev/shm").iterdir()) <= before
