@@ -13,8 +13,10 @@ from jinja2 import TemplateError
 from labs import diagram, subject
 from labs.bench import Bench, compute_bench
 from labs.errors import InputError
+from labs.models.faults import load_faults
 from labs.models.lab import Lab, Node, Segment, Task, load_lab_file
 from labs.models.loader import line_of, read_yaml
+from labs.models.mutants import load_mutants, mutant_files
 from labs.models.profile import Profile
 from labs.models.session import Candidate, Session, SessionFile
 from labs.paths import GRADERS, PLAYBOOKS
@@ -41,6 +43,8 @@ def check_lab(file: Path) -> Lab:
         _check_addresses(benches, problems)
         if worded:
             _check_subjects(benches, problems)
+        if not problems.lines:  # they speak of the sheet and of the values: what is wrong there comes first
+            _check_sabotage(benches, problems)
     if problems.lines:
         raise InputError("\n".join(problems.lines))
     return lab
@@ -62,6 +66,11 @@ class _Problems:
     def add_in(self, path: Path, message: str, line: int | None = None) -> None:
         """A problem of another file."""
         self._append(f"{path}{f':{line}' if line else ''}: {message}")
+
+    def take(self, problem: InputError) -> None:
+        """Problems that a loader has told already, each with its place."""
+        for line in str(problem).splitlines():
+            self._append(line)
 
     def _append(self, line: str) -> None:
         if line not in self.lines:
@@ -242,6 +251,26 @@ def _check_addresses(benches: list[Bench], problems: _Problems) -> None:
                 if address and network and not _inside(address, str(network)):
                     problems.add_in(path, f"{node}.{segment}: {address} is not an address of {segment}", line)
                     break
+
+
+def _check_sabotage(benches: list[Bench], problems: _Problems) -> None:
+    """Mutants and faults: well formed, about machines and checks of the lab, rendering for every candidate."""
+    lab, faults_file = benches[0].session.lab, problems.file.parent / "faults.yaml"
+    try:
+        load_mutants(lab)  # all files at once: an id may be used twice
+        texts = [(path, one.id, [one.run or "", one.applied or ""])
+                 for path in mutant_files() for one in load_mutants(lab, [path])]  # fmt: skip
+        texts += [(faults_file, one.id, [one.run, one.applied, *one.call.values()])
+                  for one in load_faults(lab, faults_file)]  # fmt: skip
+    except InputError as problem:
+        problems.take(problem)
+        return
+    for path, name, templates in texts:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        line = next((number for number, text in enumerate(lines, 1) if name in text), 1)
+        for template in templates:
+            for bench in benches:
+                _rendered(problems, path, template, bench.variables, line)
 
 
 def _segments(nic: Any) -> set[str]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from jinja2 import TemplateError
+
 from labs.deadline import Deadline
-from labs.errors import DeadlineError, HypervisorError
+from labs.errors import DeadlineError, HypervisorError, InputError
 from labs.variants import render
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ class Sabotage:
     def apply(self, hypervisor: Hypervisor, bench: Bench) -> str | None:
         """Do it; why it is not seen applied, or None when it is.
 
-        Raises HypervisorError or DeadlineError when the machine does not answer.
+        Raises HypervisorError or DeadlineError when the machine does not answer, InputError when a template is wrong.
         """
         if self._shell(hypervisor, bench, self.applied, RUN_SECONDS).exit_status == 0:
             return "`applied` holds before `run`"
@@ -50,6 +52,10 @@ class Sabotage:
         return "`applied` does not hold after `run`"
 
     def _shell(self, hypervisor: Hypervisor, bench: Bench, script: str, seconds: float) -> ExecResult:
-        text = render(script, bench.variables)
+        try:
+            text = render(script, bench.variables)
+        except (TemplateError, ValueError, TypeError) as problem:
+            shown = script.strip().splitlines()[0][:60]
+            raise InputError(f"{self.node}: `{shown}` cannot be rendered: {problem}; run plateau lab check") from None
         key = bench.node(self.node).spec.key
         return hypervisor.execute(key, ["/bin/sh"], Deadline.after(seconds), stdin=text.encode())

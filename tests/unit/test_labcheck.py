@@ -50,6 +50,21 @@ def test_every_decorated_check_is_found() -> None:
     assert found["CP06-S1.a"].name == "check_dhcp.py"
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("{{ lan | host(254) }} '", "{{ lan_post }} '", "cannot be rendered: 'lan_post' is undefined"),
+        ("node: srv", "node: dc", "lab reseau gives candidates"),
+        ("green: [CP07-S2.a]", "green: [CP09-S2.a]", "CP09-S2.a is not in the sheet"),
+        ("applied:", "aplied:", "aplied: unknown key"),
+    ],
+)
+def test_a_typo_in_a_fault_is_told_before_a_bench_meets_it(broken, old: str, new: str, words: str) -> None:
+    told = broken((old, new), file="faults.yaml")
+    assert any(words in line for line in told), told
+    assert all(line.startswith("faults.yaml:") for line in told)
+
+
 def test_several_problems_at_once(broken) -> None:
     told = broken(
         ("role: ws", "role: wks"), ("solutions/reseau.yml", "solutions/resau.yml"), ("CP06-S1.b", "CP06-S1.z")

@@ -52,6 +52,13 @@ def test_what_fails_says_its_words(bench):
     assert "status 7: no such file" in Sabotage("rtr", "fail", "is bad").apply(Machine(), bench)
 
 
+def test_a_name_that_is_no_value_is_one_line_and_touches_nothing(bench):
+    machine = Machine()
+    with pytest.raises(InputError, match=r"rtr: .* cannot be rendered: 'domain' is undefined"):
+        Sabotage("rtr", "become {{ domain }}", "is bad").apply(machine, bench)
+    assert machine.state == "good"
+
+
 def test_what_changes_nothing_is_not_applied(bench, monkeypatch):
     monkeypatch.setattr(sabotage, "APPLIED_SECONDS", 0.05)
     assert "does not hold after" in Sabotage("rtr", "become bad", "is bad").apply(Machine(answers=False), bench)
