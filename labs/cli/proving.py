@@ -52,6 +52,8 @@ def prove(
     json: JsonOption = False,
 ) -> None:
     """Prove a lab: untouched no point, solved all, alternatives all, every mutant caught. Exit status 0 only then."""
+    from rich.markup import escape
+
     from labs.cli.output import out, print_json
     from labs.models.lab import load_lab
     from labs.models.mutants import load_mutants
@@ -68,15 +70,17 @@ def prove(
     ids = [f"seed-{number:02d}" for number in range(first, first + seeds)]
     proof = prove_lab(loaded, ids, wish, jobs=jobs, hypervisor=hypervisor, quiet=json)
     data = proof.to_json()
+    written: list[Path] = []
     if write:
-        for path in write_page(data):
-            out.print(str(path)) if not json else None
+        written = write_page(data)
     if json:
         print_json(data)
     else:
         out.print(_figures(data))
         for line in data["wrong"]:
-            out.print(f"[red]not as it should be[/] {_plain(line)}")
+            out.print(f"[red]not as it should be[/] {escape(line)}")
+        for path in written:
+            out.print(str(path))
     if data["wrong"]:
         raise typer.Exit(1)
 
@@ -87,29 +91,33 @@ def prove_lab(lab: Lab, ids: Sequence[str], wish: Wish, *, jobs: int, hypervisor
     More jobs than seeds: several benches, with the same values, share the work of a seed.
     """
     from labs.cli.output import Progress
-    from labs.models.session import load_session
     from labs.paths import state_dir
-    from labs.prove.bench import proof_session
     from labs.prove.phases import phases_of_checks
     from labs.prove.proof import deal
     from labs.prove.proof import prove as run
 
+    phases = phases_of_checks()
+    lost = [check for task in lab.tasks for check in task.checks if check not in phases]
+    if lost:
+        raise InputError(f"lab {lab.name}: no check in graders/ for {', '.join(lost)}; run plateau lab check")
     progress = Progress(quiet)
-    home = state_dir() / "prove" / lab.name
-    paths = [proof_session(home / f"bench-{number}", lab.name, ids, hypervisor)
-             for number in range(1, max(1, jobs // len(ids)) + 1)]  # fmt: skip
-    sessions = [load_session(str(path)) for path in paths]
+    folders = [
+        state_dir() / "prove" / lab.name / f"bench-{number}" for number in range(1, max(1, jobs // len(ids)) + 1)
+    ]
     with contextlib.ExitStack() as stack:
         stack.enter_context(progress.showing())
         benches: list[list[ProofBench]] = [[] for _ in ids]
-        for session in sessions:
-            for seed, bench in enumerate(stack.enter_context(_benches(session, jobs, progress))):
+        for folder in folders:
+            found = stack.enter_context(_benches(folder, lab.name, ids, hypervisor, jobs, progress))
+            for seed, bench in enumerate(found):
                 benches[seed].append(bench)
-        return run(lab, deal(benches, wish), phases_of_checks(), wish, jobs)
+        return run(lab, deal(benches, wish), phases, wish, jobs)
 
 
 @contextlib.contextmanager
-def _benches(session: Session, jobs: int, progress: Callable[[str, str], None]) -> Iterator[list[ProofBench]]:
+def _benches(
+    folder: Path, lab: str, ids: Sequence[str], hypervisor: str, jobs: int, progress: Callable[[str, str], None]
+) -> Iterator[list[ProofBench]]:
     """The benches of one session, ready to be brought up; deleted at the end, whatever happened."""
     from labs.bench import compute_benches
     from labs.cli.opening import open_journal
@@ -118,19 +126,24 @@ def _benches(session: Session, jobs: int, progress: Callable[[str, str], None]) 
     from labs.grade import new_run_folder
     from labs.hypervisors import open_hypervisor
     from labs.lock import exclusive
-    from labs.prove.bench import ProofBench, Room
+    from labs.models.session import load_session
+    from labs.prove.bench import ProofBench, Room, proof_session
     from labs.sessionfiles import SessionFiles
 
-    files = SessionFiles(session.folder)
-    driver = open_hypervisor(session.profile)
+    files = SessionFiles(folder)
+    session: Session | None = None
     try:
+        # The session is written under its lock: another proof of this lab, still running, reads its own.
         with exclusive(files.lock, "prove") as lock, open_journal(files, "prove") as journal:
+            session = load_session(str(proof_session(folder, lab, ids, hypervisor)))
+            driver = open_hypervisor(session.profile)
             _make_room(session, jobs, progress)
             executor = Executor(session, driver, journal)
             room = Room(driver, executor, files, new_run_folder(session), lock, progress)
             yield [ProofBench(room, bench) for bench in compute_benches(session)]
     finally:
-        take_down(session, driver, None, quiet=True)
+        if session is not None:
+            take_down(session, open_hypervisor(session.profile), None, quiet=True)
 
 
 def write_page(data: dict[str, Any]) -> list[Path]:
@@ -202,9 +215,3 @@ def _figures(data: dict[str, Any]) -> Any:
     made.add_row("flakes", str(data["flakes"]))
     made.add_row("time", duration(data["seconds"]))
     return made
-
-
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)

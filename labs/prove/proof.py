@@ -104,6 +104,8 @@ class _Walk:
         self._wish = wish
         self._stop = stop
         self._phases = {check: phases[check] for check in proof.checks}
+        self._red_before: set[str] = set()
+        """Checks that the solution itself does not pass here: red under a mutant, they prove nothing."""
         self._live = tuple(check for check, phase in self._phases.items() if phase == "live")
 
     def go(self) -> None:
@@ -160,7 +162,7 @@ class _Walk:
     def _solution(self) -> None:
         self._bench.play(self._bench.bench.session.lab.solution)
         self._bench.save(SOLVED)
-        self._grade("solution")
+        self._note_red(self._grade("solution"))
         for number in range(1, self._wish.repeat + 1):
             self._bench.back(SOLVED)
             self._grade(f"repetition {number}", Selection(checks=self._live, reboot=False))
@@ -169,7 +171,10 @@ class _Walk:
         """On a second bench of the same seed: same values, so the same verdicts."""
         self._bench.play(self._bench.bench.session.lab.solution)
         self._bench.save(SOLVED)
-        self._grade(f"repetition on {self._bench.name}", Selection(checks=self._live, reboot=False))
+        self._note_red(self._grade(f"repetition on {self._bench.name}", Selection(checks=self._live, reboot=False)))
+
+    def _note_red(self, checks: Sequence[Seen]) -> None:
+        self._red_before |= {one.check for one in checks if not one.green}
 
     def _alternative(self, playbook: str) -> None:
         self._bench.renew()
@@ -200,6 +205,9 @@ class _Walk:
         chosen, reboots = judge.affected(mutant, self._phases)
         if reboots and not self._wish.reboot:
             return trial("unmeasured", "only a reboot can show it, and the persistence phase was left out")
+        red = self._red_before.intersection(mutant.kills)
+        if red:
+            return trial("unmeasured", f"{', '.join(sorted(red))}: not passed on the solution either")
         self._bench.back(SOLVED)
         refusal = self._bench.apply(mutant)
         if refusal:

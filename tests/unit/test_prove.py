@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from labs.errors import InputError, PlateauError
+from labs.cli.proving import prove_lab
+from labs.errors import EnvironmentLackError, InputError, PlateauError
+from labs.lock import exclusive
 from labs.models.lab import load_lab
 from labs.models.mutants import Mutant, load_mutants
 from labs.prove import judge
@@ -129,6 +131,7 @@ class Bench:
         self.bench = type("B", (), {"session": type("S", (), {"lab": lab})})
         self.lab, self.broken_playbook, self.applies, self.notices = lab, broken_playbook, applies, notices
         self.mutated = False
+        self.always_red = set()
 
     def tell(self, step):
         self.log.append(step)
@@ -154,7 +157,7 @@ class Bench:
     def grade(self, step, selection=None):
         chosen = selection.checks if selection and selection.checks else (A, R)
         good = self.state == "solved"
-        bad = {A} if self.mutated and self.notices else set()
+        bad = self.always_red | ({A} if self.mutated and self.notices else set())
         verdicts = [(check, "failed" if not good or check in bad else "passed") for check in chosen]
         return tuple(seen(check, verdict, None, "reboot" if check == R else "live") for check, verdict in verdicts), 0.1
 
@@ -205,6 +208,31 @@ def test_every_check_has_its_phase():
 
 def test_a_check_that_notices_nothing_is_found_out(lab):
     assert walk(lab, notices=False)[1].fates() == {"CP06-S1.m1": "survived"}
+
+
+def test_a_check_that_the_solution_does_not_pass_kills_nothing(lab):
+    """It would be red under any mutant."""
+    bench, wish = Bench(lab), Wish(mutants=(mutant(A),))
+    bench.always_red = {A}
+    found = prove(lab, deal([[bench]], wish), {A: "live", R: "reboot"}, wish, jobs=1)
+    assert found.fates() == {"CP06-S1.m1": "unmeasured"}
+    assert "not passed on the solution either" in found.trials[0].detail
+
+
+def test_a_proof_does_not_touch_the_session_of_one_that_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    folder = tmp_path / "plateau" / "prove" / "reseau" / "bench-1"
+    with exclusive(folder / "session.lock", "prove"):
+        (folder / "session.yaml").write_text("of the first\n")
+        with pytest.raises(EnvironmentLackError, match="`plateau prove`"):
+            prove_lab(load_lab("reseau"), ["seed-07"], Wish(), jobs=1, hypervisor="qemu", quiet=True)
+    assert (folder / "session.yaml").read_text() == "of the first\n"
+
+
+def test_a_sheet_with_a_check_that_nobody_wrote_is_one_line(lab):
+    lost = lab.model_copy(update={"tasks": [lab.tasks[0].model_copy(update={"checks": {"CP01-S1.z": 1.0}})]})
+    with pytest.raises(InputError, match=r"no check in graders/ for CP01-S1\.z"):
+        prove_lab(lost, ["seed-01"], Wish(), jobs=1, hypervisor="qemu", quiet=True)
 
 
 def test_a_mutant_that_does_nothing_is_not_applied(lab):
