@@ -29,6 +29,7 @@ def _start_recursion(bench: Bench, probe: ProbeClient) -> None:
         probe.prefetch("dns.query", leg, **_recursive(bench, _internet_name(bench, probe, leg)))
     probe.prefetch("dns.query", "lan", **_recursive(bench, _unknown_name(bench, probe)))
     probe.prefetch("inject.send", **_from_internet(bench, probe))
+    probe.prefetch("inject.send", **_foreign_neighbour(bench, probe))
 
 
 @check("CP06-S2.a", causes=("CP06-S5.a",), nodes=("srv",), early=_start_authority)
@@ -118,6 +119,10 @@ def _expect_closed(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
         asked = probe.call("dns.seen", nonce=name, window=0.0)
         observed = "résolution faite" if resolved or asked else "aucune"
         expect.equal(f"résolution offerte à Internet par {to}", "aucune", observed)
+    probe.call("inject.send", **_foreign_neighbour(bench, probe))
+    asked = probe.call("dns.seen", nonce=_foreign_name(bench, probe), window=1.0)
+    label = "résolution faite par srv lui-même pour une adresse étrangère à l'agence"
+    expect.equal(label, "aucune", "faite" if asked else "aucune")
 
 
 def _authority(bench: Bench) -> dict[str, Any]:
@@ -161,6 +166,21 @@ def _from_internet(bench: Bench, probe: ProbeClient) -> dict[str, Any]:
         for name, target in _closed_names(bench, probe).items()
     ]
     return {**toward_router(bench), "shots": shots, "watch": []}
+
+
+def _foreign_name(bench: Bench, probe: ProbeClient) -> str:
+    return _internet_name(bench, probe, "foreign neighbour")
+
+
+def _foreign_neighbour(bench: Bench, probe: ProbeClient) -> dict[str, Any]:
+    """A question put on srv's own card with an Internet address as its source: no firewall of rtr stands before it.
+
+    The answer leaves through rtr; what tells is whether srv asked the provider.
+    """
+    source, server = text(bench, "internet_web"), text(bench, "serveurs_srv")
+    payload = _wire(_foreign_name(bench, probe)).hex()
+    shot = {"id": "foreign", "protocol": "udp", "source": source, "address": server, "port": 53, "payload": payload}
+    return {"origin": "serveurs", "via": server, "mac": bench.node("srv").mac("serveurs"), "shots": [shot], "watch": []}
 
 
 def _what(answer: Answer) -> str:

@@ -61,6 +61,7 @@ CASES = {
     "one packet of five lost": (Work(forward="icmp type echo-request numgen random mod 5 == 4 drop"), {"CP06-C2.a"}),
     "MX to another machine": (wrong("mx"), {"CP06-S2.a"}),
     "PTR missing": (wrong("ptr"), {"CP06-S2.a"}),
+    "open resolver that the firewall hides": (Work(open_resolver=True), {"CP06-S2.b"}),
     "open resolver behind an open firewall": (
         Work(open_resolver=True, forward="iif eth3 udp dport 53 accept"), {"CP06-S2.b", "CP07-S1.a"}),
     "no firewall": (Work(skip=("firewall",)), {"CP07-S1.a", "CP07-S1.b", "CP07-S4.a"}),
