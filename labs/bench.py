@@ -65,18 +65,22 @@ class Bench:
 
     @property
     def variables(self) -> dict[str, Any]:
-        """What templates and playbooks see: the values, the machines and their cards."""
-        machines = {
-            node.name: {
-                "interfaces": {
-                    nic.segment: {"name": f"eth{index + 1}", "mac": nic.mac}
-                    for index, nic in enumerate(node.spec.nics)
-                    if nic.segment
-                }
-            }
-            for node in self.nodes
-        }
+        """What templates and playbooks see: the values, the machines and, by segment, their cards.
+
+        A card that is a trunk is that of each segment it carries, with its `tag`.
+        """
+        machines = {node.name: {"interfaces": _interfaces(node)} for node in self.nodes}
         return {**self.values, "machines": machines, "candidate": self.candidate.model_dump()}
+
+
+def _interfaces(node: BenchNode) -> dict[str, dict[str, str | int]]:
+    found: dict[str, dict[str, str | int]] = {}
+    for index, nic in enumerate(node.spec.nics, start=1):
+        card: dict[str, str | int] = {"name": f"eth{index}", "mac": nic.mac}
+        if nic.segment:
+            found[nic.segment] = card
+        found.update({segment: {**card, "tag": tag} for tag, segment in nic.trunk})
+    return found
 
 
 def compute_bench(session: Session, candidate: Candidate) -> Bench:

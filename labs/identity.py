@@ -51,11 +51,11 @@ def script(bench: Bench, node: BenchNode, files: SessionFiles) -> str:
 
 
 def _lab_files(bench: Bench, node: BenchNode) -> list[tuple[str, str, str]]:
-    folder = CATALOGUE / bench.session.lab.name / "files"
+    folder = CATALOGUE / bench.session.lab.name
     environment = template_environment()
     rendered = []
     for file in node.model.files:
-        path = folder / file.template
+        path = file.source(folder)
         try:
             text = environment.from_string(path.read_text(encoding="utf-8")).render(bench.variables)
         except FileNotFoundError:

@@ -218,10 +218,9 @@ def _check_networks(benches: list[Bench], problems: _Problems) -> None:
 
 def _check_files(benches: list[Bench], problems: _Problems) -> None:
     """Templates of files that are put on the machines."""
-    folder = problems.file.parent / "files"
     for index, node in enumerate(benches[0].nodes):
         for number, file in enumerate(node.model.files):
-            path = folder / file.template
+            path = file.source(problems.file.parent)
             if not path.is_file():
                 loc = ["nodes", index, "files", number, "template"]
                 problems.add(f"nodes.{index}.files.{number}.template", f"no such file: {path}", at=loc)

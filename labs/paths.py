@@ -7,6 +7,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CATALOGUE = ROOT / "labs" / "catalogue"
+COMMON = CATALOGUE / "common"
+"""Templates of files that several labs put on their machines."""
 PLAYBOOKS = ROOT / "playbooks"
 GRADERS = ROOT / "graders"
 INVENTORIES = ROOT / "inventories"

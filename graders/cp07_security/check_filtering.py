@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any
 
+from graders import flows
 from graders.check import check
 from graders.cp07_security import policy
 from graders.expect import Expect, converge
@@ -13,14 +13,13 @@ from graders.vantage import text, toward_router
 from labs.bench import Bench
 from labs.deadline import Deadline
 
-STATES = {"open": "passe", "arrived": "arrive, sans réponse", "refused": "refusé", "filtered": "refusé"}
 SSH = 22
 CONTROL = "Internet vers l'adresse publique de rtr, ICMP"
 """Must pass: it shows that frames put on that card are received."""
 
 
 def _start(bench: Bench, probe: ProbeClient) -> None:
-    probe.prefetch("flow.matrix", timeout=30, **policy.request(bench, policy.flows(bench)))
+    probe.prefetch("flow.matrix", timeout=30, **policy.request(bench))
     probe.prefetch("inject.send", **_from_internet(bench))
 
 
@@ -31,8 +30,8 @@ def check_flow_matrix(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     La sonde essaie chaque flux entre ses propres machines : ceux de la politique de filtrage doivent aboutir, réponse
     comprise ; d'autres ne doivent pas arriver. Depuis Internet, rien n'entre hors de la publication.
     """
-    seen = probe.call("flow.matrix", timeout=30, reuse=True, **policy.request(bench, policy.flows(bench)))
-    for label, expected, observed in _compare(bench, seen):
+    seen = probe.call("flow.matrix", timeout=30, reuse=True, **policy.request(bench))
+    for label, expected, observed in flows.compare(policy.chosen(bench), seen):
         expect.equal(label, expected, observed)
     _expect_closed(bench, probe, expect)
 
@@ -64,10 +63,10 @@ def check_flow_matrix_after_reboot(bench: Bench, probe: ProbeClient, expect: Exp
 
     La sonde essaie une seconde fois chaque flux de la politique, et ce qui ne doit pas entrer.
     """
-    request = policy.request(bench, policy.flows(bench))
+    request = policy.request(bench)
     rows = converge(
         patience,
-        lambda: _compare(bench, probe.call("flow.matrix", timeout=30, **request)),
+        lambda: flows.compare(policy.chosen(bench), probe.call("flow.matrix", timeout=30, **request)),
         lambda rows: all(row[1] == row[2] for row in rows),
     )
     for row in rows:
@@ -77,21 +76,6 @@ def check_flow_matrix_after_reboot(bench: Bench, probe: ProbeClient, expect: Exp
 
 def _addresses_of_rtr(bench: Bench) -> list[str]:
     return [text(bench, name) for name in ("serveurs_passerelle", "lan_passerelle", "wan_rtr")]
-
-
-def _compare(bench: Bench, seen: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Label, what the policy says and what was seen, of each flow."""
-    rows = []
-    for flow in policy.flows(bench):
-        state = seen[flow.id]["state"]
-        passed = state == "arrived" and flow.permitted and _untranslated(flow, seen[flow.id])
-        rows.append((flow.label, "passe" if flow.permitted else "refusé", "passe" if passed else STATES[state]))
-    return rows
-
-
-def _untranslated(flow: policy.Flow, seen: dict[str, Any]) -> bool:
-    """A flow that reached the Internet with its private address: no answer can come back, which CP07-S2.a judges."""
-    return flow.rule.to == "wan" and ipaddress.ip_address(seen["source"]).is_private
 
 
 def _expect_closed(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
@@ -105,7 +89,7 @@ def _expect_closed(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
 
 
 def _from_internet(bench: Bench) -> dict[str, Any]:
-    source = policy.internet_host(bench)
+    source = flows.internet_host(bench)
     control = {"id": CONTROL, "protocol": "icmp", "source": source, "address": text(bench, "wan_rtr")}
     shots: list[dict[str, Any]] = [control]
     for zone in ("lan", "serveurs"):
@@ -113,7 +97,7 @@ def _from_internet(bench: Bench) -> dict[str, Any]:
             protocol, _, port = service.partition("/")
             shots.append(
                 {
-                    "id": f"Internet vers {policy.NAMES[zone]}, {service.upper().replace('/', ' ')}",
+                    "id": f"Internet vers {flows.NAMES[zone]}, {service.upper().replace('/', ' ')}",
                     "protocol": protocol,
                     "source": source,
                     "address": text(bench, f"{zone}_controle"),

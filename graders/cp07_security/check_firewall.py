@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from graders import flows
 from graders.check import check
-from graders.cp07_security import policy
 from graders.expect import Expect, show
 from graders.login import Login
 from graders.probe_client import ProbeClient, ProbeError
@@ -54,7 +54,7 @@ def check_log(bench: Bench, probe: ProbeClient, login: Login, expect: Expect) ->
     La sonde envoie un paquet que rien d'autre n'envoie ; son adresse source est cherchée dans le journal du noyau et
     dans les fichiers de /var/log, pendant dix secondes. Une limite de débit est admise : l'essai est répété.
     """
-    source, port = stranger(bench, "log"), policy.drawn_port(bench)
+    source, port = stranger(bench, "log"), flows.drawn_port(bench)
     shots = [
         _tcp("vers rtr", source, text(bench, "wan_rtr"), port),
         _tcp("vers le réseau des serveurs", source, text(bench, "serveurs_controle"), port),
@@ -83,7 +83,7 @@ def _inject(bench: Bench) -> dict[str, Any]:
 
 def _shots(bench: Bench) -> list[dict[str, Any]]:
     """Packets that a firewall must not let in, each with the sentence that names it."""
-    outside, wan_rtr = policy.internet_host(bench), text(bench, "wan_rtr")
+    outside, wan_rtr = flows.internet_host(bench), text(bench, "wan_rtr")
     srv = text(bench, "serveurs_srv")
     hosts = {"LAN": text(bench, "lan_controle"), "réseau des serveurs": text(bench, "serveurs_controle")}
     shots = [
@@ -94,7 +94,7 @@ def _shots(bench: Bench) -> list[dict[str, Any]]:
     for zone, host in hosts.items():
         for sport in (53, 80, 443):
             shots.append(_tcp(f"ACK hors connexion vers le {zone}, port source {sport}", outside, host,
-                              policy.drawn_port(bench), sport=sport, flags="A"))  # fmt: skip
+                              flows.drawn_port(bench), sport=sport, flags="A"))  # fmt: skip
         shots.append(_tcp(f"connexion vers le {zone} depuis le port source 53", outside, host, 22, sport=53))
     lan_host = render("{{ lan | host(77) }}", bench.values)
     servers = hosts["réseau des serveurs"]

@@ -29,7 +29,7 @@ def check_nat(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     wan_rtr, host = text(bench, "wan_rtr"), text(bench, "lan_controle")
     _start(bench, probe)
     page, published, inside = (url for _, url in _pages(bench, probe))
-    matrix = policy.request(bench, policy.flows(bench))
+    matrix = policy.request(bench)
     sources = probe.call("flow.matrix", timeout=30, reuse=True, **matrix)
     for flow_id, label in _SEEN.items():
         expected = host if flow_id.startswith("lan-serveurs") else wan_rtr

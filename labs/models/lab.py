@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from labs.errors import InputError
 from labs.models.bareme import Bareme
 from labs.models.loader import Strict, load
-from labs.paths import CATALOGUE
+from labs.paths import CATALOGUE, COMMON
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,30}$")]
 Text = dict[Literal["fr", "en"], str]
@@ -70,11 +70,19 @@ class Nic(Strict):
 
 
 class SeedFile(Strict):
-    """A file put on the node at its first start; `template` is relative to the lab's files/ folder."""
+    """A file put on the node at its first start.
+
+    `template` is relative to the lab's files/ folder, or begins with `common/`: one that several labs share.
+    """
 
     template: str
     path: str = Field(pattern=r"^/")
     mode: str = Field(default="0644", pattern=r"^0[0-7]{3}$")
+
+    def source(self, lab_folder: Path) -> Path:
+        """The template's file."""
+        shared = self.template.removeprefix(f"{COMMON.name}/")
+        return COMMON / shared if shared != self.template else lab_folder / "files" / self.template
 
 
 class Node(Strict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import ipaddress
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -59,11 +60,18 @@ def test_plan_of_any_candidate_is_sound(number: int) -> None:
 def test_seed_files_exist_and_are_programs() -> None:
     bench = bench_of(0)
     texts = rendered(bench, FILES)
-    named = {file.template.removesuffix(".j2") for node in bench.session.lab.nodes for file in node.files}
-    assert named == set(texts)
+    seeds = [file for node in bench.session.lab.nodes for file in node.files]
+    assert {one.template.removesuffix(".j2") for one in seeds if not one.template.startswith("common/")} == set(texts)
+    texts |= {
+        one.template.removesuffix(".j2"): one.source(CATALOGUE / "reseau").read_text()
+        for one in seeds
+        if "common/" in one.template
+    }
     for name, text in texts.items():
         if name.endswith(".py"):
             ast.parse(text)
+        if name.endswith(".json"):
+            json.loads(text)
         if name.endswith(".sh"):
             subprocess.run(["sh", "-n"], input=text, text=True, check=True)
 

@@ -1,0 +1,109 @@
+"""A filtering policy as data: what must pass and what must not between two zones of a bench.
+
+Refused flows are examples of "everything else": well-known services, and one port drawn per candidate.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from labs.bench import Bench
+from labs.variants import token
+
+NAMES = {"lan": "LAN", "serveurs": "serveurs", "wan": "Internet", "invites": "invités", "siege": "siège"}
+STATES = {"open": "passe", "arrived": "arrive, sans réponse", "refused": "refusé", "filtered": "refusé"}
+PATIENCE = 8.0
+"""Seconds that a permitted flow may take; a refused one is watched for the matrix's own window."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Traffic between two zones. `drawn` adds the candidate's own port to what must be refused."""
+
+    origin: str
+    to: str
+    permitted: tuple[str, ...]
+    refused: tuple[str, ...]
+    drawn: bool = True
+
+
+@dataclass(frozen=True)
+class Flow:
+    """One flow to try, and whether it must pass."""
+
+    rule: Rule
+    service: str
+    permitted: bool
+
+    @property
+    def id(self) -> str:
+        return f"{self.rule.origin}-{self.rule.to}-{self.service}"
+
+    @property
+    def label(self) -> str:
+        protocol, _, port = self.service.partition("/")
+        return f"{NAMES[self.rule.origin]} vers {NAMES[self.rule.to]}, {protocol.upper()} {port}"
+
+
+def flows(bench: Bench, rules: Iterable[Rule]) -> list[Flow]:
+    """All flows to try for a candidate."""
+    drawn = f"tcp/{drawn_port(bench)}"
+    found = []
+    for rule in rules:
+        found += [Flow(rule, service, True) for service in rule.permitted]
+        found += [Flow(rule, service, False) for service in (*rule.refused, *([drawn] if rule.drawn else []))]
+    return found
+
+
+def request(bench: Bench, chosen: Iterable[Flow], hosts: Mapping[str, str]) -> dict[str, Any]:
+    """The parameters of flow.matrix for these flows; `hosts` is the probe's own address in each zone but `wan`."""
+    somewhere = internet_host(bench)
+    address = {**hosts, "wan": somewhere}
+    return {
+        "flows": [
+            {
+                "id": flow.id,
+                "from": flow.rule.origin,
+                "to": flow.rule.to,
+                "address": address[flow.rule.to],
+                "protocol": flow.service.partition("/")[0],
+                "port": int(flow.service.partition("/")[2]),
+                **({"patience": PATIENCE} if flow.permitted else {}),
+            }
+            for flow in chosen
+        ],
+        "extra": {"wan": somewhere},
+        "window": 3.0,
+    }
+
+
+def compare(chosen: Iterable[Flow], seen: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Label, what the policy says and what was seen, of each flow."""
+    rows = []
+    for flow in chosen:
+        state = seen[flow.id]["state"]
+        passed = state == "arrived" and flow.permitted and _untranslated(flow, seen[flow.id])
+        rows.append((flow.label, "passe" if flow.permitted else "refusé", "passe" if passed else STATES[state]))
+    return rows
+
+
+def internet_host(bench: Bench) -> str:
+    """An address of the fake Internet that no configuration names."""
+    return f"203.0.113.{100 + _draw(bench, 'host') % 150}"
+
+
+def drawn_port(bench: Bench) -> int:
+    """A high port nobody knows in advance."""
+    return 20000 + _draw(bench, "port") % 9000
+
+
+def _untranslated(flow: Flow, seen: Mapping[str, Any]) -> bool:
+    """A flow that reached the Internet with its private address: no answer can come back, which CP07-S2.a judges."""
+    return flow.rule.to == "wan" and ipaddress.ip_address(seen["source"]).is_private
+
+
+def _draw(bench: Bench, purpose: str) -> int:
+    return int.from_bytes(token(bench.session.file.seed, f"{bench.candidate.id}/flow/{purpose}", 8).encode(), "big")
