@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 from labs.variants import token
 
@@ -29,3 +30,13 @@ def stranger(bench: Bench, purpose: str) -> str:
 def toward_router(bench: Bench) -> dict[str, str]:
     """Where inject.send puts frames that come from the Internet."""
     return {"origin": "wan", "via": text(bench, "wan_rtr"), "mac": bench.node("rtr").mac("wan")}
+
+
+def page_field(answer: dict[str, Any], name: str) -> str:
+    """A field of the JSON page that http.get brought; what happened instead when there is none."""
+    if answer["status"] is None:
+        return f"pas de réponse ({answer['reason']})"
+    try:
+        return str(json.loads(answer["body"])[name])
+    except (ValueError, KeyError, TypeError):
+        return f"autre page (code {answer['status']})"

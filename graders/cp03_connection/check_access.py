@@ -9,7 +9,7 @@ from typing import Any
 from graders.check import check
 from graders.expect import Expect, show
 from graders.login import Login
-from graders.probe_client import ProbeClient
+from graders.probe_client import ProbeClient, ProbeError
 from graders.vantage import text
 from labs.bench import Bench
 
@@ -33,7 +33,7 @@ print(json.dumps(found))
 
 def _start_plan(bench: Bench, probe: ProbeClient) -> None:
     for leg in ("lan", "serveurs"):
-        probe.prefetch("arp.who_has", leg, timeout=30, **_everybody(bench, leg))
+        probe.prefetch("arp.sweep", leg, timeout=40, **_everybody(bench, leg))
 
 
 @check("CP03-C1.a", causes=("CP03-S2.a", "CP06-S2.b", "CP07-S2.a"), nodes=("ws", "rtr", "srv"), seconds=90)
@@ -64,14 +64,12 @@ def check_plan(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     La sonde demande chaque adresse du réseau : elle attend celles du plan, chacune d'une seule carte, la bonne.
     """
     _start_plan(bench, probe)
-    plan = {
-        "lan": {text(bench, "lan_passerelle"): "rtr", text(bench, "lan_poste"): "ws"},
-        "serveurs": {text(bench, "serveurs_passerelle"): "rtr", text(bench, "serveurs_srv"): "srv"},
-    }
     names = {"lan": "LAN", "serveurs": "réseau des serveurs"}
-    for leg, wanted in plan.items():
-        seen = probe.call("arp.who_has", leg, timeout=30, **_everybody(bench, leg))
-        present = {address: macs for address, macs in seen.items() if macs}
+    for leg, wanted in _plan(bench).items():
+        seen = probe.call("arp.sweep", leg, timeout=40, **_everybody(bench, leg))
+        if seen["unheard"]:
+            raise ProbeError(f"arp.sweep: {seen['unheard']} batches of requests were not heard on {leg}")
+        present = {address: macs for address, macs in seen["found"].items() if macs}
         expect.same_set(f"adresses en service, {names[leg]}", wanted, present)
         for address, node in wanted.items():
             mac = bench.node(node).mac(leg)
@@ -79,11 +77,20 @@ def check_plan(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
                         present.get(address) == [mac])  # fmt: skip
 
 
+def _plan(bench: Bench) -> dict[str, dict[str, str]]:
+    """Leg -> address of the plan -> the machine that has it."""
+    return {
+        "lan": {text(bench, "lan_passerelle"): "rtr", text(bench, "lan_poste"): "ws"},
+        "serveurs": {text(bench, "serveurs_passerelle"): "rtr", text(bench, "serveurs_srv"): "srv"},
+    }
+
+
 def _everybody(bench: Bench, leg: str) -> dict[str, Any]:
     """Every address of the network but the probe's own."""
-    own = text(bench, f"{leg}_controle")
-    addresses = [str(one) for one in ipaddress.ip_network(text(bench, leg)).hosts() if str(one) != own]
-    return {"addresses": addresses, "tries": 2, "window": 1.2}
+    known = list(_plan(bench)[leg])
+    there = {text(bench, f"{leg}_controle"), *known}
+    addresses = [str(one) for one in ipaddress.ip_network(text(bench, leg)).hosts() if str(one) not in there]
+    return {"addresses": addresses, "known": known}
 
 
 def _texts(told: str) -> list[str]:

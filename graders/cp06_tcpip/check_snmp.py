@@ -6,18 +6,18 @@ from typing import Any
 
 from graders.check import check
 from graders.expect import Expect
-from graders.probe_client import ProbeClient
+from graders.probe_client import ProbeClient, ProbeError
 from graders.vantage import text
 from labs.bench import Bench
 
 WRITTEN = "plateau-ecriture"
+NEAR = "serveurs"
 READ = "lecture en SNMPv3 par « supervision », avec chiffrement"
 
 
 def _start(bench: Bench, probe: ProbeClient) -> None:
-    """All questions at once: a refusal is a silence, and each costs its whole time."""
-    for _, leg, asked in _questions(bench):
-        probe.prefetch("snmp.get", leg, **asked)
+    for _, asked in _reads(bench):
+        probe.prefetch("snmp.get", NEAR, **asked)
 
 
 @check("CP06-S6.a", causes=("CP06-S5.a",), nodes=("rtr", "srv"), seconds=90)
@@ -28,33 +28,52 @@ def check_snmp(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     pas sans chiffrement, et la communauté « public » n'obtient rien. Depuis le LAN, rien ne répond.
     """
     _start(bench, probe)
-    for label, leg, asked in _questions(bench):
+    names = {}
+    for node, asked in _reads(bench):
+        told = probe.call("snmp.get", NEAR, **asked)
+        names[node] = told["value"]
+        observed = "accordée" if told["ok"] else f"refusée ({told['reason'] or 'pas de réponse'})"
+        expect.true(f"{node} : {READ}", "accordée", observed, told["ok"])
+    # All at once: a refusal is a silence, and each costs its whole time.
+    questions = _refused(bench, names)
+    for _, leg, asked in questions:
+        probe.prefetch("snmp.get", leg, **asked)
+    for label, leg, asked in questions:
         told = probe.call("snmp.get", leg, **asked)
-        if label.endswith(READ):
-            observed = "accordée" if told["ok"] else f"refusée ({told['reason'] or 'pas de réponse'})"
-            expect.true(label, "accordée", observed, told["ok"])
-            # The name it has already: an agent that lets itself be written is seen, and nothing changes. Contact and
-            # place would prove nothing: net-snmp refuses to write what its configuration says.
-            again = probe.call("snmp.get", leg, **asked, write=told["value"] or WRITTEN)
-            written = label.replace(READ, "écriture par le même utilisateur")
-            expect.equal(written, "refusée", "accordée" if again["ok"] else "refusée")
-        else:
-            expect.equal(label, "refusée", "accordée" if told["ok"] else "refusée")
+        expect.equal(label, "refusée", "accordée" if told["ok"] else "refusée")
+    # The silences above are refusals only if the agents could be heard meanwhile.
+    for node, asked in _reads(bench) if all(names.values()) else []:
+        if not probe.call("snmp.get", NEAR, **asked)["ok"]:
+            raise ProbeError(f"snmp.get: {node} answered before the refusals and not after them")
 
 
-def _questions(bench: Bench) -> list[tuple[str, str, dict[str, Any]]]:
-    """Label, leg and parameters of every question."""
-    user = {"user": "supervision", "auth": text(bench, "snmp_auth"), "priv": text(bench, "snmp_chiffrement")}
-    ways: dict[str, dict[str, Any]] = {
-        READ: user,
-        "lecture sans chiffrement": {**user, "level": "authNoPriv"},
-        "lecture avec un mauvais mot de passe": {**user, "auth": WRITTEN, "priv": WRITTEN},
-        "communauté « public »": {"community": "public"},
-        "communauté « private »": {"community": "private"},
-    }
+def _reads(bench: Bench) -> list[tuple[str, dict[str, Any]]]:
+    """Machine and parameters of what must be granted."""
     near = {"srv": text(bench, "serveurs_srv"), "rtr": text(bench, "serveurs_passerelle")}
+    return [(node, {"address": address, "patience": 4.0, **_user(bench)}) for node, address in near.items()]
+
+
+def _refused(bench: Bench, names: dict[str, str]) -> list[tuple[str, str, dict[str, Any]]]:
+    """Label, leg and parameters of what must not be granted.
+
+    What is written is the name it has already: an agent that lets itself be written is seen, and nothing changes.
+    Contact and place would prove nothing: net-snmp refuses to write what its configuration says.
+    """
+    user = _user(bench)
+    found = []
+    for node, asked in _reads(bench):
+        ways: dict[str, dict[str, Any]] = {
+            "écriture par le même utilisateur": {**user, "write": names[node] or WRITTEN},
+            "lecture sans chiffrement": {**user, "level": "authNoPriv"},
+            "lecture avec un mauvais mot de passe": {**user, "auth": WRITTEN, "priv": WRITTEN},
+            "communauté « public »": {"community": "public"},
+            "communauté « private »": {"community": "private"},
+        }
+        found += [(f"{node} : {label}", NEAR, {"address": asked["address"], **way}) for label, way in ways.items()]
     far = {"srv": text(bench, "serveurs_srv"), "rtr": text(bench, "lan_passerelle")}
-    asked = [(f"{node} : {label}", "serveurs", {"address": address, **way})
-             for node, address in near.items() for label, way in ways.items()]  # fmt: skip
-    return asked + [(f"{node} : lecture depuis le LAN", "lan", {"address": address, **user})
+    return found + [(f"{node} : lecture depuis le LAN", "lan", {"address": address, **user})
                     for node, address in far.items()]  # fmt: skip
+
+
+def _user(bench: Bench) -> dict[str, Any]:
+    return {"user": "supervision", "auth": text(bench, "snmp_auth"), "priv": text(bench, "snmp_chiffrement")}

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from graders.check import check
 from graders.cp07_security import policy
 from graders.expect import Expect, converge
 from graders.probe_client import ProbeClient
-from graders.vantage import number, text
+from graders.vantage import number, page_field, text
 from labs.bench import Bench
 from labs.deadline import Deadline
 
@@ -35,14 +32,14 @@ def check_nat(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
         expected = host if flow_id.startswith("lan-serveurs") else wan_rtr
         expect.equal(label, expected, sources[flow_id]["source"])
     web = probe.call("http.get", "lan", url=page)
-    expect.equal("adresse vue par un site web d'Internet", wan_rtr, _field(web, "client"))
+    expect.equal("adresse vue par un site web d'Internet", wan_rtr, page_field(web, "client"))
     shown = probe.call("http.get", "wan", url=published)
     expect.equal(f"page publiée sur {wan_rtr}:{number(bench, 'port_publie')}", text(bench, "jeton_web"),
-                 _field(shown, "jeton"))  # fmt: skip
+                 page_field(shown, "jeton"))  # fmt: skip
     expect.equal("adresse du client d'Internet vue par la vitrine", shown["from"] or "celle du client",
-                 _field(shown, "client"))  # fmt: skip
+                 page_field(shown, "client"))  # fmt: skip
     direct = probe.call("http.get", "lan", url=inside)
-    expect.equal("adresse d'un poste vue par la vitrine", host, _field(direct, "client"))
+    expect.equal("adresse d'un poste vue par la vitrine", host, page_field(direct, "client"))
 
 
 @check("CP07-S2.b", needs=("CP07-S2.a",), nodes=("rtr", "srv"))
@@ -53,7 +50,7 @@ def check_hairpin(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     """
     shown = probe.call("http.get", "lan", url=f"http://{text(bench, 'wan_rtr')}:{number(bench, 'port_publie')}/")
     label = f"page de {text(bench, 'wan_rtr')}:{number(bench, 'port_publie')}, vue du LAN"
-    expect.equal(label, text(bench, "jeton_web"), _field(shown, "jeton"))
+    expect.equal(label, text(bench, "jeton_web"), page_field(shown, "jeton"))
 
 
 @check("CP07-S2.c", needs=("CP07-S2.a",), nodes=("rtr", "srv"), phase="reboot", seconds=90)
@@ -66,7 +63,7 @@ def check_nat_after_reboot(bench: Bench, probe: ProbeClient, expect: Expect, pat
 
     def ask() -> tuple[str, str]:
         shown = probe.call("http.get", leg_shown, url=published)
-        return _field(shown, "jeton"), _field(probe.call("http.get", leg_web, url=page), "client")
+        return page_field(shown, "jeton"), page_field(probe.call("http.get", leg_web, url=page), "client")
 
     wanted = (text(bench, "jeton_web"), text(bench, "wan_rtr"))
     token, client = converge(patience, ask, lambda seen: seen == wanted)
@@ -88,13 +85,3 @@ _SEEN = {
     "serveurs-wan-tcp/80": "adresse source d'un flux des serveurs, vue d'Internet",
     "lan-serveurs-tcp/8000": "adresse source d'un flux du LAN, vue du réseau des serveurs",
 }
-
-
-def _field(answer: dict[str, Any], name: str) -> str:
-    """A field of a JSON page; what happened instead when there is none."""
-    if answer["status"] is None:
-        return f"pas de réponse ({answer['reason']})"
-    try:
-        return str(json.loads(answer["body"])[name])
-    except (ValueError, KeyError, TypeError):
-        return f"autre page (code {answer['status']})"

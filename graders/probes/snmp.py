@@ -20,12 +20,14 @@ def get(
     priv: str = "",
     oid: str = SYS_NAME,
     write: str = "",
-    window: float = 8.0,
+    patience: float = 2.0,
+    window: float = 18.0,
 ) -> dict[str, Any]:
     """Ask with a community (version 2c) or as a user (version 3, SHA and AES); `write` sets the object instead.
 
-    Asks twice, a second apart, and gives up after `window` seconds in all. `ok` tells whether the agent granted it,
-    `value` what it answered, `reason` what the tool said otherwise.
+    Asks twice, `patience` seconds apart. `ok` tells whether the agent granted it, `value` what it answered, `reason`
+    what the tool said otherwise. Raises RuntimeError when the tool has not ended after `window` seconds: a silence that
+    is our own proves nothing about the agent.
 
     >>> get("10.1.130.10", user="supervision", auth="...", priv="...")
     {'ok': True, 'value': 'srv', 'reason': ''}
@@ -34,13 +36,13 @@ def get(
         who = ["-v2c", "-c", community]
     else:
         who = ["-v3", "-u", user, "-l", level, "-a", "SHA", "-A", auth, "-x", "AES", "-X", priv]
-    command = ["snmpset" if write else "snmpget", *who, "-Oqv", "-t", "1", "-r", "1", address, oid]
+    command = ["snmpset" if write else "snmpget", *who, "-Oqv", "-t", f"{patience:g}", "-r", "1", address, oid]
     command += ["s", write] if write else []
     environment = {"PATH": os.environ.get("PATH", os.defpath), "MIBS": "", "SNMPCONFPATH": "/nonexistent",
                    "SNMP_PERSISTENT_DIR": "/nonexistent"}  # fmt: skip
     try:
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=window)
     except subprocess.TimeoutExpired:
-        return {"ok": False, "value": "", "reason": "Timeout"}
+        raise RuntimeError(f"{command[0]} has not ended after {window:g} s") from None
     value = done.stdout.strip().strip('"')
     return {"ok": done.returncode == 0, "value": value, "reason": done.stderr.strip()[:300]}

@@ -1,0 +1,102 @@
+"""CP06-S5: configure, test and repair a router that learns its routes (OSPF, RFC 2328)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from graders import flows
+from graders.check import check
+from graders.expect import Expect, converge, show
+from graders.probe_client import ProbeClient
+from graders.vantage import text
+from labs.bench import Bench
+from labs.deadline import Deadline
+
+NEIGHBOUR_SECONDS = 45.0
+"""An adjacency may need twice the dead interval of the subject (20 s) when one side has just started."""
+FOLLOW_SECONDS = 30.0
+"""How long a route may take to appear or to disappear, as the subject says."""
+QUIET_LEGS = ("lan", "invites")
+
+
+def _start(bench: Bench, probe: ProbeClient) -> None:
+    for leg in QUIET_LEGS:
+        probe.prefetch("ospf.heard", leg)
+
+
+@check("CP06-S5.b", needs=("CP06-S4.a",), nodes=("rtr",), early=_start, seconds=240)
+def check_dynamic_routing(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
+    """rtr échange ses routes avec le routeur du siège, et suit leurs changements.
+
+    L'adjacence authentifiée est établie ; le siège apprend le LAN, mais ni les invités ni une route par défaut. Le
+    siège annonce un réseau qui n'est dans aucun plan : le LAN l'atteint ; il le retire : rtr n'y mène plus ; il
+    l'annonce de nouveau : le LAN l'atteint. Aucun message de routage n'est envoyé au LAN ni aux invités.
+    """
+    neighbour = text(bench, "siege_rtr")
+    learned = converge(
+        Deadline.after(NEIGHBOUR_SECONDS),
+        lambda: _state(probe),
+        lambda seen: seen["neighbours"].get(neighbour) == "Full" and text(bench, "lan") in seen["prefixes"],
+    )
+    label = f"état de l'adjacence du siège avec {neighbour}"
+    expect.require(expect.equal(label, "Full", learned["neighbours"].get(neighbour, "aucune")))
+    expect.contains("LAN appris par le siège", text(bench, "lan"), learned["prefixes"])
+    unwanted = [one for one in (text(bench, "invites"), "0.0.0.0/0") if one in learned["prefixes"]]
+    label = "réseau des invités ou route par défaut appris par le siège"
+    expect.true(label, "aucun", show(unwanted) if unwanted else "aucun", not unwanted)
+    for row in _follow(bench, probe):
+        expect.equal(*row)
+    for leg in QUIET_LEGS:
+        heard = probe.call("ospf.heard", leg)
+        label = f"routeurs qui envoient des messages OSPF au réseau {flows.NAMES[leg]}"
+        expect.true(label, "aucun", show(heard) if heard else "aucun", not heard)
+
+
+@check("CP06-S5.d", needs=("CP06-S5.b",), nodes=("rtr",), phase="reboot", seconds=180)
+def check_dynamic_routing_after_reboot(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
+    """Le siège et l'agence se joignent encore après un redémarrage.
+
+    L'adjacence se rétablit seule, et le LAN atteint le réseau du siège.
+    """
+    neighbour, host = text(bench, "siege_rtr"), text(bench, "siege_hote")
+    learned = converge(
+        Deadline.after(2 * NEIGHBOUR_SECONDS),
+        lambda: _state(probe),
+        lambda seen: seen["neighbours"].get(neighbour) == "Full",
+    )
+    label = f"état de l'adjacence du siège avec {neighbour}"
+    expect.equal(label, "Full", learned["neighbours"].get(neighbour, "aucune"))
+    expect.equal(f"{host}, réseau du siège, depuis le LAN", *_reached(probe, host, wanted=True))
+
+
+def _state(probe: ProbeClient) -> dict[str, Any]:
+    answer: dict[str, Any] = probe.call("ospf.state", router="siege", protocol="agence")
+    return answer
+
+
+def _follow(bench: Bench, probe: ProbeClient) -> list[tuple[str, str, str]]:
+    """Announce a prefix that no plan names, withdraw it, announce it again; the last step withdraws it for good."""
+    host = text(bench, "siege_essai_hote")
+    rows: list[tuple[str, str, str]] = []
+    try:
+        for on, label in ((True, "annoncé"), (False, "retiré"), (True, "annoncé de nouveau")):
+            probe.call("ospf.announce", router="siege", protocol="essai", on=on)
+            rows.append((f"{host}, depuis le LAN, réseau {label} par le siège", *_reached(probe, host, wanted=on)))
+    finally:
+        probe.call("ospf.announce", router="siege", protocol="essai", on=False)
+    return rows
+
+
+def _reached(probe: ProbeClient, host: str, *, wanted: bool) -> tuple[str, str]:
+    """Whether an echo from the LAN must come back, and whether it does: once it is so, or at the end of the time."""
+
+    def ask() -> dict[str, Any]:
+        answer: dict[str, Any] = probe.call("icmp.ping", "lan", address=host, count=2)
+        return answer
+
+    seen = converge(Deadline.after(FOLLOW_SECONDS), ask, lambda answer: (answer["received"] > 0) == wanted)
+    return _words(wanted), _words(seen["received"] > 0)
+
+
+def _words(reached: bool) -> str:
+    return "répond" if reached else "ne répond pas"

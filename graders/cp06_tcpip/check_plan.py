@@ -1,0 +1,68 @@
+"""CP06-O2: keep the network documentation up to date."""
+
+from __future__ import annotations
+
+import csv
+import io
+import ipaddress
+import json
+
+from graders.check import check
+from graders.expect import Expect, show
+from graders.login import Login
+from graders.vantage import number, text
+from labs.bench import Bench
+
+FILE = "/home/candidat/plan-adressage.csv"
+COLUMNS = ["machine", "reseau", "vlan", "adresse"]
+ADDRESSES = "ip -j -4 address show"
+
+
+@check("CP06-O2.a", needs=("CP06-S4.a",), nodes=("rtr", "ws"))
+def check_plan(bench: Bench, login: Login, expect: Expect) -> None:
+    """Le plan d'adressage écrit est celui du réseau en service.
+
+    Le fichier CSV du poste donne, pour chaque adresse de rtr et de ws, la machine, le réseau avec son préfixe et le
+    VLAN : ni adresse oubliée, ni adresse qui n'existe pas. La carte eth0 n'en fait pas partie.
+    """
+    found = login("ws").run("cat -- %s", FILE)
+    written = _rows(found.stdout) if found.rc == 0 else None
+    state = "absent" if found.rc else "lisible" if written is not None else "colonnes inattendues"
+    expect.require(expect.equal(f"{FILE} (colonnes {', '.join(COLUMNS)})", "lisible", state))
+    assert written is not None
+    real = {row for node in ("rtr", "ws") for row in _real(bench, login, node)}
+    for label, lines in (
+        ("adresses en service absentes du plan", real - written),
+        ("lignes du plan qui ne correspondent à aucune adresse en service", written - real),
+    ):
+        shown = show([" ; ".join(one) for one in sorted(lines)]) if lines else "aucune"
+        expect.true(label, "aucune", shown, not lines)
+
+
+def _rows(content: str) -> set[tuple[str, ...]] | None:
+    """(machine, network, VLAN or empty, address) of each line; None when the columns are not those asked for."""
+    content = content.lstrip("\ufeff")
+    delimiter = ";" if ";" in content.partition("\n")[0] else ","
+    lines = [[cell.strip() for cell in line] for line in csv.reader(io.StringIO(content), delimiter=delimiter)]
+    lines = [line for line in lines if any(line)]
+    if not lines or [cell.lower().replace("é", "e") for cell in lines[0]] != COLUMNS:
+        return None
+    return {_row(line) for line in lines[1:]}
+
+
+def _row(cells: list[str]) -> tuple[str, ...]:
+    """A line as it is compared: the machine in lower case, the address with or without its prefix."""
+    if len(cells) != len(COLUMNS):
+        return tuple(cells)
+    return (cells[0].lower(), *cells[1:3], cells[3].partition("/")[0])
+
+
+def _real(bench: Bench, login: Login, node: str) -> list[tuple[str, ...]]:
+    """The same facts as the machine has them now."""
+    tags = {text(bench, leg): str(number(bench, f"vlan_{leg}")) for leg in ("invites", "siege")}
+    rows: list[tuple[str, ...]] = []
+    for link in json.loads(login(node).check_output(ADDRESSES)):
+        for one in link.get("addr_info", []) if link["ifname"] not in {"lo", "eth0"} else []:
+            network = str(ipaddress.ip_interface(f"{one['local']}/{one['prefixlen']}").network)
+            rows.append((node, network, tags.get(network, ""), str(one["local"])))
+    return rows

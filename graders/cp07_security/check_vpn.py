@@ -1,0 +1,130 @@
+"""CP07-S3: administer secure remote access."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from graders.check import check
+from graders.expect import Expect, converge, show
+from graders.login import Login
+from graders.probe_client import ProbeClient
+from graders.vantage import text
+from labs.bench import Bench
+from labs.deadline import Deadline
+
+PROFILES = {"wireguard": "/home/candidat/nomade.conf", "openvpn": "/home/candidat/nomade.ovpn"}
+LIMIT = 32768
+LAN_PORT, CLOSED_PORT = 80, 445
+SECRETS = r"^[[:space:]]*PrivateKey[[:space:]]*=|^-+BEGIN [A-Z ]*PRIVATE KEY|^-+BEGIN OpenVPN Static key"
+READABLE = (
+    "setpriv --reuid=65534 --regid=65534 --clear-groups find /etc /home /opt /srv /usr/local /var/lib -xdev -type f "
+    f"-size -64k -readable -exec grep -lsE -e {shlex.quote(SECRETS)} {{}} + 2>/dev/null; true"
+)
+"""Files with a private key that nobody in particular can read."""
+
+
+@check("CP07-S3.a", nodes=("rtr",), seconds=90)
+def check_remote_access(bench: Bench, probe: ProbeClient, login: Login, expect: Expect) -> None:
+    """Avec le profil remis, un nomade rejoint le LAN depuis Internet, par un tunnel chiffré.
+
+    La sonde prend le profil déposé sur rtr et s'en sert depuis Internet : elle obtient l'adresse prévue, atteint le
+    poste et une machine du LAN, qui la voit sous cette adresse ; rien de ce qu'elle dit ne passe en clair.
+    """
+    kind, profile = _profile(login, expect)
+    seen = _use(bench, probe, kind, profile, reuse=True)
+    label = f"tunnel établi avec {PROFILES[kind]}"
+    expect.require(expect.true(label, "oui", "oui" if seen["up"] else f"non ({seen['reason']})", seen["up"]))
+    expect.equal("adresse du nomade", text(bench, "nomade"), seen["address"])
+    host = text(bench, "lan_controle")
+    for address in (text(bench, "lan_poste"), host):
+        answered = seen["pings"][address] > 0
+        expect.equal(f"{address} (LAN), ping à travers le tunnel", "répond", "répond" if answered else "ne répond pas")
+    source = seen["words"]["lan"]
+    expect.equal(
+        f"adresse du nomade vue par {host}, TCP {LAN_PORT}", text(bench, "nomade"), source or "flux non arrivé"
+    )
+    expect.equal("contenu lisible sur Internet", "non", "oui" if seen["clear"] else "non")
+
+
+@check("CP07-S3.b", needs=("CP07-S3.a",), nodes=("rtr",), seconds=90)
+def check_remote_access_limits(bench: Bench, probe: ProbeClient, login: Login, expect: Expect) -> None:
+    """L'accès distant ne donne que ce qu'il doit, et seulement à qui détient la clé.
+
+    Le nomade n'atteint ni les invités, ni le siège, ni un autre service du LAN ; le même profil avec une autre clé
+    n'ouvre rien ; aucune clé privée n'est lisible par tout le monde sur rtr.
+    """
+    kind, profile = _profile(login, expect)
+    seen = _use(bench, probe, kind, profile, reuse=True)
+    control = seen["words"].get("lan")
+    expect.require(expect.true("témoin : le nomade atteint le LAN", "oui", "oui" if control else "non", bool(control)))
+    for word in _words(bench):
+        if word["id"] != "lan":
+            expect.equal(word["id"], "refusé", "arrivé" if seen["words"][word["id"]] else "refusé")
+    for address in (text(bench, "siege_hote"), text(bench, "invites_controle")):
+        answered = seen["pings"][address] > 0
+        expect.equal(f"{address}, ping à travers le tunnel", "refusé", "répond" if answered else "refusé")
+    stranger = _use(bench, probe, kind, profile, stranger=True)
+    reached = any(stranger["words"].values()) or any(stranger["pings"].values()) or stranger["up"]
+    expect.equal("accès avec une clé inconnue", "refusé", "accepté" if reached else "refusé")
+    readable = login("rtr").run(READABLE).stdout.split("\n")
+    exposed = [path for path in readable if path]
+    label = "fichiers de rtr avec une clé privée, lisibles par tout le monde"
+    expect.true(label, "aucun", show(exposed) if exposed else "aucun", not exposed)
+
+
+@check("CP07-S3.c", needs=("CP07-S3.a",), nodes=("rtr",), phase="reboot", seconds=120)
+def check_remote_access_after_reboot(
+    bench: Bench, probe: ProbeClient, login: Login, expect: Expect, patience: Deadline
+) -> None:
+    """L'accès distant fonctionne encore après un redémarrage.
+
+    Le nomade se connecte avec le même profil et atteint le LAN.
+    """
+    kind, profile = _profile(login, expect)
+    seen = converge(patience, lambda: _use(bench, probe, kind, profile), lambda seen: bool(seen["words"].get("lan")))
+    source = seen["words"].get("lan") or f"flux non arrivé ({seen['reason'] or 'tunnel établi'})"
+    expect.equal("adresse du nomade vue du LAN", text(bench, "nomade"), source)
+
+
+def _profile(login: Login, expect: Expect) -> tuple[str, str]:
+    """Kind and content of the profile that was issued; the check ends here when there is none."""
+    found = {}
+    for kind, path in PROFILES.items():
+        answer = login("rtr").run("head -c %s -- %s", str(LIMIT), path)
+        if answer.rc == 0 and answer.stdout.strip():
+            found[kind] = answer.stdout
+    label = f"profil déposé sur rtr ({' ou '.join(PROFILES.values())})"
+    expect.require(expect.equal(label, 1, len(found)))
+    return next(iter(found.items()))
+
+
+def _words(bench: Bench) -> list[dict[str, Any]]:
+    """What the remote user tries: `lan` must arrive; the others must not, whatever the client's routes say."""
+    lan, guest, office = (text(bench, name) for name in ("lan_controle", "invites_controle", "siege_hote"))
+    refused = {
+        f"nomade vers le LAN, TCP {CLOSED_PORT}": ("lan", lan, CLOSED_PORT),
+        "nomade vers les invités, TCP 80": ("invites", guest, 80),
+        "nomade vers le siège, TCP 80": ("siege", office, 80),
+    }
+    return [
+        {"id": "lan", "leg": "lan", "address": lan, "port": LAN_PORT},
+        *({"id": label, "leg": leg, "address": address, "port": port, "beyond": True}
+          for label, (leg, address, port) in refused.items()),
+    ]  # fmt: skip
+
+
+def _use(
+    bench: Bench, probe: ProbeClient, kind: str, profile: str, *, stranger: bool = False, reuse: bool = False
+) -> dict[str, Any]:
+    """What the profile gives: the answer of vpn.use."""
+    trial: dict[str, Any] = {
+        "kind": kind,
+        "profile": profile,
+        "pings": [text(bench, name) for name in ("lan_poste", "lan_controle")],
+        "beyond": [text(bench, name) for name in ("siege_hote", "invites_controle")],
+        "words": _words(bench),
+        "stranger": stranger,
+    }
+    answer: dict[str, Any] = probe.call("vpn.use", timeout=60, reuse=reuse, origin="wan", **trial)
+    return answer
