@@ -6,10 +6,11 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from graders.engine import plan, signs
-from graders.engine.command import Answer, Command
+from graders.engine.command import SHELL, Answer, Command
+from graders.engine.doors import routes
 from graders.engine.loop import Loop
 from graders.engine.node import Node, action, collect_all
-from graders.engine.routes import AgentRoute, Hello, Route, RouteError, SshRoute
+from graders.engine.routes import Hello, RouteError
 from graders.engine.snapshot import Observation
 from labs.deadline import Deadline
 from labs.paths import CATALOGUE
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from graders.notebook import Notebook
-    from labs.bench import Bench, BenchNode
-    from labs.hypervisors.base import ExecResult, Hypervisor
+    from labs.bench import Bench
+    from labs.hypervisors.base import Hypervisor
     from labs.sessionfiles import SessionFiles
 
 
@@ -38,7 +39,7 @@ class BenchEngine:
         """What the jury should know about the machines, one sentence each."""
         self._phase = ""
         self._loop = Loop()
-        self._nodes: dict[str, Node] = {}
+        self._nodes: dict[tuple[str, str], Node] = {}
         self._plan: dict[str, list[Command]] | None = None
 
     def host(self, node: str) -> Any:
@@ -78,8 +79,11 @@ class BenchEngine:
 
     def collect(self, commands: dict[str, Sequence[Command]], seconds: float) -> None:
         """Ask many commands of several nodes at once; what was not answered is asked again when a check needs it."""
-        work = [(self.node(name), wanted) for name, wanted in commands.items() if wanted]
-        self._loop.run(collect_all(work, seconds))
+        work: dict[tuple[str, str], list[Command]] = {}
+        for name, wanted in commands.items():
+            for one in wanted:
+                work.setdefault((name, one.language), []).append(one)
+        self._loop.run(collect_all([(self.node(*key), wanted) for key, wanted in work.items()], seconds))
 
     def hello(self, node: str, deadline: Deadline) -> Hello | None:
         """Clock and boot of a node. Raises RouteError."""
@@ -96,12 +100,15 @@ class BenchEngine:
         found.hello = found.hello or self._loop.run(greet())
         return found.hello
 
-    def node(self, name: str) -> Node:
-        """The node of that name, with its routes."""
-        if name not in self._nodes:
-            self._nodes[name] = Node(name, self._routes(self.bench.node(name)), self.notebook.snapshot)
-            self._nodes[name].source = self._source(name)
-        return self._nodes[name]
+    def node(self, name: str, language: str = SHELL) -> Node:
+        """The node of that name, with the routes on which this language is understood."""
+        key = name, language
+        if key not in self._nodes:
+            assert self.hypervisor is not None
+            folder = CATALOGUE / self.bench.session.lab.name
+            found = routes(self.hypervisor, self.bench.node(name), self.files, language, folder)
+            self._nodes[key] = Node(name, found, self.notebook.snapshot, source=self._source(name))
+        return self._nodes[key]
 
     def forget(self, phase: str = "") -> None:
         """Hang up and forget every answer: what follows is another phase (the machines reboot)."""
@@ -115,12 +122,15 @@ class BenchEngine:
         self._loop.close()
 
     def _live(self, node: str, command: Command, deadline: Deadline) -> Answer:
-        found = self.node(node)
+        found = self.node(node, command.language)
         if not found.answers:
             # The first question opens the node: everything that the plan knows goes with it.
-            self._loop.run(found.collect([command, *self._planned(node), *signs.COMMANDS], deadline))
+            unix = command.language == SHELL
+            planned = [one for one in self._planned(node) if one.language == command.language]
+            self._loop.run(found.collect([command, *planned, *(signs.COMMANDS if unix else ())], deadline))
             with contextlib.suppress(RouteError):
-                for sign in signs.look(node, found.hello, lambda one: self._loop.run(found.ask(one, deadline))):
+                for sign in signs.look(node, found.hello, lambda one: self._loop.run(found.ask(one, deadline)),
+                                       unix=unix):  # fmt: skip
                     self._tell(node, sign)
         try:
             return self._loop.run(found.ask(command, deadline))
@@ -136,23 +146,3 @@ class BenchEngine:
         if self._plan is None:
             self._plan = plan.load(CATALOGUE / self.bench.session.lab.name, self.bench.values)
         return self._plan.get(node, [])
-
-    def _routes(self, node: BenchNode) -> list[Route]:
-        hypervisor, key = self.hypervisor, node.spec.key
-        assert hypervisor is not None
-
-        def address() -> tuple[str, int]:
-            endpoint = hypervisor.status(key).ssh
-            if endpoint is None:
-                raise RouteError(f"{key}: the hypervisor knows no SSH address for it")
-            return endpoint
-
-        def execute(argv: Sequence[str], deadline: Deadline, stdin: bytes) -> ExecResult:
-            return hypervisor.execute(key, argv, deadline, stdin=stdin)
-
-        private = self.files.host_key(key.candidate, key.node)
-        public = private.with_name(private.name + ".pub")
-        return [
-            SshRoute(address, "root", self.files.grader_key, public, str(key)),
-            AgentRoute(execute, str(key)),
-        ]

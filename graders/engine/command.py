@@ -11,6 +11,8 @@ from typing import Any
 KEPT_BYTES = 256 * 1024
 """Of each output stream; the node is stopped from writing more, so that judging and replaying see the same bytes."""
 SECONDS = 20.0
+SHELL, DEVICE, POWERSHELL = "sh", "cli", "powershell"
+"""Languages: of a POSIX shell, of a network device's command line, of Windows."""
 TRUSTED = frozenset({"cat", "md5sum", "readlink", "sha256sum", "stat", "test"})
 """Programs of which the grader brings its own: the node's are not asked."""
 PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 %+,-./:=@_'\"")
@@ -19,11 +21,12 @@ PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
 
 @dataclass(frozen=True)
 class Command:
-    """What to run: a POSIX shell text, the seconds it may take, and whether busybox alone runs it."""
+    """What to run: a text, the seconds it may take, whether busybox alone runs it, and who understands it."""
 
     text: str
     seconds: float = SECONDS
     trusted: bool = False
+    language: str = SHELL
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def observation(source: str, command: Command, answer: Answer) -> Observation:
 
 def action(command: Command) -> str:
     """How the snapshot names a command."""
-    return f"{'busybox' if command.trusted else 'sh'}: {command.text}"
+    return f"{'busybox' if command.trusted else command.language}: {command.text}"
 
 
 async def collect_all(work: Sequence[tuple[Node, Sequence[Command]]], seconds: float, cap: int = 16) -> None:

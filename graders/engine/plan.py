@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from graders.engine.command import SECONDS, Command
+from graders.engine.command import SECONDS, SHELL, Command
 from labs.errors import InputError
 
 NAME = "plan.json"
@@ -26,7 +26,8 @@ def load(folder: Path, values: Mapping[str, Any]) -> dict[str, list[Command]]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         return {
-            node: [Command(_fill(one["run"], values), one.get("seconds", SECONDS), one.get("trusted", False))
+            node: [Command(_fill(one["run"], values), one.get("seconds", SECONDS), one.get("trusted", False),
+                           one.get("language", SHELL))
                    for one in commands if set(SLOT.findall(one["run"])) <= set(values)]
             for node, commands in data.items()
         }  # fmt: skip
@@ -47,6 +48,8 @@ def save(folder: Path, asked: Mapping[str, Iterable[Command]], values: Mapping[s
                 line["seconds"] = one.seconds
             if one.trusted:
                 line["trusted"] = True
+            if one.language != SHELL:
+                line["language"] = one.language
             lines[json.dumps(line)] = line
         data[node] = [lines[key] for key in sorted(lines)]
     path = folder / NAME

@@ -25,8 +25,15 @@ think of the sums is seen."""
 COMMANDS = (PRELOAD, TAINT, TOOLS)
 
 
-def look(node: str, hello: Hello | None, ask: Ask) -> list[str]:
-    """What is unusual about a node, one sentence each (French)."""
+def look(node: str, hello: Hello | None, ask: Ask, *, unix: bool = True) -> list[str]:
+    """What is unusual about a node, one sentence each (French). Of one that is not a Unix, only its clock is known."""
+    found = _programs(node, ask) if unix else []
+    if hello is not None and abs(hello.skew) > SKEW_SECONDS:
+        found.append(f"{node} : son horloge est décalée de {hello.skew:+.0f} s par rapport à celle du correcteur.")
+    return found
+
+
+def _programs(node: str, ask: Ask) -> list[str]:
     found = []
     preload = ask(PRELOAD).stdout.decode("utf-8", "replace").split()
     if preload:
@@ -37,8 +44,6 @@ def look(node: str, hello: Hello | None, ask: Ask) -> list[str]:
     changed = [line.partition(":")[0] for line in ask(TOOLS).stdout.decode("utf-8", "replace").splitlines() if line]
     if changed:
         found.append(f"{node} : outils qui ne sont pas ceux de leur paquet : {', '.join(changed)}.")
-    if hello is not None and abs(hello.skew) > SKEW_SECONDS:
-        found.append(f"{node} : son horloge est décalée de {hello.skew:+.0f} s par rapport à celle du correcteur.")
     return found
 
 

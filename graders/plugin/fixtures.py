@@ -1,4 +1,4 @@
-"""What a check may ask for: bench, probe, login, host, expect, deadline, patience."""
+"""What a check may ask for: bench, probe, login, host, device, windows, expect, deadline, patience."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from graders.check import spec_of
+from graders.devices import Device, Windows
 from graders.plugin.keys import BENCH_RUN, MEASUREMENT
 from labs.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from graders.engine.bench import BenchEngine
     from graders.expect import Expect
     from graders.login import Login
@@ -49,6 +52,18 @@ def host(request: pytest.FixtureRequest, _bench_run: BenchRun) -> Hosts:
     """testinfra's host: of the check's only machine, or `host("ws")`. What it asks is collected in few exchanges."""
     spec = spec_of(request.function)
     return Hosts(_bench_run.engine, spec.nodes if spec else ())
+
+
+@pytest.fixture
+def device(_bench_run: BenchRun) -> Callable[[str], Device]:
+    """A network device of the bench: `device("rtr").json("show ip ospf neighbor json")`."""
+    return lambda node: Device(_bench_run.engine, node)
+
+
+@pytest.fixture
+def windows(_bench_run: BenchRun) -> Callable[[str], Windows]:
+    """A Windows machine of the bench: `windows("dc").query("Get-Service dns | Select-Object Name, Status")`."""
+    return lambda node: Windows(_bench_run.engine, node)
 
 
 class Hosts:

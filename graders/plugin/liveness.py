@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -103,6 +104,8 @@ def _management(hypervisor: Hypervisor, node: BenchNode, files: SessionFiles, de
     power = hypervisor.status(node.spec.key).power
     if power is not Power.RUNNING:
         return NodeState(node.name, power)
+    if not node.model.unix:
+        return NodeState(node.name, power, ssh=_answers(hypervisor, node, deadline.sooner(SSH_SECONDS)))
     try:
         hypervisor.execute(node.spec.key, ["/bin/true"], deadline.sooner(AGENT_SECONDS))
         return NodeState(node.name, power, agent=True)
@@ -113,6 +116,18 @@ def _management(hypervisor: Hypervisor, node: BenchNode, files: SessionFiles, de
     except UnreachableError:
         return NodeState(node.name, power, agent=False, ssh=False)
     return NodeState(node.name, power, agent=False, ssh=True)
+
+
+def _answers(hypervisor: Hypervisor, node: BenchNode, deadline: Deadline) -> bool:
+    """Whether a device or a Windows machine accepts connections where the grader would log in."""
+    host, port = hypervisor.status(node.spec.key).ssh or ("", 0)
+    model = node.model.windows or node.model.device
+    port = (model and model.port) or port
+    try:
+        socket.create_connection((host, port), max(0.1, deadline.remaining)).close()
+    except OSError:
+        return False
+    return True
 
 
 def _answering_macs(bench: Bench, probe: ProbeClient) -> set[str]:

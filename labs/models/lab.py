@@ -85,6 +85,46 @@ class SeedFile(Strict):
         return COMMON / shared if shared != self.template else lab_folder / "files" / self.template
 
 
+Variable = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
+
+
+class Device(Strict):
+    """A network device, graded by its command line: FRR of a Debian machine (`frr`), or any other through netmiko."""
+
+    type: str = Field(pattern=r"^[a-z0-9_]+$")
+    """`frr`, or netmiko's device_type (`cisco_ios`, `mikrotik_routeros`, …)."""
+    user: str | None = None
+    password_env: Variable | None = None
+    """Environment variable with the password of `user`; without it, the key of the session's grader is used."""
+    enable_env: Variable | None = None
+    """The same for the privileged mode, when the account is not privileged."""
+    port: int | None = Field(default=None, ge=1, le=65535)
+    """Other than the one on which the hypervisor says that SSH answers."""
+    host_key: str | None = Field(default=None, pattern=r"^(ssh|ecdsa)-\S+ [A-Za-z0-9+/=]+$")
+    """Public host key; without it the first one that is seen is kept, and another is refused."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Device:
+        others = (self.user, self.password_env, self.enable_env, self.port, self.host_key)
+        if self.type == "frr" and any(others):
+            raise ValueError("frr is asked as root of its machine; leave user, password_env, enable_env, port out")
+        if self.type != "frr" and self.user is None:
+            raise ValueError("give the user as whom the grader logs in")
+        return self
+
+
+class Windows(Strict):
+    """A Windows machine, graded by PowerShell over WinRM, with NTLM."""
+
+    user: str
+    password_env: Variable
+    """Environment variable with the password of `user`."""
+    port: int = Field(default=5986, ge=1, le=65535)
+    tls: bool = True
+    ca_file: Path | None = None
+    """Authority that signed the machine's certificate, relative to the lab's folder; without it none is compared."""
+
+
 class Node(Strict):
     """A machine of the bench. `owner: grader` machines are out of the candidate's reach."""
 
@@ -97,6 +137,19 @@ class Node(Strict):
     nics: list[Nic] = Field(min_length=1, max_length=8)
     files: list[SeedFile] = Field(default_factory=list)
     run: list[str] = Field(default_factory=list)
+    device: Device | None = None
+    windows: Windows | None = None
+
+    @model_validator(mode="after")
+    def _one_system(self) -> Node:
+        if self.device and self.windows:
+            raise ValueError("give either device or windows")
+        return self
+
+    @property
+    def unix(self) -> bool:
+        """Whether the grader can log in as root with a shell."""
+        return self.windows is None and (self.device is None or self.device.type == "frr")
 
 
 class Task(Strict):
