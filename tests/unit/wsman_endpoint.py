@@ -64,6 +64,7 @@ class WsmanEndpoint:
         return "127.0.0.1", self._server.server_address[1]
 
     def close(self) -> None:
+        os.environ.pop("NTLM_USER_FILE", None)
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
