@@ -6,14 +6,13 @@ from typing import Any
 
 from graders import flows
 from graders.check import check
+from graders.cp06_tcpip import ospf
 from graders.expect import Expect, converge, show
 from graders.probe_client import ProbeClient
 from graders.vantage import text
 from labs.bench import Bench
 from labs.deadline import Deadline
 
-NEIGHBOUR_SECONDS = 45.0
-"""An adjacency may need twice the dead interval of the subject (20 s) when one side has just started."""
 FOLLOW_SECONDS = 30.0
 """How long a route may take to appear or to disappear, as the subject says."""
 QUIET_LEGS = ("lan", "invites")
@@ -32,14 +31,8 @@ def check_dynamic_routing(bench: Bench, probe: ProbeClient, expect: Expect) -> N
     siège annonce un réseau qui n'est dans aucun plan : le LAN l'atteint ; il le retire : rtr n'y mène plus ; il
     l'annonce de nouveau : le LAN l'atteint. Aucun message de routage n'est envoyé au LAN ni aux invités.
     """
-    neighbour = text(bench, "siege_rtr")
-    learned = converge(
-        Deadline.after(NEIGHBOUR_SECONDS),
-        lambda: _state(probe),
-        lambda seen: seen["neighbours"].get(neighbour) == "Full" and text(bench, "lan") in seen["prefixes"],
-    )
-    label = f"état de l'adjacence du siège avec {neighbour}"
-    expect.require(expect.equal(label, "Full", learned["neighbours"].get(neighbour, "aucune")))
+    learned = ospf.settle(bench, probe, ospf.NEIGHBOUR_SECONDS)
+    expect.require(expect.equal(*ospf.adjacency(bench, learned)))
     expect.contains("LAN appris par le siège", text(bench, "lan"), learned["prefixes"])
     unwanted = [one for one in (text(bench, "invites"), "0.0.0.0/0") if one in learned["prefixes"]]
     label = "réseau des invités ou route par défaut appris par le siège"
@@ -58,20 +51,9 @@ def check_dynamic_routing_after_reboot(bench: Bench, probe: ProbeClient, expect:
 
     L'adjacence se rétablit seule, et le LAN atteint le réseau du siège.
     """
-    neighbour, host = text(bench, "siege_rtr"), text(bench, "siege_hote")
-    learned = converge(
-        Deadline.after(2 * NEIGHBOUR_SECONDS),
-        lambda: _state(probe),
-        lambda seen: seen["neighbours"].get(neighbour) == "Full",
-    )
-    label = f"état de l'adjacence du siège avec {neighbour}"
-    expect.equal(label, "Full", learned["neighbours"].get(neighbour, "aucune"))
+    host = text(bench, "siege_hote")
+    expect.equal(*ospf.adjacency(bench, ospf.settle(bench, probe, 2 * ospf.NEIGHBOUR_SECONDS)))
     expect.equal(f"{host}, réseau du siège, depuis le LAN", *_reached(probe, host, wanted=True))
-
-
-def _state(probe: ProbeClient) -> dict[str, Any]:
-    answer: dict[str, Any] = probe.call("ospf.state", router="siege", protocol="agence")
-    return answer
 
 
 def _follow(bench: Bench, probe: ProbeClient) -> list[tuple[str, str, str]]:

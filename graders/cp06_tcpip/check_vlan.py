@@ -7,6 +7,7 @@ from typing import Any
 
 from graders import flows
 from graders.check import check
+from graders.cp06_tcpip import ospf
 from graders.expect import Expect, converge, show
 from graders.flows import Rule
 from graders.probe_client import ProbeClient
@@ -37,10 +38,6 @@ def _start_vlan(bench: Bench, probe: ProbeClient) -> None:
         probe.prefetch("arp.who_has", leg, addresses=addresses)
 
 
-def _start_flows(bench: Bench, probe: ProbeClient) -> None:
-    probe.prefetch("flow.matrix", timeout=30, **_matrix(bench))
-
-
 def _start_guest(bench: Bench, probe: ProbeClient) -> None:
     probe.prefetch("dhcp.discover", "invites", **LEASE)
 
@@ -66,13 +63,14 @@ def check_vlan(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     expect.true(label, "aucune", show(unused) if unused else "aucune", not unused)
 
 
-@check("CP06-S4.b", needs=("CP06-S4.a",), causes=("CP06-S5.b",), nodes=("rtr",), early=_start_flows)
+@check("CP06-S4.b", needs=("CP06-S4.a",), causes=("CP06-S5.b",), nodes=("rtr",), seconds=150)
 def check_flows_between_vlans(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     """Entre le LAN, les invités, le siège et Internet, seuls les flux prévus passent.
 
     La sonde essaie chaque flux entre ses propres machines : ceux du tableau aboutissent, réponse comprise ; d'autres
     n'arrivent pas. rtr ne s'administre que depuis le LAN. Ce que le LAN pouvait faire avant, il le peut encore.
     """
+    ospf.settle(bench, probe, ospf.NEIGHBOUR_SECONDS)
     seen = probe.call("flow.matrix", timeout=30, **_matrix(bench))
     for row in flows.compare(flows.flows(bench, RULES), seen):
         expect.equal(*row)

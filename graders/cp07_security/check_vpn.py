@@ -16,7 +16,10 @@ from labs.deadline import Deadline
 PROFILES = {"wireguard": "/home/candidat/nomade.conf", "openvpn": "/home/candidat/nomade.ovpn"}
 LIMIT = 32768
 LAN_PORT, CLOSED_PORT = 80, 445
-SECRETS = r"^[[:space:]]*PrivateKey[[:space:]]*=|^-+BEGIN [A-Z ]*PRIVATE KEY|^-+BEGIN OpenVPN Static key"
+SECRETS = (
+    r"^[[:space:]]*PrivateKey[[:space:]]*=[[:space:]]*[A-Za-z0-9+/]{42}"
+    r"|^-+BEGIN [A-Z ]*PRIVATE KEY|^-+BEGIN OpenVPN Static key"
+)
 READABLE = (
     "setpriv --reuid=65534 --regid=65534 --clear-groups find /etc /home /opt /srv /usr/local /var/lib -xdev -type f "
     f"-size -64k -readable -exec grep -lsE -e {shlex.quote(SECRETS)} {{}} + 2>/dev/null; true"

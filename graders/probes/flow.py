@@ -53,14 +53,14 @@ class _FarSide:
         self.stopped = False
         self.words: dict[bytes, str] = {}
         """Word received by a listener -> source address."""
-        self.captured: dict[bytes | tuple[int, int], str] = {}
-        """Word of a UDP datagram, or (port, sequence number) of a SYN, as it comes in -> source address."""
+        self.captured: dict[tuple[str, bytes | tuple[int, int]], str] = {}
+        """Leg, and word of a UDP datagram or (port, sequence number) of a SYN, as it comes in -> source address."""
         self.sent: dict[tuple[str, int, str, int], int] = {}
         """Sequence number of each SYN that left: what tells it again behind an address translation."""
         self.selector = stack.enter_context(selectors.DefaultSelector())
         for leg in {flow["from"] for flow in flows} | {flow["to"] for flow in flows}:
             with legs.inside(leg):
-                self._register(stack.enter_context(packet_socket(card())), "capture")
+                self._register(stack.enter_context(packet_socket(card())), f"capture:{leg}")
         for leg, protocol, address, port in {(f["to"], f["protocol"], f["address"], f["port"]) for f in flows}:
             kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
             with legs.inside(leg):
@@ -85,11 +85,12 @@ class _FarSide:
                     self._serve(link, key.data)
 
     def _serve(self, link: socket.socket, role: str) -> None:
-        if role == "capture":
+        kind, _, leg = role.partition(":")
+        if kind == "capture":
             frame, address = link.recvfrom(2048)
             packet = parse(frame)
             if packet:
-                self._note(packet, outgoing=address[2] == socket.PACKET_OUTGOING)
+                self._note(packet, leg, outgoing=address[2] == socket.PACKET_OUTGOING)
         elif role == "tcp":
             connection, _ = link.accept()
             self._register(connection, "connection")
@@ -105,14 +106,14 @@ class _FarSide:
             self.selector.unregister(link)
             link.close()
 
-    def _note(self, packet: Packet, outgoing: bool) -> None:
+    def _note(self, packet: Packet, leg: str, *, outgoing: bool) -> None:
         if packet.protocol == TCP and packet.flags & (SYN | ACK) == SYN:
             if outgoing:
                 self.sent[packet.source, packet.sport, packet.destination, packet.dport] = packet.seq
             else:
-                self.captured[packet.dport, packet.seq] = packet.source
+                self.captured[leg, (packet.dport, packet.seq)] = packet.source
         elif packet.protocol == UDP and not outgoing:
-            self.captured[packet.payload] = packet.source
+            self.captured[leg, packet.payload] = packet.source
 
     def judge(self, attempt: _Attempt) -> dict[str, Any]:
         """What became of one attempt."""
@@ -122,7 +123,7 @@ class _FarSide:
         key: bytes | tuple[int, int] = attempt.word
         if attempt.ends is not None:
             key = attempt.ends[3], self.sent.get(attempt.ends, -1)
-        source = source or self.captured.get(key)
+        source = source or self.captured.get((attempt.flow["to"], key))
         state = "filtered" if attempt.state == "open" else attempt.state
         return {"state": "arrived" if source else state, "source": source}
 

@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -66,23 +67,28 @@ def use(
     with tempfile.TemporaryDirectory() as folder, client:
         try:
             client.connect(profile, Path(folder), stranger, time.monotonic() + window)
-        except (_ProfileError, subprocess.SubprocessError) as problem:
+        except _ProfileError as problem:
             return {**answer, "reason": str(problem)[:400]}
         # WireGuard makes its session with the first packet.
-        answer["pings"] = {one: icmp.ping(one, window=3.0)["received"] for one in pings}
         with _Ears(legs, origin, words) as ears:
-            for word in words:
-                if not word.get("beyond"):
-                    ears.speak(word)
-            client.widen()
-            for word in words:
-                if word.get("beyond"):
-                    ears.speak(word)
+            for far, addresses in ((False, pings), (True, beyond)):
+                if far:
+                    client.widen()
+                chosen = [word for word in words if bool(word.get("beyond")) == far]
+                answer["pings"] |= _at_once(ears, chosen, addresses)
             answer["words"], answer["clear"] = ears.heard(), ears.clear
-        answer["pings"] |= {one: icmp.ping(one, window=3.0)["received"] for one in beyond}
         answer["up"], answer["reason"] = client.up()
         answer["address"] = client.address
     return answer
+
+
+def _at_once(ears: _Ears, words: list[dict[str, Any]], addresses: list[str]) -> dict[str, int]:
+    """Say the words and ping the addresses side by side; address -> replies."""
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        pings = {address: pool.submit(icmp.ping, address, window=3.0) for address in addresses}
+        for said in [pool.submit(ears.speak, word) for word in words]:
+            said.result()
+        return {address: int(ping.result()["received"]) for address, ping in pings.items()}
 
 
 class _ProfileError(Exception):
@@ -113,17 +119,17 @@ class _Client:
         """Send everything into the tunnel."""
         _run("ip", "route", "replace", "default", "dev", LINK)
 
-    def _fetch(self, link: str) -> None:
+    def _fetch(self) -> None:
         """Bring the tunnel's inner end into this process's network."""
-        with self._legs.inside(self._origin):
-            _run("ip", "link", "set", link, "netns", str(os.getpid()))
+        with Path("/proc/thread-self/ns/net").open() as home, self._legs.inside(self._origin):
+            _run("ip", "link", "set", LINK, "netns", f"/proc/{os.getpid()}/fd/{home.fileno()}")
 
-    def _plug(self, link: str, address: str, peer: str, routes: list[str], mtu: str) -> None:
+    def _plug(self, address: str, peer: str, routes: list[str], mtu: str) -> None:
         self.address = address.partition("/")[0]
-        lines = [f"address add {address} {f'peer {peer}' if peer else ''} dev {link}"]
-        lines += [f"link set {link} mtu {mtu} up" if mtu else f"link set {link} up"]
-        lines += [f"route replace {route} dev {link}" for route in routes if ":" not in route]
-        _run("ip", "-force", "-batch", "-", text="\n".join(lines) + "\n")
+        lines = [f"address add {address} {f'peer {peer}' if peer else ''} dev {LINK}"]
+        lines += [f"link set {LINK} mtu {mtu} up" if mtu else f"link set {LINK} up"]
+        lines += [f"route replace {route} dev {LINK}" for route in routes if ":" not in route]
+        _obey("ip", "-batch", "-", text="\n".join(lines) + "\n")
 
 
 class _WireGuard(_Client):
@@ -142,16 +148,18 @@ class _WireGuard(_Client):
         path = folder / "wg.conf"
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         with self._legs.inside(self._origin):
+            # One that a killed client left behind.
+            subprocess.run(["ip", "link", "delete", LINK], capture_output=True, check=False)
             _run("ip", "link", "add", LINK, "type", "wireguard")
-        self._fetch(LINK)
-        _run("wg", "setconf", LINK, str(path))
+        self._fetch()
+        _obey("wg", "setconf", LINK, str(path))
         allowed = [
             one for peer in sections["peer"] for key, value in peer if key == "allowedips" for one in _list(value)
         ]
         inner = [one for one in _list(own["address"]) if ":" not in one]
         if not inner:
             raise _ProfileError("no IPv4 address in Address")
-        self._plug(LINK, inner[0], "", allowed, own.get("mtu", ""))
+        self._plug(inner[0], "", allowed, own.get("mtu", ""))
 
     def widen(self) -> None:
         for peer in _run("wg", "show", LINK, "peers").split():
@@ -183,7 +191,7 @@ class _OpenVpn(_Client):
                 raise _ProfileError(self._last_words())
             time.sleep(0.1)
         given = dict(line.split("=", 1) for line in told.read_text(errors="replace").splitlines() if "=" in line)
-        self._fetch(LINK)
+        self._fetch()
         routes = [
             f"{network}/{given.get(f'route_netmask_{number}', '255.255.255.255')}"
             for number in range(1, 20)
@@ -193,7 +201,7 @@ class _OpenVpn(_Client):
         if not address:
             raise _ProfileError("the server gave no address")
         mask = given.get("ifconfig_netmask", "")
-        self._plug(LINK, f"{address}/{_length(mask)}" if mask else address, peer, routes, given.get("tun_mtu", ""))
+        self._plug(f"{address}/{_length(mask)}" if mask else address, peer, routes, given.get("tun_mtu", ""))
 
     def up(self) -> tuple[bool, str]:
         alive = self.process is not None and self.process.poll() is None
@@ -343,8 +351,16 @@ def _own_network() -> None:
 
 
 def _run(*command: str, text: str | None = None) -> str:
-    """Standard output. Raises _ProfileError with the program's own words when it fails."""
+    """Standard output. Raises RuntimeError with the program's own words when it fails: the probe's own trouble."""
     done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=20, check=False)
     if done.returncode:
-        raise _ProfileError(f"{command[0]}: {(done.stderr or done.stdout).strip()[-300:]}")
+        raise RuntimeError(f"{' '.join(command[:4])}: {(done.stderr or done.stdout).strip()[-300:]}")
     return done.stdout
+
+
+def _obey(*command: str, text: str | None = None) -> None:
+    """Do what the profile says. Raises _ProfileError with the program's own words when it cannot be done."""
+    try:
+        _run(*command, text=text)
+    except RuntimeError as problem:
+        raise _ProfileError(str(problem)) from None
