@@ -1,0 +1,127 @@
+"""The lab interco as data, and what its probes make of a candidate's profile."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from graders.cp06_tcpip.check_plan import _rows
+from graders.probes import ospf, vpn
+from labs.bench import Bench, compute_bench
+from labs.models.lab import load_lab
+from labs.models.profile import Profile
+from labs.models.session import Candidate, Session, SessionFile
+from labs.paths import CATALOGUE, PLAYBOOKS
+from labs.subject import addresses
+from labs.variants import template_environment
+
+NETWORKS = ("lan", "invites", "siege", "siege_reseau", "siege_essai", "wan", "nomades")
+
+
+def bench_of(number: int) -> Bench:
+    people = [Candidate(id=f"c{number}", name=f"Candidate {number}")]
+    file = SessionFile(name="essai", title="Essai", lab="interco", seed="graine-des-essais", candidates=people)
+    session = Session(Path("/nowhere/session.yaml"), file, load_lab("interco"), Profile(), tuple(people))
+    return compute_bench(session, people[0])
+
+
+def rendered(bench: Bench, path: Path) -> str:
+    return template_environment(trim_blocks=True).from_string(path.read_text()).render(bench.variables)
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_plan_of_any_candidate_is_sound(number: int) -> None:
+    bench = bench_of(number)
+    networks = {name: ipaddress.ip_network(str(bench.values[name])) for name in NETWORKS}
+    assert not any(a.overlaps(b) for a in networks.values() for b in networks.values() if a is not b)
+    for (_, segment), address in addresses(bench).items():
+        assert ipaddress.ip_address(address) in networks[segment]
+    tags = [tag for tag, _ in bench.node("rtr").spec.nics[1].trunk]
+    assert len(set(tags)) == 3
+    told = bench.variables["machines"]["rtr"]["interfaces"]
+    assert (told["invites"]["name"], told["invites"]["tag"]) == ("eth2", bench.values["vlan_invites"])
+
+
+def test_files_of_the_probe_are_what_their_readers_accept() -> None:
+    bench, folder = bench_of(0), CATALOGUE / "interco" / "files"
+    plan = json.loads(rendered(bench, folder / "probe" / "internet.json.j2"))
+    assert set(plan["legs"]) == {"lan", "invites", "siege", "libre", "wan"}
+    assert {one["card"] for one in plan["legs"].values()} == {f"eth{number}" for number in range(1, 6)}
+
+
+@pytest.mark.skipif(shutil.which("nft") is None, reason="nft is not installed")
+@pytest.mark.parametrize(
+    "path",
+    [CATALOGUE / "interco/files/rtr/nftables.conf.j2", PLAYBOOKS / "roles/interco_rtr/tree/etc/nftables.conf.j2"],
+)
+def test_rulesets_are_accepted(path: Path) -> None:
+    ruleset = rendered(bench_of(1), path)
+    checked = subprocess.run(["nft", "-c", "-f", "-"], input=ruleset, text=True, capture_output=True, check=False)
+    if "Operation not permitted" in checked.stderr:
+        pytest.skip("nft needs CAP_NET_ADMIN even to check")
+    assert checked.stderr == ""
+
+
+def test_a_profile_runs_nothing_on_the_probe() -> None:
+    kept = vpn._allowed(
+        "client\nremote 198.51.100.2 1194\nscript-security 2\nup /bin/evil\nplugin x.so\nlog /etc/passwd\n"
+        "<key>\nSECRET\n</key>\n<up>\n/bin/evil\n</up>\n",
+        {},
+    )
+    assert kept == "client\nremote 198.51.100.2 1194\n<key>\nSECRET\n</key>\n"
+
+
+def test_a_stranger_has_the_profile_but_not_its_key() -> None:
+    kept = vpn._allowed("client\n<key>\nSECRET\n</key>\n<ca>\nCA\n</ca>\n", {"key": "OTHER\n"})
+    assert kept == "client\n<key>\nOTHER\n</key>\n<ca>\nCA\n</ca>\n"
+
+
+def test_wireguard_sections_are_read_as_wg_quick_writes_them() -> None:
+    found = vpn._sections("[Interface]\nPrivateKey = a=\nPostUp = evil # no\n\n[peer]\nAllowedIPs=10.0.0.0/8, ::/0\n")
+    assert found == {
+        "interface": [[("privatekey", "a="), ("postup", "evil")]],
+        "peer": [[("allowedips", "10.0.0.0/8, ::/0")]],
+    }
+
+
+def test_what_bird_tells_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {
+        "show ospf neighbors agence": [
+            "BIRD 2.17.1 ready.",
+            "agence:",
+            "Router ID   \tPri\t     State     \tDTime\tInterface  Router IP",
+            "172.20.55.2 \t  1\tFull/DR        \t 18.512\teth3       172.20.55.2",
+        ],
+        "show route protocol agence": [
+            "BIRD 2.17.1 ready.",
+            "Table master4:",
+            "10.141.83.0/24       unicast [agence 06:57:10.123] * I (150/20) [172.20.55.2]",
+            "\tvia 172.20.55.2 on eth3",
+            "172.20.55.0/29       unicast [agence 06:56:50.007] * I (150/10) [172.20.55.1]",
+            "\tdev eth3",
+        ],
+    }
+    monkeypatch.setattr(ospf, "_bird", lambda _router, command: told[command])
+    assert ospf.state("siege", "agence") == {
+        "neighbours": {"172.20.55.2": "Full"},
+        "prefixes": ["10.141.83.0/24", "172.20.55.0/29"],
+    }
+
+
+@pytest.mark.parametrize("separator", [";", ","])
+def test_a_plan_is_read_whatever_wrote_it(separator: str) -> None:
+    lines = ["\ufeffMachine;Réseau;VLAN;Adresse", "RTR; 10.1.2.0/24 ;;10.1.2.1/24", "", "ws;10.1.2.0/24;;10.1.2.20"]
+    assert _rows("\r\n".join(lines).replace(";", separator)) == {
+        ("rtr", "10.1.2.0/24", "", "10.1.2.1"),
+        ("ws", "10.1.2.0/24", "", "10.1.2.20"),
+    }
+
+
+@pytest.mark.parametrize("content", ["", "machine;adresse\nrtr;10.1.2.1\n", "n'importe quoi"])
+def test_a_plan_with_other_columns_is_no_plan(content: str) -> None:
+    assert _rows(content) is None
