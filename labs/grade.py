@@ -11,17 +11,21 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
 from labs.errors import PlateauError
+from labs.models.proxmox import ProxmoxProfile
 from labs.models.session import Session
 from labs.paths import GRADERS, ROOT
 from labs.sessionfiles import SessionFiles
 
 KEPT = {0, 1, 4}
 """Exit statuses of a grader that measured: all passed, something not passed, something not measurable."""
+
+PARTS, END = "parts", "end"
+"""In a run's folder: one folder a candidate, with the file that says that its grading ended."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,8 @@ EVERYTHING = Selection()
 class _Grader:
     candidate: str
     folder: Path
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | None = None
+    """None when it ended in an earlier process of this run."""
 
     @property
     def records(self) -> Path:
@@ -79,34 +84,42 @@ def grade(
     *,
     lock: int,
     selection: Selection = EVERYTHING,
+    hosts: Mapping[str, Set[str]] | None = None,
 ) -> Path:
     """Grade the candidates' benches and return the joined records.
+
+    A candidate whose grading ended in this folder before (labs.resume) is not graded again. `hosts` says which hosts of
+    the hypervisor carry a candidate's machines: the profile caps the gradings on each.
 
     The graders inherit `lock`, the session's: should this process be killed, nobody else works on the benches before
     they have ended.
 
     Raises PlateauError, naming the log, when a grader ended without measuring.
     """
-    parts = run_folder / "parts"
-    waiting = list(candidates)
+    parts = run_folder / PARTS
+    done = [_Grader(one, parts / one) for one in candidates if ended(parts / one)]
+    waiting = [one for one in candidates if one not in {part.candidate for part in done}]
     running: list[_Grader] = []
-    done: list[_Grader] = []
+    cap = _per_host(session, hosts or {})
     try:
         while waiting or running:
-            while waiting and len(running) < _parallel(session):
-                running.append(_start(session, waiting.pop(0), parts, selection, lock))
+            while (chosen := _next(waiting, running, _parallel(session), cap)) is not None:
+                waiting.remove(chosen)
+                running.append(_start(session, chosen, parts, selection, lock))
             for grader in list(running):
                 _show(grader, progress)
+                assert grader.process is not None
                 if grader.process.poll() is not None:
                     running.remove(grader)
                     _finish(grader, run_folder)
                     done.append(grader)
             time.sleep(0.2)
     finally:
-        for grader in running:
-            grader.process.terminate()
-        for grader in running:
-            grader.process.wait()
+        processes = [grader.process for grader in running if grader.process is not None]
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait()
     records = run_folder / "records.jsonl"
     _join([part.records for part in sorted(done, key=lambda part: candidates.index(part.candidate))], records)
     for part in done:
@@ -122,11 +135,46 @@ def _parallel(session: Session) -> int:
     return session.profile.parallel or max(1, os.cpu_count() or 1)
 
 
+def _next(
+    waiting: Sequence[str], running: Sequence[_Grader], at_once: int, cap: Callable[[str, Sequence[str]], bool]
+) -> str | None:
+    """The first candidate who may be graded now."""
+    if len(running) >= at_once:
+        return None
+    busy = [grader.candidate for grader in running]
+    return next((one for one in waiting if cap(one, busy)), None)
+
+
+def _per_host(session: Session, hosts: Mapping[str, Set[str]]) -> Callable[[str, Sequence[str]], bool]:
+    """Whether a candidate may be graded beside others, as far as the hypervisor's hosts are concerned."""
+    profile = session.profile
+    limit = profile.caps.gradings_per_node if isinstance(profile, ProxmoxProfile) else None
+
+    def allowed(candidate: str, busy: Sequence[str]) -> bool:
+        mine = hosts.get(candidate, set())
+        return limit is None or all(sum(host in hosts.get(one, set()) for one in busy) < limit for host in mine)
+
+    return allowed
+
+
+def ended(part: Path) -> bool:
+    """Whether a candidate's grading is all on disk."""
+    try:
+        status = int((part / END).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return False
+    return status in KEPT and (part / "records.jsonl").is_file()
+
+
 def _start(session: Session, candidate: str, parts: Path, selection: Selection, lock: int) -> _Grader:
     folder = parts / candidate
+    shutil.rmtree(
+        folder, ignore_errors=True
+    )  # of a grading that was interrupted: its measurements do not mix with new ones
     folder.mkdir(parents=True)
     command = [sys.executable, "-m", "pytest", str(GRADERS), "-q", "-p", "no:cacheprovider"]
     command += ["--session", str(session.path), "--candidate", candidate, "--run-dir", str(folder)]
+    command += ["--end-file", str(folder / END)]
     command += selection.arguments()
     with (folder / "grader.log").open("wb") as log:
         process = subprocess.Popen(
@@ -159,7 +207,7 @@ def _show(grader: _Grader, progress: Callable[[str, str], None]) -> None:
 
 
 def _finish(grader: _Grader, run_folder: Path) -> None:
-    if grader.process.returncode in KEPT and grader.records.exists():
+    if ended(grader.folder):
         return
     log = run_folder / f"grader-{grader.candidate}.log"
     shutil.copyfile(grader.folder / "grader.log", log)

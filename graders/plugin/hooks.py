@@ -239,6 +239,9 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
             session.config.stash[REPORT] = f"report: {paths['report.html']}"
         except (OSError, ValueError, PlateauError) as problem:
             session.config.stash[REPORT] = f"report not written: {problem}"
+    end_file = session.config.getoption("end_file")
+    if end_file and wrote:
+        end_file.write_text(f"{int(session.exitstatus)}\n", encoding="ascii")
 
 
 def item_spec(item: pytest.Item) -> CheckSpec:

@@ -28,6 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--replay", metavar="RUN", type=Path, help="Judge again from the snapshots of this run's folder: no machine."
     )
     group.addoption("--record-plan", action="store_true", help="Keep what the checks ask as the plan of the lab.")
+    group.addoption("--end-file", metavar="FILE", type=Path, help="Where the exit status goes once all is on disk.")
     group.addoption("--no-reboot", action="store_true", help="Leave the persistence phase out.")
     group.addoption(
         "--reboot-node", metavar="NODE", action="append", help="Reboot only this machine (may be repeated)."

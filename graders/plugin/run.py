@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from graders.check import CheckSpec
 from graders.engine.bench import BenchEngine
 from graders.engine.plan import save as save_plan
-from graders.engine.snapshot import Snapshot
+from graders.engine.snapshot import Observation, Snapshot
 from graders.login import Login
 from graders.notebook import Measurement, Notebook
 from graders.plugin import plan
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 SURVEY_SECONDS = 60.0
 SNAPSHOTS = "snapshots"
 """Folder of a run's snapshots, one file a candidate."""
+REBOOT = "reboot"
+"""Action of the snapshot's observation that machines are about to be rebooted."""
 OpenProbe = Callable[["Hypervisor", Bench], Callable[[], Link]]
 
 
@@ -215,6 +217,7 @@ class GradingRun:
         known = [node for node in run.bench.graded_nodes if node.model.unix]
         up = [node for node in known if node.name in self.reboot_nodes and run.states[node.name].up]
         began = time.monotonic()
+        run.notebook.snapshot.record(Observation("", "hypervisor", REBOOT, [node.name for node in up]))
         told = reboot(self.hypervisor, up)
         for name, text in told.items():
             run.notebook.add(f"agent:{name}", "reboot", text, time.monotonic() - began)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from graders.rubric import Rubric
     from labs.grade import Selection
     from labs.models.session import Session
+    from labs.resume import Interrupted
 
 
 def register(app: typer.Typer) -> None:
@@ -36,6 +37,10 @@ def grade(
     reboot: Annotated[
         bool, typer.Option("--reboot/--no-reboot", help="Measure again what must survive a restart of the machines.")
     ] = True,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Take up the last run, which was interrupted: only what it did not measure."),
+    ] = False,
     json: JsonOption = False,
     lang: LangOption = "fr",
 ) -> None:
@@ -44,7 +49,9 @@ def grade(
     from labs.grade import Selection
 
     selection = Selection(keyword, tuple(check or ()), reboot)
-    summary, paths = grade_session(session, candidate, selection, quiet=json, lang=lang)
+    if resume and (candidate or selection != Selection()):
+        raise InputError("--resume takes up what was asked then: leave --candidate, -k, --check and --no-reboot out")
+    summary, paths = grade_session(session, candidate, selection, quiet=json, lang=lang, resume=resume)
     if json:
         print_json({**summary, "documents": {name: str(path) for name, path in paths.items()}})
     else:
@@ -65,11 +72,12 @@ def _tell_copies(name: str, folder: Path) -> None:
 
 
 def grade_session(
-    name: str, ids: list[str] | None, selection: Selection, *, quiet: bool, lang: str
+    name: str, ids: list[str] | None, selection: Selection, *, quiet: bool, lang: str, resume: bool = False
 ) -> tuple[dict[str, Any], dict[str, Path]]:
     """The work of `grade`: summary and documents."""
     from graders.records import load
     from graders.report import summary
+    from labs import resume as interrupted
     from labs.cli.output import Progress
     from labs.grade import grade as run_graders
     from labs.grade import new_run_folder
@@ -79,12 +87,22 @@ def grade_session(
 
     _require_language(lang)
     loaded = load_session(name)
-    chosen = [one.id for one in loaded.select(ids)]
-    _require_running(loaded, chosen)
     progress = _OnChange(Progress(quiet))
-    with exclusive(SessionFiles(loaded.folder).lock, "grade") as lock, progress.inner.showing():
-        folder = new_run_folder(loaded)
-        run_graders(loaded, chosen, folder, progress, lock=lock, selection=selection)
+    with exclusive(SessionFiles(loaded.folder).lock, "grade") as lock:
+        if resume:
+            run = interrupted.require(loaded)
+            chosen, selection, folder, left = list(run.candidates), run.selection, run.folder, list(run.left)
+            hosts = _require_running(loaded, left)
+            _tell_resumed(run)
+        else:
+            chosen = left = [one.id for one in loaded.select(ids)]
+            hosts = _require_running(loaded, chosen)
+            if earlier := interrupted.find(loaded):
+                _tell_interrupted(loaded, earlier)
+            folder = new_run_folder(loaded)
+            interrupted.keep(loaded, folder, chosen, selection)
+        with progress.inner.showing():
+            run_graders(loaded, chosen, folder, progress, lock=lock, selection=selection, hosts=hosts)
     paths, rubrics = _documents(folder, lang, None, None, pdf=True)
     return summary.build(load(folder / "records.jsonl"), rubrics), paths
 
@@ -175,18 +193,43 @@ class _OnChange:
             self.inner(subject, step)
 
 
-def _require_running(loaded: Session, candidates: list[str]) -> None:
+def _tell_interrupted(loaded: Session, run: Interrupted) -> None:
+    from labs.cli.output import err
+
+    count = f"{len(run.measured)} of {len(run.candidates)} candidates measured"
+    err.print(
+        f"{run.folder.name} was interrupted with {count}; all are graded anew now. "
+        f"To take it up instead: Ctrl-C, then plateau grade {loaded.path} --resume",
+        markup=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+def _tell_resumed(run: Interrupted) -> None:
+    from labs.cli.output import err
+
+    kept = f"{len(run.measured)} of {len(run.candidates)} candidates are measured"
+    err.print(f"{run.folder.name}: {kept}; now: {', '.join(run.left) or 'only the report'}", markup=False)
+    for one in run.rebooted:
+        err.print(
+            f"{one}: the interrupted grading had begun to reboot these machines; they are measured as they are now. "
+            "plateau reset goes back to a frozen state, if there is one",
+            markup=False, soft_wrap=True,
+        )  # fmt: skip
+
+
+def _require_running(loaded: Session, candidates: list[str]) -> dict[str, set[str]]:
+    """The hosts that carry each candidate's machines. Raises InputError when a bench is not up."""
     from labs.hypervisors import open_hypervisor
     from labs.hypervisors.base import Power
 
-    up = {
-        status.key.candidate
-        for status in open_hypervisor(loaded.profile).list_nodes(loaded.uid)
-        if status.power is not Power.ABSENT
-    }
+    up: dict[str, set[str]] = {}
+    for status in open_hypervisor(loaded.profile).list_nodes(loaded.uid):
+        if status.power is not Power.ABSENT:
+            up.setdefault(status.key.candidate, set()).add(status.host)
     absent = [one for one in candidates if one not in up]
     if absent:
         raise InputError(f"{loaded.name}: no bench of {', '.join(absent)} is up; run plateau up first")
+    return up
 
 
 def _marks_table(summary: dict[str, Any]) -> Any:

@@ -89,6 +89,8 @@ class NodeStatus:
     ssh: tuple[str, int] | None = None
     since: float | None = None
     """Unix time of the last start."""
+    host: str = ""
+    """The hypervisor's host that carries it, where there are several."""
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,8 @@ class Caps(Strict):
     """Machines of a node between their start and the first answer of their agent."""
     agents_per_node: int = Field(default=3, ge=1, le=16)
     """Agent calls of a node at once: one without an answer holds one of pvedaemon's three workers for 3 s."""
+    gradings_per_node: int = Field(default=4, ge=1, le=64)
+    """Benches with machines on a node that are graded at once: probes of too many would disturb each other."""
     requests: int = Field(default=24, ge=1, le=64)
     machines: int = Field(default=128, ge=1, le=1024)
     """Machines that the executor works on at once."""

@@ -547,7 +547,7 @@ class ProxmoxHypervisor:
 
     def _told(self, machine: Machine, power: Power, since: float | None) -> NodeStatus:
         endpoint = (str(self._profile.address(machine.vmid).ip), SSH_PORT)
-        return NodeStatus(machine.key, power, machine.ready, endpoint, since)
+        return NodeStatus(machine.key, power, machine.ready, endpoint, since, machine.node)
 
 
 @contextmanager

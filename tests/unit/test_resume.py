@@ -1,0 +1,205 @@
+"""Taking up an interrupted grading run: what was measured is kept, the rest is measured, and nothing is mixed."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from graders.records import load
+from labs import resume
+from labs.cli.grading import grade_session
+from labs.errors import EnvironmentLackError, InputError, PlateauError
+from labs.grade import PARTS, Selection, _Grader, _next, _per_host
+from labs.hypervisors.base import NodeKey, NodeStatus, Power
+from labs.lock import exclusive
+from labs.models.proxmox import Caps, ProxmoxProfile
+from labs.models.session import load_session
+from labs.sessionfiles import SessionFiles
+
+SESSION = """
+name: essai
+title: Essai
+lab: reseau
+hypervisor: un
+seed: un-secret-de-test
+candidates:
+  - {id: alice, name: Alice}
+  - {id: bob, name: Bob}
+  - {id: chloe, name: Chloé}
+"""
+CHECKS = Selection(checks=("CP06-S5.a",), reboot=False)
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Everything:
+    """A hypervisor on which every bench is up."""
+
+    def list_nodes(self, uid):
+        return [NodeStatus(NodeKey(uid, one, "rtr"), Power.RUNNING, True) for one in ("alice", "bob", "chloe")]
+
+
+class Place:
+    """A session, and gradings of it that can be interrupted."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "session.yaml").write_text(SESSION)
+        (folder / "un.hypervisor.yaml").write_text("driver: qemu\nparallel: 1\n")
+        (folder / "world.json").write_text("{}")
+        self.session = load_session(str(folder / "session.yaml"))
+
+    def grade(self, *, resumed=False, selection=CHECKS):
+        path = str(self.folder / "session.yaml")
+        return grade_session(path, None, selection, quiet=True, lang="fr", resume=resumed)
+
+    @property
+    def graded(self) -> list[str]:
+        path = self.folder / "graded"
+        return path.read_text().split() if path.exists() else []
+
+    def runs(self) -> list[Path]:
+        return sorted((self.folder / "results").iterdir())
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.setenv("RESUME", str(tmp_path))
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p tests.unit.resume_plugin")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr("labs.hypervisors.open_hypervisor", lambda _profile: Everything())
+    return Place(tmp_path)
+
+
+@pytest.fixture
+def interrupted(place, monkeypatch):
+    """The grading was stopped while bob was graded; alice is measured, chloe not begun."""
+    hang = place.folder / "hang-bob"
+    hang.touch()
+    with monkeypatch.context() as patch:
+
+        def stop(grader, _progress):
+            if grader.candidate == "bob" and "bob" in place.graded:
+                raise KeyboardInterrupt
+
+        patch.setattr("labs.grade._show", stop)
+        with pytest.raises(KeyboardInterrupt):
+            place.grade()
+    hang.unlink()
+    assert place.graded == ["alice", "bob"]
+    return place
+
+
+def test_only_what_was_not_measured_is_measured(interrupted, capsys):
+    (folder,) = interrupted.runs()
+    before = (folder / PARTS / "alice" / "records.jsonl").read_text()
+    (folder / PARTS / "bob" / "records.jsonl").write_text(before[: len(before) // 2])  # half a record
+    interrupted.grade(resumed=True, selection=Selection())
+    assert interrupted.graded == ["alice", "bob", "bob", "chloe"]
+    assert interrupted.runs() == [folder], "the same run"
+    run = load(folder / "records.jsonl")
+    assert [(one.candidate, one.check) for one in run.records] == [
+        (one, "CP06-S5.a") for one in ("alice", "bob", "chloe")
+    ], "with the checks that were asked for then"
+    assert next(line for line in before.splitlines() if '"record"' in line) in (folder / "records.jsonl").read_text()
+    assert {path.stem for path in (folder / "snapshots").iterdir()} == {"alice", "bob", "chloe"}
+    assert not (folder / PARTS).exists()
+    assert (folder / "report.html").exists()
+    assert "1 of 3 candidates are measured; now: bob, chloe" in " ".join(capsys.readouterr().err.split())
+
+
+def test_all_measured_and_only_the_report_missing(interrupted):
+    interrupted.grade(resumed=True, selection=Selection())
+    (folder,) = interrupted.runs()
+    graded = interrupted.graded
+    parts = folder / PARTS
+    for one in ("alice", "bob", "chloe"):  # as a kill before the records were joined leaves it
+        (parts / one).mkdir(parents=True)
+        lines = (folder / "records.jsonl").read_text().splitlines()
+        kept = [line for line in lines if json.loads(line).get("candidate", one) == one]
+        (parts / one / "records.jsonl").write_text("\n".join(kept) + "\n")
+        (parts / one / "grader.log").touch()
+        (parts / one / "end").write_text("0\n")
+    (folder / "records.jsonl").unlink()
+    interrupted.grade(resumed=True, selection=Selection())
+    assert interrupted.graded == graded
+    assert len(load(folder / "records.jsonl").records) == 3
+
+
+def test_a_new_grading_says_that_one_was_interrupted(interrupted, capsys):
+    interrupted.grade()
+    told = " ".join(capsys.readouterr().err.split())
+    assert "was interrupted with 1 of 3 candidates measured; all are graded anew now" in told
+    assert "--resume" in told
+    assert resume.find(interrupted.session) is None, "the newest run is whole"
+    with pytest.raises(InputError, match="was not interrupted"):
+        interrupted.grade(resumed=True)
+
+
+def test_reboots_that_had_begun_are_told(interrupted, capsys):
+    (folder,) = interrupted.runs()
+    snapshot = folder / PARTS / "bob" / "snapshots" / "bob.jsonl"
+    snapshot.parent.mkdir(parents=True, exist_ok=True)
+    seen = {"check": "", "source": "hypervisor", "action": "reboot", "answer": ["rtr"], "seconds": 0.0}
+    snapshot.write_text(f'{{"snapshot": 1}}\n{json.dumps(seen)}\n{{"check": "ha')
+    assert resume.require(interrupted.session).rebooted == ("bob",)
+    interrupted.grade(resumed=True)
+    assert "bob: the interrupted grading had begun to reboot" in " ".join(capsys.readouterr().err.split())
+
+
+def test_marks_of_two_versions_are_not_mixed(interrupted):
+    (folder,) = interrupted.runs()
+    path = folder / resume.NAME
+    data = json.loads(path.read_text())
+    data["versions"]["lab"] = "0.9"
+    path.write_text(json.dumps(data))
+    with pytest.raises(InputError, match="--resume: lab changed since it began"):
+        interrupted.grade(resumed=True)
+    path.write_text("[]")
+    with pytest.raises(InputError, match="not what a run was asked"):
+        interrupted.grade(resumed=True)
+
+
+def test_a_candidate_who_left_the_session(interrupted):
+    path = interrupted.folder / "session.yaml"
+    path.write_text(SESSION.replace("  - {id: chloe, name: Chloé}\n", ""))
+    with pytest.raises(InputError, match="chloe left the session"):
+        interrupted.grade(resumed=True)
+
+
+def test_graders_that_outlive_plateau_are_waited_for(interrupted):
+    """The children inherit the lock: nobody grades beside them."""
+    with exclusive(SessionFiles(interrupted.folder).lock, "grade") as lock:
+        child = os.fork()
+        if child == 0:
+            os.read(os.pipe()[0], 1)
+        os.close(os.dup(lock))
+    try:
+        with pytest.raises(EnvironmentLackError, match="is working on this session"):
+            interrupted.grade(resumed=True)
+    finally:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+
+
+def test_a_grader_that_does_not_measure_is_an_error(place, monkeypatch):
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no.such.plugin")
+    with pytest.raises(PlateauError, match="alice: the grader did not measure"):
+        place.grade()
+    assert resume.require(place.session).left == ("alice", "bob", "chloe")
+
+
+def test_hosts_of_the_hypervisor_are_not_crowded(place):
+    profile = ProxmoxProfile.model_construct(driver="proxmox", caps=Caps(gradings_per_node=2))
+    session = place.session.__class__(**{**place.session.__dict__, "profile": profile})
+    hosts = {"a": {"pve1"}, "b": {"pve1"}, "c": {"pve1", "pve2"}, "d": {"pve2"}}
+    allowed = _per_host(session, hosts)
+
+    def running(*names):
+        return [_Grader(one, place.folder) for one in names]
+
+    assert _next(["c", "d"], running("a", "b"), 8, allowed) == "d", "pve1 has its two"
+    assert _next(["c"], running("a", "b"), 8, allowed) is None
+    assert _next(["c"], running("a"), 8, allowed) == "c"
+    assert _next(["d"], running("a"), 1, allowed) is None, "and this machine its own limit"
+    assert _per_host(place.session, {})("a", ["b", "c"])
