@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from typing import TypeVar
 
-from graders.records import Comparison
+from graders.records import Attempt, Comparison
 from labs.deadline import Deadline
 
 T = TypeVar("T")
@@ -24,6 +26,8 @@ class Expect:
 
     def __init__(self) -> None:
         self.comparisons: list[Comparison] = []
+        self.attempts: list[Attempt] = []
+        """Of behaviour that was waited for (`converge`), in order."""
 
     def true(self, label: str, expected: str, observed: str, ok: bool) -> bool:
         """Record a comparison decided by the check; returns `ok`."""
@@ -88,16 +92,47 @@ def show(value: object) -> str:
     return str(value)
 
 
-def converge(deadline: Deadline, observe: Callable[[], T], ok: Callable[[T], bool], interval: float = 1.0) -> T:
-    """Observe again until `ok` or the deadline, and return the last observation.
+CURRENT: ContextVar[Expect | None] = ContextVar("expect", default=None)
+"""The expectations of the check that runs: attempts are kept with them."""
+CONFIRMATIONS = 2
+INTERMITTENT = "intermittent"
 
-    Only for behaviour that is not yet there (after a boot, a lost packet); what is there is measured once.
+
+def converge(deadline: Deadline, observe: Callable[[], T], ok: Callable[[T], bool], interval: float = 1.0) -> T:
+    """Observe again until `ok` or the deadline, and return the last observation; every attempt is recorded.
+
+    Only for behaviour that is not yet there (after a boot, a lost packet); what is there is measured once. What came
+    late is observed twice more: raises Unmet when it went away again, because what works now and then does not work.
     """
+    expect, began = CURRENT.get() or Expect(), time.monotonic()
+    first = len(expect.attempts)
+
+    def attempt() -> tuple[T, bool]:
+        at = round(time.monotonic() - began, 3)
+        seen = observe()
+        good = bool(ok(seen))
+        expect.attempts.append(Attempt(at, round(time.monotonic() - began - at, 3), good))
+        return seen, good
+
     for _ in deadline.ticks(interval):
-        last = observe()
-        if ok(last):
+        last, good = attempt()
+        if good:
             break
+    late = good and len(expect.attempts) > first + 1
+    for _ in range(CONFIRMATIONS if late else 0):
+        time.sleep(interval)
+        last, good = attempt()
+        if not good:
+            marks = [one.ok for one in expect.attempts[first:]]
+            observed = f"{INTERMITTENT} : {sum(marks)} essais réussis sur {len(marks)}, le dernier manqué"
+            expect.true("stabilité", "tous les essais réussis après le premier", observed, False)
+            expect.conclude()
     return last
+
+
+def is_intermittent(comparisons: Iterable[Comparison]) -> bool:
+    """Whether a check failed because a behaviour came and went."""
+    return any(not one.ok and one.observed.startswith(f"{INTERMITTENT} :") for one in comparisons)
 
 
 def _cut(text: str, limit: int = 2000) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from graders.engine.snapshot import Observation, Snapshot
-from graders.expect import Expect
+from graders.expect import CURRENT, Expect
 from graders.records import Evidence
 from labs.deadline import Deadline
 
@@ -42,6 +42,7 @@ class Notebook:
 
     def begin(self, seconds: float, check: str = "") -> Measurement:
         self.current = Measurement(seconds, check)
+        CURRENT.set(self.current.expect)
         return self.current
 
     def recall(self, source: str, action: str) -> Any:

@@ -39,6 +39,15 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """One observation of behaviour that was waited for. Seconds since the wait began, and of the observation itself."""
+
+    at: float
+    seconds: float
+    ok: bool
+
+
+@dataclass(frozen=True)
 class Evidence:
     """One thing the grader did to measure, with the raw answer (already cut to size)."""
 
@@ -111,6 +120,10 @@ class Record:
     """Check id, or `node:NAME` when a machine is down."""
     comparisons: list[Comparison] = field(default_factory=list)
     evidence: list[Evidence] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    """Of behaviour that was waited for: every observation, in order."""
+    intermittent: bool = False
+    """Whether it was seen and then was gone again: failed, under this name."""
     started: str = ""
     seconds: float = 0.0
     kind: str = "record"
@@ -157,6 +170,7 @@ def parse(lines: Iterable[str], name: str = "records") -> Run:
                     data["verdict"] = Verdict(data["verdict"])
                     data["comparisons"] = [Comparison(**c) for c in data["comparisons"]]
                     data["evidence"] = [Evidence(**e) for e in data["evidence"]]
+                    data["attempts"] = [Attempt(**a) for a in data.get("attempts", [])]
                     records.append(Record(**data))
                 case other:
                     raise ValueError(f"unknown kind {other!r}")

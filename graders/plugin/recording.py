@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 import labs
 from graders import versions
 from graders.expect import NothingMeasuredError, Unmet
-from graders.records import BenchHeader, Evidence, Record, RunHeader, Verdict, dump
+from graders.records import Attempt, BenchHeader, Evidence, Record, RunHeader, Verdict, dump
 from labs.errors import PlateauError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from labs.models.session import Session
 
 
@@ -59,6 +61,17 @@ def exception_evidence(problem: BaseException) -> Evidence:
     """The traceback, for whoever repairs the check; never shown as the verdict."""
     text = "".join(traceback.format_exception(problem))
     return Evidence("grader", "exception", text[-16384:], 0.0)
+
+
+def waits(attempts: Sequence[Attempt]) -> list[Evidence]:
+    """Every attempt of what was waited for, as one piece of evidence (French); none when nothing was waited for."""
+    if len(attempts) < 2:
+        return []
+    lines = [
+        f"essai {number}, après {one.at:.1f} s ({one.seconds:.1f} s) : {'réussi' if one.ok else 'manqué'}"
+        for number, one in enumerate(attempts, 1)
+    ]
+    return [Evidence("grader", "essais jusqu'à l'échéance", "\n".join(lines), attempts[-1].at + attempts[-1].seconds)]
 
 
 def now() -> str:

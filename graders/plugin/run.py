@@ -13,12 +13,13 @@ from graders.check import CheckSpec
 from graders.engine.bench import BenchEngine
 from graders.engine.plan import save as save_plan
 from graders.engine.snapshot import Observation, Snapshot
+from graders.expect import is_intermittent
 from graders.login import Login
 from graders.notebook import Measurement, Notebook
 from graders.plugin import plan
 from graders.plugin.liveness import NodeState, ask_the_network, header_nodes, keep_states, recall_states, survey
 from graders.plugin.reboot import reboot
-from graders.plugin.recording import Outcome, RecordsFile, exception_evidence, now, run_header
+from graders.plugin.recording import Outcome, RecordsFile, exception_evidence, now, run_header, waits
 from graders.probe_client import Link, ProbeClient, ProbeError
 from graders.records import BenchHeader, Record, Verdict
 from labs.bench import Bench, compute_bench
@@ -149,7 +150,9 @@ class GradingRun:
             message=outcome.message,
             blocked_by=outcome.blocked_by,
             comparisons=measured.expect.comparisons,
-            evidence=measured.evidence,
+            evidence=measured.evidence + waits(measured.expect.attempts),
+            attempts=measured.expect.attempts,
+            intermittent=outcome.verdict is Verdict.FAILED and is_intermittent(measured.expect.comparisons),
             started=now(),
             seconds=round(time.monotonic() - began, 3),
         )

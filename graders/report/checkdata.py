@@ -24,7 +24,7 @@ def check_data(w: Writer, candidate: CandidateResult, record: Record, *, with_ev
     comparisons: Iterable[Any] = record.comparisons if told else ()
     return {
         "id": record.check,
-        "phase": w.t("reboot") if record.phase == "reboot" else "",
+        "phase": " · ".join([w.t("reboot")] * (record.phase == "reboot") + [w.t("intermittent")] * record.intermittent),
         "verdict": record.verdict.value,
         "verdict_word": w.t(record.verdict.value),
         "title": w.shown(record.title),

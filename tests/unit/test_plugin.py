@@ -434,3 +434,49 @@ def test_what_failed_while_probes_disturbed_each_other_is_measured_once_more(
     assert sum(one.source == "probe:lan" for one in record.evidence) == measured
     assert sum(one.source == "grader" for one in record.evidence) == measured - 1
     assert len(record.comparisons) == 1
+
+
+WAITING = '''
+    from graders.expect import converge
+
+    SEEN = []
+
+    @check("CP06-S5.a")
+    def check_waited(expect, deadline):
+        """Attend un comportement."""
+        pattern = {pattern!r}
+
+        def observe():
+            SEEN.append(1)
+            return pattern[min(len(SEEN), len(pattern)) - 1] == "+"
+
+        seen = converge(deadline.sooner({wait}), observe, bool, interval=0.02)
+        expect.true("réponse", "oui", "oui" if seen else "non", seen)
+'''
+
+
+@pytest.mark.parametrize(
+    ("pattern", "verdict", "intermittent", "attempts"),
+    [
+        ("+", "passed", False, "+"),  # there at once: measured once
+        ("--+", "passed", False, "--+++"),  # late, then there for good
+        ("-+-+", "failed", True, "-+-"),  # now and then is not there
+        ("-++-+", "failed", True, "-++-"),
+        ("-", "failed", False, None),  # never, until the stated moment
+    ],
+)
+def test_what_is_waited_for_must_stay_and_every_attempt_is_recorded(world, pattern, verdict, intermittent, attempts):
+    world.checks(WAITING.format(pattern=pattern, wait=10 if attempts else 0.4))
+    world.grade("--candidate", "bob", "--no-reboot")
+    record = world.records()["bob", "CP06-S5.a"]
+    assert (str(record.verdict), record.intermittent) == (verdict, intermittent)
+    marks = "".join("+" if one.ok else "-" for one in record.attempts)
+    assert marks == attempts if attempts else len(marks) > 5
+    assert [one.at for one in record.attempts] == sorted(one.at for one in record.attempts)
+    told = [one.output for one in record.evidence if one.action == "essais jusqu'à l'échéance"]
+    assert len(told) == (len(marks) > 1)
+    assert not told or told[0].count("\n") == len(marks) - 1
+    report = (world.run / "report.html").read_text()
+    assert ('<span class="phase">intermittent</span>' in report) is intermittent
+    if intermittent:
+        assert f"intermittent : {marks.count('+')} essais réussis sur {len(marks)}" in record.message
