@@ -11,30 +11,19 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from graders import referentials
-from graders.records import Evidence, Record, Verdict
+from graders.records import Record, Verdict
 from graders.referentials import Referential
 from graders.report import aggregate, text
 from graders.report.aggregate import RunResult
 from graders.report.causes import BlockedGroup
+from graders.report.checkhtml import SYMBOLS, Checks, anchor
 from graders.report.document import persons_part
 from graders.report.grid import grid
 from graders.report.messages import Messages
 from graders.report.outcomes import Outcome
 from graders.report.sheets import Sheet, sheets
-from graders.report.writer import Writer, contested, overridden, signed
+from graders.report.writer import Writer, signed
 
-HEAD, TAIL = 4000, 1500
-"""Characters of one output that are shown: its beginning and its end."""
-
-SYMBOLS = {
-    Verdict.PASSED: "✓",
-    Verdict.FAILED: "✗",
-    Verdict.BLOCKED: "⊘",
-    Verdict.ERROR: "!",
-    Verdict.MANUAL: "✎",
-    Verdict.NOT_APPLICABLE: "–",
-    "missing": "…",
-}
 OUTCOME_SYMBOLS = {
     Outcome.MET: "✓",
     Outcome.PARTIAL: "◐",
@@ -113,32 +102,19 @@ def _values(result: RunResult, lang: str) -> dict[str, Any]:
         "local": lambda stamp: text.local(stamp, lang),
         "short": text.short,
         "flatten": text.flatten,
-        "extract": _extract,
         "placed": place,
         "open_checks": _open_checks,
         "grid": lambda candidate: grid(candidate, referential, lang) if referential else [],
-        "override": lambda candidate, record: _override(writer, candidate, record),
-        "contested": lambda candidate, record: contested(writer, candidate, record) if writer else [],
+        "checks": Checks(messages, lang, writer),
         "person": lambda competence: persons_part(writer, competence) if writer else "",
         "signed": lambda candidate, entry: signed(writer, candidate, entry) if writer else "",
-        "anchor": _anchor,
+        "anchor": anchor,
     }
-
-
-def _extract(evidence: Evidence) -> tuple[str, int, str]:
-    return text.cut(evidence.output, HEAD, TAIL)
 
 
 def _open_checks(candidate: aggregate.CandidateResult) -> int:
     behind = sum(len(group.records) for group in candidate.blocked if not group.settled)
     return candidate.tally.counts[Verdict.ERROR] + len(candidate.tally.missing) + behind
-
-
-def _override(writer: Writer | None, candidate: aggregate.CandidateResult, record: Record) -> str:
-    place = (record.check, record.phase)
-    if writer is None or place not in candidate.overrides:
-        return ""
-    return overridden(writer, candidate.original[place], candidate.overrides[place])
 
 
 @dataclass(frozen=True)
@@ -171,11 +147,6 @@ def place(candidate: aggregate.CandidateResult) -> Placed:
 
 def _label(candidate: aggregate.CandidateResult) -> str:
     return text.short(f"{candidate.bench.name} ({candidate.bench.candidate})", 80)
-
-
-def _anchor(number: int, record: Record) -> str:
-    safe = "".join(c if c.isascii() and c.isalnum() else "-" for c in f"{record.check}-{record.phase}")
-    return f"c{number}-{safe}"
 
 
 def _referential(name: str) -> Referential | None:

@@ -30,6 +30,8 @@ def visible(text: str) -> str:
     >>> visible("\\x1b[31mred\\x1b[0m a\\x00b \\u202eevil")
     'red a⟦U+0000⟧b ⟦U+202E⟧evil'
     """
+    if text.isascii() and text.isprintable():
+        return text
     if "\r" in text:
         text = text.replace("\r\n", "\n")
     return _HIDDEN.sub(_show, _COLOUR.sub("", text) if "\x1b" in text else text)
