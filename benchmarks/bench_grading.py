@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import machine, publish
+from labs.grade import LEAN
 from labs.paths import ROOT
 from tests.sshd import Sshd
 
@@ -133,7 +134,7 @@ class Bench:
             "hosts": hosts, "user": self.sshd.user, "key": str(self.sshd.key), "host_key": str(self.sshd.host_key),
             "plan": str(self.folder / "plan"), "folder": str(snapshots), "record": record, "seconds": 600,
         }  # fmt: skip
-        return self.pytest([f"plateau://{name}" for name in hosts], GRADING=json.dumps(described))
+        return self.pytest([f"plateau://{name}" for name in hosts], *LEAN, GRADING=json.dumps(described))
 
     def plain(self, kind: str, port: int) -> dict[str, Any]:
         """Grade one host with testinfra alone."""

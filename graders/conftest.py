@@ -1,6 +1,6 @@
 """Loads the grading plugin for this folder, so that plain `pytest graders/ --session …` works."""
 
-from graders.plugin.fixtures import _bench_run, bench, deadline, expect, host, login, patience, probe
+from graders.plugin.fixtures import _bench_run, bench, deadline, device, expect, host, login, patience, probe, windows
 from graders.plugin.hooks import (
     candidate,
     pytest_addhooks,
@@ -22,6 +22,7 @@ __all__ = [
     "bench",
     "candidate",
     "deadline",
+    "device",
     "expect",
     "host",
     "login",
@@ -40,4 +41,5 @@ __all__ = [
     "pytest_sessionfinish",
     "pytest_sessionstart",
     "pytest_terminal_summary",
+    "windows",
 ]

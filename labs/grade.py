@@ -24,6 +24,10 @@ from labs.sessionfiles import SessionFiles
 KEPT = {0, 1, 4}
 """Exit statuses of a grader that measured: all passed, something not passed, something not measurable."""
 
+UNUSED = ("cacheprovider", "logging", "threadexception", "unraisableexception", "warnings")
+"""Parts of pytest that look after tests, and cost time with every check."""
+LEAN = ("-q", "-s", *(f"-pno:{name}" for name in UNUSED))
+"""Options of a grader; what it prints goes straight to its log."""
 PARTS, END = "parts", "end"
 """In a run's folder: one folder a candidate, with the file that says that its grading ended."""
 
@@ -172,7 +176,7 @@ def _start(session: Session, candidate: str, parts: Path, selection: Selection, 
         folder, ignore_errors=True
     )  # of a grading that was interrupted: its measurements do not mix with new ones
     folder.mkdir(parents=True)
-    command = [sys.executable, "-m", "pytest", str(GRADERS), "-q", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", str(GRADERS), *LEAN]
     command += ["--session", str(session.path), "--candidate", candidate, "--run-dir", str(folder)]
     command += ["--end-file", str(folder / END)]
     command += selection.arguments()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labs.errors import InputError, PlateauError
+from labs.grade import LEAN
 from labs.paths import GRADERS, ROOT
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def rejudge(session: Session, folder: Path, run: Run) -> list[str]:
         if not (folder / "snapshots" / f"{one}.jsonl").is_file():
             raise InputError(f"{folder}: no snapshot of {one}: this run was graded by a version that kept none")
     with tempfile.TemporaryDirectory(prefix="plateau-rejudge-") as name:
-        command = [sys.executable, "-m", "pytest", str(GRADERS), "-q", "-p", "no:cacheprovider"]
+        command = [sys.executable, "-m", "pytest", str(GRADERS), *LEAN]
         command += ["--session", str(session.path), "--replay", str(folder), "--run-dir", name]
         command += [f"--candidate={one}" for one in candidates]
         command += [f"--check={one}" for one in dict.fromkeys(record.check for record in run.records)]

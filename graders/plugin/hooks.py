@@ -16,7 +16,7 @@ import pytest
 from graders.check import CheckSpec, spec_of
 from graders.expect import Unmet
 from graders.notebook import Measurement
-from graders.plugin import hookspecs, plan
+from graders.plugin import hookspecs, plan, quick
 from graders.plugin.keys import BEGAN, BENCH_RUN, KNOWN, MEASUREMENT, REPORT, RUN
 from graders.plugin.options import choose_checks, choose_reboot_nodes, choose_session
 from graders.plugin.recording import RecordsFile, TimeLimitError, classify
@@ -40,6 +40,7 @@ CONNECT_SECONDS = 30.0
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.add_hookspecs(hookspecs)
+    pluginmanager.register(quick, "plateau-quick")
 
 
 @pytest.hookimpl(trylast=True)
