@@ -1,6 +1,18 @@
 """Loads the grading plugin for this folder, so that plain `pytest graders/ --session …` works."""
 
-from graders.plugin.fixtures import _bench_run, bench, deadline, device, expect, host, login, patience, probe, windows
+from graders.plugin.fixtures import (
+    _bench_run,
+    bench,
+    deadline,
+    device,
+    expect,
+    host,
+    login,
+    patience,
+    probe,
+    undo,
+    windows,
+)
 from graders.plugin.hooks import (
     candidate,
     pytest_addhooks,
@@ -41,5 +53,6 @@ __all__ = [
     "pytest_sessionfinish",
     "pytest_sessionstart",
     "pytest_terminal_summary",
+    "undo",
     "windows",
 ]

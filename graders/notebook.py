@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from graders.engine.snapshot import Observation, Snapshot
@@ -20,6 +21,8 @@ class Measurement:
         self.evidence: list[Evidence] = []
         self.expect = Expect()
         self.deadline = Deadline.after(seconds)
+        self.undos: list[tuple[str, Callable[[], object]]] = []
+        """What puts back what the check wrote: a name, and the act."""
         self.disturbed = False
         """Whether a probe was slowed down by the others that ran with it."""
 

@@ -1,4 +1,4 @@
-"""What a check may ask for: bench, probe, login, host, device, windows, expect, deadline, patience."""
+"""What a check may ask for: bench, probe, login, host, device, windows, expect, undo, deadline, patience."""
 
 from __future__ import annotations
 
@@ -86,6 +86,17 @@ class Hosts:
 def expect(request: pytest.FixtureRequest) -> Expect:
     """The expectations of this check."""
     return _measurement(request).expect
+
+
+@pytest.fixture
+def undo(request: pytest.FixtureRequest) -> Callable[[str, Callable[[], object]], None]:
+    """Registers what puts back a write, before the write: `undo("boîte d'essai", lambda: host.run("rm -r …"))`.
+
+    Run when the check has ended, however it ended, the last first. One that fails makes the verdict `error`: the
+    machine is no longer as the candidate left it.
+    """
+    measured = _measurement(request)
+    return lambda what, act: measured.undos.append((what, act))
 
 
 @pytest.fixture

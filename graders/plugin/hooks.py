@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import signal
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -18,8 +15,9 @@ from graders.expect import Unmet
 from graders.notebook import Measurement
 from graders.plugin import hookspecs, plan, quick
 from graders.plugin.keys import BEGAN, BENCH_RUN, KNOWN, MEASUREMENT, REPORT, RUN
+from graders.plugin.limits import put_back, time_limit
 from graders.plugin.options import choose_checks, choose_reboot_nodes, choose_session
-from graders.plugin.recording import RecordsFile, TimeLimitError, classify
+from graders.plugin.recording import RecordsFile, classify
 from graders.plugin.run import GradingRun, default_run_dir, note_exception
 from graders.plugin.terminal import show
 from graders.records import Verdict
@@ -159,7 +157,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """
     measured, seconds = item.stash[MEASUREMENT], item_spec(item).seconds
     try:
-        with time_limit(seconds):
+        with put_back(measured), time_limit(seconds):
             yield
         measured.expect.conclude()
     except Unmet as first:
@@ -169,25 +167,9 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
         run.notebook.add("grader", "mesure refaite, seule", f"La première était gênée par d'autres : {first}", 0.0)
         with run.probe.alone():
             measured.again(seconds)
-            with time_limit(seconds):
+            with put_back(measured), time_limit(seconds):
                 item.runtest()
             measured.expect.conclude()
-
-
-@contextlib.contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """Raise TimeLimitError in the `with` block when it takes longer."""
-
-    def expire(_signal: int, _frame: FrameType | None) -> None:
-        raise TimeLimitError(f"le contrôle a dépassé {seconds:g} s")
-
-    before = signal.signal(signal.SIGALRM, expire)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.hookimpl(wrapper=True)

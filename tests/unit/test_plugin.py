@@ -480,3 +480,60 @@ def test_what_is_waited_for_must_stay_and_every_attempt_is_recorded(world, patte
     assert ('<span class="phase">intermittent</span>' in report) is intermittent
     if intermittent:
         assert f"intermittent : {marks.count('+')} essais réussis sur {len(marks)}" in record.message
+
+
+UNDONE = '''
+    from pathlib import Path
+
+    @check("CP06-S5.a", seconds=0.5)
+    def check_writes(expect, undo):
+        """Écrit, et remet."""
+        for name in ("un", "deux"):
+            path = Path({folder!r}) / name
+            undo(name, lambda path=path: path.unlink())
+            path.touch()
+            with Path({folder!r}, "log").open("a") as log:
+                undo("trace", lambda name=name: Path({folder!r}, "order").open("a").write(name))
+        {end}
+        expect.true("x", "a", "a", True)
+'''
+
+
+@pytest.mark.parametrize(
+    ("end", "verdict", "words"),
+    [
+        ("pass", "passed", ""),
+        ("expect.require(expect.equal('y', 1, 2))", "failed", "y"),
+        ("raise RuntimeError('en route')", "error", "en route"),
+        ("time.sleep(9)", "error", "0.5 s"),
+        ("Path({folder!r}, 'un').unlink()", "error", "n'a pas été retiré : un ("),
+        ("undo('commande', lambda: type('R', (), {{'rc': 3}}))", "error", "commande (statut 3)"),
+    ],
+)
+def test_what_a_check_wrote_is_put_back_however_it_ends(world, tmp_path_factory, end, verdict, words):
+    folder = str(tmp_path_factory.mktemp("written"))
+    world.checks(UNDONE.format(folder=folder, end=end.format(folder=folder)))
+    world.grade("--candidate", "bob", "--no-reboot")
+    record = world.records()["bob", "CP06-S5.a"]
+    assert str(record.verdict) == verdict, record.message
+    assert words in record.message
+    assert not Path(folder, "deux").exists()
+    assert not Path(folder, "un").exists()
+    assert Path(folder, "order").read_text() == "deuxun", "the last first, also when one of them fails"
+
+
+def test_fixtures_for_other_systems_are_there(world):
+    world.checks('''
+    @check("CP06-S5.a")
+    def check_device(expect, device, windows):
+        """Interroge ce qui n'est pas un Unix."""
+        expect.true("x", "a", "a", True)
+        for ask in (lambda: device("rtr").show("show version"), lambda: windows("rtr").query("Get-Date")):
+            try:
+                ask()
+            except Exception as problem:
+                expect.true(type(problem).__name__, "", str(problem), False)
+    ''')
+    world.grade("--candidate", "bob", "--no-reboot")
+    told = [one.label for one in world.records()["bob", "CP06-S5.a"].comparisons]
+    assert told[1:] == ["RouteError", "InputError"] or told[1:] == ["InputError"], told

@@ -1,0 +1,63 @@
+"""The limits of a check: its time, and that what it wrote is put back when it ends, however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from types import FrameType
+
+from graders.notebook import Measurement
+from graders.plugin.recording import TimeLimitError
+from labs.deadline import Deadline
+from labs.errors import PlateauError
+
+UNDO_SECONDS = 30.0
+"""For each, beyond the check's own time."""
+
+
+class TraceError(PlateauError):
+    """Something that the grader wrote is still there: the machine is not as the candidate left it."""
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise TimeLimitError in the `with` block when it takes longer."""
+
+    def expire(_signal: int, _frame: FrameType | None) -> None:
+        raise TimeLimitError(f"le contrôle a dépassé {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextlib.contextmanager
+def put_back(measured: Measurement) -> Iterator[None]:
+    """Run the undos that the `with` block registers, the last first. Raises TraceError when one does not succeed."""
+    try:
+        yield
+    finally:
+        left = []
+        if measured.undos:
+            measured.deadline = Deadline.after(UNDO_SECONDS * len(measured.undos))
+        while measured.undos:
+            what, act = measured.undos.pop()
+            try:
+                with time_limit(UNDO_SECONDS):
+                    _require(act())
+            except (Exception, TimeLimitError) as problem:  # noqa: BLE001 - whatever it is, the others must be put back too
+                left.append(f"{what} ({problem or type(problem).__name__})")
+        if left:
+            raise TraceError(f"ce que le correcteur avait écrit n'a pas été retiré : {', '.join(left)}")
+
+
+def _require(result: object) -> None:
+    """A command of testinfra tells its failure by its status only."""
+    status = getattr(result, "rc", 0)
+    if status:
+        raise PlateauError(f"statut {status}")
