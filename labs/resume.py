@@ -61,7 +61,7 @@ class Interrupted:
 
 
 def keep(session: Session, folder: Path, candidates: list[str], selection: Selection) -> None:
-    """Write down what a run is asked, before it begins."""
+    """Write down what a run is asked, before it begins; the file goes when the run ends."""
     data = {"candidates": candidates, "selection": asdict(selection), "versions": _versions(session)}
     write_private(folder / NAME, json.dumps(data, indent=1).encode())
 

@@ -103,6 +103,7 @@ def grade_session(
             interrupted.keep(loaded, folder, chosen, selection)
         with progress.inner.showing():
             run_graders(loaded, chosen, folder, progress, lock=lock, selection=selection, hosts=hosts)
+        (folder / interrupted.NAME).unlink(missing_ok=True)
     paths, rubrics = _documents(folder, lang, None, None, pdf=True)
     return summary.build(load(folder / "records.jsonl"), rubrics), paths
 
