@@ -87,6 +87,11 @@ def test_trunk_carries_both_segments(world: World, machines: Machines) -> None:
     world.text(machines.t, f"ip address flush dev eth1.10; ip address replace {MAIN['t']}/24 dev eth1.20")
     assert pings(world, machines.t, MAIN["c"])
     assert not pings(world, machines.t, MAIN["a"])
+    # A card that filters VLANs in "hardware" forgets them when it is brought back.
+    world.hypervisor.snapshot(machines.t, "tagged", soon())
+    world.hypervisor.rollback(machines.t, "tagged", soon())
+    world.hypervisor.wait_agent(machines.t, soon())
+    assert pings(world, machines.t, MAIN["c"])
 
 
 @pytest.mark.guests
