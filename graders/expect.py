@@ -94,7 +94,7 @@ def show(value: object) -> str:
 
 CURRENT: ContextVar[Expect | None] = ContextVar("expect", default=None)
 """The expectations of the check that runs: attempts are kept with them."""
-CONFIRMATIONS = 2
+CONFIRMATIONS, ALLOWED_MISSES = 2, 1
 INTERMITTENT = "intermittent"
 
 
@@ -102,7 +102,8 @@ def converge(deadline: Deadline, observe: Callable[[], T], ok: Callable[[T], boo
     """Observe again until `ok` or the deadline, and return the last observation; every attempt is recorded.
 
     Only for behaviour that is not yet there (after a boot, a lost packet); what is there is measured once. What came
-    late is observed twice more: raises Unmet when it went away again, because what works now and then does not work.
+    late must be there twice more in a row: raises Unmet when it went away again and again, because what works now and
+    then does not work (one miss may be a lost packet of ours).
     """
     expect, began = CURRENT.get() or Expect(), time.monotonic()
     first = len(expect.attempts)
@@ -119,10 +120,12 @@ def converge(deadline: Deadline, observe: Callable[[], T], ok: Callable[[T], boo
         if good:
             break
     late = good and len(expect.attempts) > first + 1
-    for _ in range(CONFIRMATIONS if late else 0):
+    row, missed = 0, 0
+    while late and row < CONFIRMATIONS:
         time.sleep(interval)
         last, good = attempt()
-        if not good:
+        row, missed = (row + 1, missed) if good else (0, missed + 1)
+        if missed > ALLOWED_MISSES:
             marks = [one.ok for one in expect.attempts[first:]]
             observed = f"{INTERMITTENT} : {sum(marks)} essais réussis sur {len(marks)}, le dernier manqué"
             expect.true("stabilité", "tous les essais réussis après le premier", observed, False)

@@ -460,8 +460,9 @@ WAITING = '''
     [
         ("+", "passed", False, "+"),  # there at once: measured once
         ("--+", "passed", False, "--+++"),  # late, then there for good
-        ("-+-+", "failed", True, "-+-"),  # now and then is not there
-        ("-++-+", "failed", True, "-++-"),
+        ("-+-+", "passed", False, "-+-++"),  # one miss may be ours
+        ("-+-+-", "failed", True, "-+-+-"),  # now and then is not there
+        ("-++--", "failed", True, "-++--"),
         ("-", "failed", False, None),  # never, until the stated moment
     ],
 )
