@@ -32,6 +32,15 @@ class FrrWorld:
         folder.chmod(0o755)
         self.processes: list[subprocess.Popen[bytes]] = []
         self._user: list[str] = []
+        self.sshd: Sshd | None = None
+        try:
+            self._build()
+        except BaseException:
+            self.close()
+            raise
+
+    def _build(self) -> None:
+        folder = self.folder
         if os.geteuid() != 0:
             base = self._hold(["unshare", "-U", "--map-root-user", "--map-auto", "sleep", "infinity"])
             self._user = ["nsenter", "-t", str(base), "-U", "--preserve-credentials"]
@@ -61,7 +70,8 @@ class FrrWorld:
             time.sleep(0.2)
 
     def close(self) -> None:
-        self.sshd.close()
+        if self.sshd is not None:
+            self.sshd.close()
         for process in reversed(self.processes):
             process.kill()
         for process in self.processes:
