@@ -43,11 +43,14 @@ class Selection:
     reboot: bool = True
     reboot_nodes: tuple[str, ...] = ()
     """Machines that the persistence phase reboots; all when empty."""
+    needs: bool = False
+    """Also the checks that those of `checks` come after."""
 
     def arguments(self) -> list[str]:
         """For `pytest graders/`."""
         found = ["-k", self.keyword] if self.keyword else []
         found += [f"--check={check}" for check in self.checks] + [f"--reboot-node={name}" for name in self.reboot_nodes]
+        found += ["--with-needs"] if self.needs else []
         return found if self.reboot else [*found, "--no-reboot"]
 
 

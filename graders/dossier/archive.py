@@ -40,13 +40,17 @@ def read(data: bytes) -> tuple[dict[str, bytes], dict[str, str]]:
         archive = zipfile.ZipFile(io.BytesIO(data))
         entries = archive.infolist()
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, UnicodeDecodeError) as problem:
-        raise DossierError(f"not a dossier, or its directory was changed: {problem}") from None
+        raise DossierError(_why_not(data, str(problem))) from None
     for entry in entries:
         name = entry.filename
+        begin = entry.header_offset + HEADER + len(name.encode())
+        if entry.compress_type != zipfile.ZIP_STORED:  # could unpack to any size
+            files[name] = data[begin : begin + entry.compress_size]
+            faults[name] = "compressed, which no dossier is: this archive was made again"
+            continue
         try:
             files[name] = archive.read(entry)
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError):
-            begin = entry.header_offset + HEADER + len(name.encode())
             files[name] = data[begin : begin + entry.file_size]
             faults[name] = "its bytes were changed"
     if not faults:
@@ -54,6 +58,18 @@ def read(data: bytes) -> tuple[dict[str, bytes], dict[str, str]]:
         if place is not None:
             faults[_name_at(archive, place)] = f"byte {place} of the archive was changed"
     return files, faults
+
+
+def _why_not(data: bytes, problem: str) -> str:
+    """In our words, why the bytes cannot be read as an archive, and what to do."""
+    again = "copy it again from whoever sealed it"
+    if not data:
+        return f"not a dossier: the file is empty; {again}"
+    if not data.startswith(b"PK"):
+        return "not a dossier: not even a zip archive; give the <candidate>.dossier.zip that plateau dossier wrote"
+    if b"PK\x05\x06" not in data[-65557:]:
+        return f"not a dossier: the end of the archive is missing: the copy was cut short; {again}"
+    return f"not a dossier: the directory of the archive was changed ({problem}); {again}"
 
 
 def _first_difference(data: bytes, wanted: bytes) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -29,6 +28,7 @@ from graders.referentials import FOLDER as REFERENTIALS
 from graders.report import summary
 from graders.report.document import records_of
 from graders.report.messages import LANGUAGES
+from graders.report.text import json_text
 from labs.paths import CATALOGUE
 
 COHORT = {RECORDS, "report.html", "junit.xml", "marks.csv", "moodle.csv", "moodle.xml", "jury.xlsx"}
@@ -88,7 +88,7 @@ def results(records: bytes, rubrics: Any) -> str:
     from graders.records import parse
 
     run = parse(records.decode().removesuffix("\n").split("\n"), RECORDS)
-    return json.dumps(summary.build(run, rubrics), ensure_ascii=False, indent=1) + "\n"
+    return json_text(summary.build(run, rubrics)) + "\n"
 
 
 def owner(name: str, candidates: Iterable[str]) -> str | None:

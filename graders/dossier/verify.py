@@ -47,6 +47,8 @@ class Verification:
 def verify(data: bytes, scratch: Path, expected: keys.PublicKey | None) -> Verification:
     """Verify a dossier; `scratch` is an empty folder. Raises DossierError when it is no dossier at all."""
     files, damaged = archive.read(data)
+    if not {MANIFEST, STATEMENT, RECORDS} & set(files):
+        raise DossierError("not a dossier, though a zip archive; give what plateau dossier wrote")
     faults: list[str] = []
     about: dict[str, Any] = {}
     key, trusted = "", False
@@ -117,10 +119,11 @@ def _again(files: dict[str, bytes], scratch: Path) -> tuple[dict[str, Any], list
         again: dict[str, Any] = json.loads(made)["candidates"][0]
     except (KeyError, IndexError, ValueError, TypeError, PlateauError) as problem:
         return {}, [f"{RECORDS}: the marks cannot be made again ({problem})"]
-    if made.encode() == files.get(RESULTS):
-        return again, []
     try:
-        sealed = json.loads(files[RESULTS])["candidates"][0]
+        whole = json.loads(files[RESULTS])
+        if whole == json.loads(made):
+            return again, []
+        sealed = whole["candidates"][0]
         differing = sorted(name for name in {*again, *sealed} if again.get(name) != sealed.get(name))
     except (KeyError, IndexError, ValueError, TypeError):
         return again, [f"{RESULTS}: not results"]

@@ -120,8 +120,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         ranks = {name: rank for rank, name in enumerate(plan.order(specs.values()))}
     except PlateauError as problem:
         pytest.exit(str(problem), USAGE)
+    checks = run.checks
+    if config.getoption("with_needs"):
+        checks = frozenset(plan.with_needs(checks, specs, plan.sheet(run.session.lab)))
     # Without the reboot its checks are left out like those of `-k`: not measured, so that marks are not final.
-    wanted = {one.id for one in specs.values() if one.id in run.checks and (run.with_reboot or one.phase != "reboot")}
+    wanted = {one.id for one in specs.values() if one.id in checks and (run.with_reboot or one.phase != "reboot")}
     left_out = [item for item in items if item_spec(item).id not in wanted]
     items[:] = [item for item in items if item_spec(item).id in wanted]
     if left_out:

@@ -24,6 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--candidate", metavar="ID", action="append", help="Only this candidate (may be repeated).")
     group.addoption("--run-dir", metavar="DIR", type=Path, help="Where the records go (default: SESSION/results/TIME).")
     group.addoption("--check", metavar="ID", action="append", help="Only this check (may be repeated).")
+    group.addoption("--with-needs", action="store_true", help="With --check: also the checks that it comes after.")
     group.addoption(
         "--replay", metavar="RUN", type=Path, help="Judge again from the snapshots of this run's folder: no machine."
     )

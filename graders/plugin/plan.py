@@ -14,8 +14,8 @@ from labs.models.lab import Lab
 
 
 def sheet(lab: Lab) -> dict[str, tuple[str, float]]:
-    """Check id -> its task and its points."""
-    return {check: (task.id, points) for task in lab.tasks for check, points in task.checks.items()}
+    """Check id -> its task and what it counts."""
+    return {check: (task.id, points) for task in lab.tasks for check, points in lab.worth(task).items()}
 
 
 def validate(specs: Iterable[CheckSpec], lab: Lab, *, complete: bool) -> None:
@@ -65,6 +65,17 @@ def order(specs: Iterable[CheckSpec]) -> list[str]:
             done.append(spec.id)
             del left[spec.id]
     return done
+
+
+def with_needs(checks: Iterable[str], specs: Mapping[str, CheckSpec], graded: Iterable[str]) -> set[str]:
+    """The checks and, of those in the sheet, every one that they come after: without these none is ever blocked."""
+    known, found, left = set(graded), set(checks), list(checks)
+    while left:
+        spec = specs.get(left.pop())
+        new = [need for need in (spec.after if spec else ()) if need in known and need not in found]
+        found.update(new)
+        left += new
+    return found
 
 
 def root_cause(checks: Iterable[str], outcomes: Mapping[str, Outcome]) -> str | None:

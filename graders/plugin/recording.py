@@ -96,7 +96,7 @@ def run_header(session: Session, run: str, hypervisor: str) -> RunHeader:
         grader_version=labs.__version__,
         hypervisor=hypervisor,
         tasks=[
-            {"id": task.id, "title": dict(task.title), "points": task.points, "checks": dict(task.checks)}
+            {"id": task.id, "title": dict(task.title), "points": lab.task_points(task), "checks": lab.worth(task)}
             for task in lab.tasks
         ],
         bareme=lab.bareme.model_dump(mode="json"),

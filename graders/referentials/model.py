@@ -101,6 +101,8 @@ class Pack(_Model):
     title: Text
     reference: Text | None = None
     """How documents cite it, when document, version and date do not say it rightly."""
+    capitalised_years: int = Field(ge=1, le=50)
+    """For how long a CCP counts towards the title, from the day on which the first one was obtained."""
     activities: tuple[Activity, ...]
     transversal: tuple[Row, ...] = ()
     """Competences of the whole trade, each one row; their French titles are official."""

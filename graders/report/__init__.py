@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -76,13 +77,19 @@ def write_all(run_dir: Path, lang: str = "fr") -> dict[str, Path]:
 
 
 def write_pdfs(
-    run_dir: Path, lang: str = "fr", candidates: Iterable[str] | None = None, ccp: str | None = None
+    run_dir: Path,
+    lang: str = "fr",
+    candidates: Iterable[str] | None = None,
+    ccp: str | None = None,
+    first_ccp: datetime.date | None = None,
 ) -> dict[str, Path]:
     """Write pdf/<candidate>.pdf and pdf/<candidate>-retour.pdf; with `ccp`, pdf/<candidate>-<ccp>.pdf alone.
 
+    `first_ccp` is the day on which the first CCP was obtained: from then on their years are counted.
+
     Raises ValueError when the records cannot be read, when the referential is not known here or has no such CCP.
     """
-    from graders.report import document, pdf
+    from graders.report import document, facts, pdf
     from graders.report import writer as writing
 
     sources = read(run_dir)
@@ -92,7 +99,7 @@ def write_pdfs(
         known = ", ".join(activity.id for activity in referential.pack.activities)
         raise ValueError(f"no CCP {ccp!r} in {referential.id}; there are: {known}")
     w = writing.writer(result, referential, lang)
-    moment = int(document.header_time(result.header).timestamp())
+    moment = int(facts.header_time(result.header).timestamp())
     wanted = None if candidates is None else set(candidates)
     jobs: list[tuple[str, pdf.Template, dict[str, object], list[pdf.Attachment]]] = []
     for name, one in zip(_file_names(result), result.candidates, strict=True):
@@ -101,7 +108,8 @@ def write_pdfs(
         attached = [(RECORDS, "application/jsonl", document.records_of(sources.run, one.bench.candidate))]
         if one.rubric:
             attached.append(("marks.json", "application/json", one.rubric.model_dump_json(indent=1, by_alias=True)))
-        jobs.append((f"{name}{f'-{ccp}' if ccp else ''}", "record", document.document(w, one, ccp), attached))
+        laid_out = document.document(w, one, ccp, first_ccp)
+        jobs.append((f"{name}{f'-{ccp}' if ccp else ''}", "record", laid_out, attached))
         if ccp is None:
             jobs.append((f"{name}-retour", "feedback", document.feedback(w, one), []))
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:  # typst works outside Python's lock

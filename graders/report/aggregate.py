@@ -91,6 +91,8 @@ class CandidateResult:
     rubric: Rubric | None
     contests: tuple[Event, ...]
     """What was contested, measured again and decided, in order."""
+    open: frozenset[tuple[str, str]]
+    """(check, phase) of what is not known yet: it must be measured, or a person must decide."""
 
     @property
     def mark(self) -> float | None:
@@ -211,6 +213,7 @@ def _candidate(
         overrides={place: overrides[place] for place in original},
         rubric=rubric,
         contests=contests,
+        open=frozenset((r.check, r.phase) for r in records if causes.is_open(r)),
     )
 
 

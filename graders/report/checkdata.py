@@ -20,7 +20,7 @@ HEAD, TAIL = 700, 200
 def check_data(w: Writer, candidate: CandidateResult, record: Record, *, with_evidence: bool) -> dict[str, Any]:
     """What a page says of one check; a candidate's sheet says it without evidence."""
     place = (record.check, record.phase)
-    told = record.verdict is not Verdict.PASSED
+    told = record.verdict is not Verdict.PASSED or place in candidate.original
     comparisons: Iterable[Any] = record.comparisons if told else ()
     return {
         "id": record.check,
@@ -28,10 +28,8 @@ def check_data(w: Writer, candidate: CandidateResult, record: Record, *, with_ev
         "verdict": record.verdict.value,
         "verdict_word": w.t(record.verdict.value),
         "title": w.shown(record.title),
-        "message": _message(w, record, with_evidence),
-        "points": ""
-        if record.verdict is Verdict.NOT_APPLICABLE
-        else f"{w.number(record.points if record.verdict is Verdict.PASSED else 0)} / {w.number(record.max_points)}",
+        "message": _message(w, candidate, record, with_evidence),
+        "points": w.worth(candidate, record),
         "comparisons": [
             [w.shown(c.label), w.shown(c.expected, 400), w.shown(c.observed, 400), "oui" if c.ok else "non"]
             for c in comparisons
@@ -47,13 +45,15 @@ def check_data(w: Writer, candidate: CandidateResult, record: Record, *, with_ev
     }
 
 
-def _message(w: Writer, record: Record, everything: bool) -> str:
+def _message(w: Writer, candidate: CandidateResult, record: Record, everything: bool) -> str:
     """The check's own words; a candidate's sheet does not name a hidden prerequisite."""
     if record.verdict is not Verdict.BLOCKED:
         return w.shown(record.message)
     if not everything and record.blocked_by in w.result.bareme.hidden:
-        return w.t("behind_hidden")
-    return w.shown(record.message) or w.t("behind", cause=w.shown(record.blocked_by or "–", 80))
+        told = w.t("behind_hidden")
+    else:
+        told = w.shown(record.message) or w.t("behind", cause=w.shown(record.blocked_by or "–", 80))
+    return f"{told} {w.t('blocked_open')}" if (record.check, record.phase) in candidate.open else told
 
 
 def _evidence(w: Writer, evidence: Evidence) -> dict[str, str]:

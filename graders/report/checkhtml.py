@@ -14,7 +14,7 @@ from graders.report import text
 from graders.report.aggregate import CandidateResult
 from graders.report.causes import BlockedGroup
 from graders.report.messages import Messages
-from graders.report.writer import Writer, contested, overridden
+from graders.report.writer import Writer, contested, overridden, worth
 
 HEAD, TAIL = 4000, 1500
 """Characters of one output that are shown: its beginning and its end."""
@@ -82,13 +82,11 @@ class Checks:
     ) -> Markup:
         """One check, with the blocked ones of which it is the cause."""
         verdict = record.verdict
-        won = self._number(record.points if verdict is Verdict.PASSED else 0)
-        worth = "–" if verdict is Verdict.NOT_APPLICABLE else f"{won} / {self._number(record.max_points)}"
         unsteady = f' <span class="phase">{self._words["intermittent"]}</span>' if record.intermittent else ""
         parts = [
             f'<article class="check v-{verdict}" id="{anchor(number, record)}">\n<div class="head">\n'
             f"{self._badges[verdict]}\n<h5{self._french}>{self._typo(record.title)}</h5>\n"
-            f'<span class="worth">{worth}</span>\n</div>\n'
+            f'<span class="worth">{worth(self._t, candidate, record) or "–"}</span>\n</div>\n'
             f'<p class="ref">{safe(record.check)}{self._phase(record)}{unsteady}</p>\n'
         ]
         parts += [f'<p class="override">{safe(step)}</p>\n' for step in self._said(candidate, record)]

@@ -9,22 +9,25 @@ from graders.records import BenchHeader, Record, Run, RunHeader, Verdict, dump
 from graders.report import text
 from graders.report.aggregate import CandidateResult
 from graders.report.checkdata import check_data
+from graders.report.facts import facts, versions
 from graders.report.grid import GridActivity, GridCompetence, GridRow, grid
+from graders.report.measures import row_of
 from graders.report.writer import Writer, signed
 from graders.rubric import Opinion
 
 
-def document(w: Writer, candidate: CandidateResult, ccp: str | None = None) -> dict[str, Any]:
-    """What the record's template lays out; `ccp` keeps one activity only."""
+def document(
+    w: Writer, candidate: CandidateResult, ccp: str | None = None, first: datetime.date | None = None
+) -> dict[str, Any]:
+    """What the record's template lays out; `ccp` keeps one activity only, `first` is when the first was obtained."""
     activities = [one for one in grid(candidate, w.referential, w.lang) if ccp in (None, one.id)]
-    header = w.result.header
     return {
         **_frame(w, candidate),
         "kind": w.t("ccp_document", ccp=ccp) if ccp else w.t("document"),
         "purpose": w.t("purpose"),
         "note": w.t("ccp_note") if ccp else "",
-        "banner": _banner(w, candidate),
-        "facts": _facts(w, candidate),
+        "banner": _banner(w, candidate, activities if ccp else None),
+        "facts": facts(w, candidate, ccp, first),
         "activities": [_activity(w, one) for one in activities],
         "sections": [
             {"id": one.id, "title": w.shown(one.title), "competences": touched}
@@ -33,13 +36,7 @@ def document(w: Writer, candidate: CandidateResult, ccp: str | None = None) -> d
         ],
         "values": [[w.shown(key, 120), w.shown(value, 400)] for key, value in text.flatten(candidate.bench.values)],
         "nodes": [_node(w, node) for node in candidate.bench.nodes],
-        "versions": [
-            [w.t("grader"), f"Plateau {w.shown(header.grader_version)}"],
-            [w.t("hypervisor"), w.shown(header.hypervisor)],
-            [w.t("run"), w.shown(header.run)],
-            [w.t("seed"), w.shown(header.seed_digest)],
-            *([w.t("digests"), w.shown(told)] for told in [_versions(header)] if told),
-        ],
+        "versions": versions(w),
         "words": _words(w),
     }
 
@@ -94,34 +91,22 @@ def _frame(w: Writer, candidate: CandidateResult) -> dict[str, Any]:
     }
 
 
-def _banner(w: Writer, candidate: CandidateResult) -> str:
-    tally = candidate.tally
-    if tally.final:
+def _banner(w: Writer, candidate: CandidateResult, only: list[GridActivity] | None = None) -> str:
+    """What must still be measured; with `only`, of these activities."""
+    worth = {check: points for task in w.result.header.tasks for check, points in task.get("checks", {}).items()}
+    waiting = [
+        (r.check, r.max_points)
+        for task in candidate.tasks
+        for r in task.records
+        if (r.check, r.phase) in candidate.open and r.verdict is not Verdict.MANUAL
+    ] + [(check, worth[check]) for check in candidate.tally.missing]
+    if only is not None:
+        rows = {row.row.id for activity in only for c in activity.competences for row in c.rows}
+        waiting = [(check, points) for check, points in waiting if row_of(check) in rows]
+    if not waiting:
         return ""
-    behind = sum(len(group.records) for group in candidate.blocked if not group.settled)
-    count = tally.counts[Verdict.ERROR] + len(tally.missing) + behind
-    points = w.t.count("points", tally.unmeasured)
+    count, points = len(waiting), w.t.count("points", round(sum(points for _, points in waiting), 4))
     return f"{w.t('not_final')}. {w.t('banner_candidate', count=w.t.count('unmeasured', count), points=points)}"
-
-
-def _versions(header: RunHeader) -> str:
-    return ", ".join(f"{name} {value}" for name, value in header.versions.items())
-
-
-def _facts(w: Writer, candidate: CandidateResult) -> list[list[str]]:
-    header = w.result.header
-    facts = [
-        [w.t("referential"), w.official()],
-        [
-            w.t("lab"),
-            f"{w.shown(w.t.pick(header.lab_title, header.lab))} ({w.t('version', version=header.lab_version)})",
-        ],
-        [w.t("date"), text.local(header.started, w.lang)],
-        [w.t("mode"), w.t(f"mode_{header.mode}") if header.mode in ("exam", "training") else w.shown(header.mode)],
-    ]
-    if w.result.bareme.mark and candidate.mark is not None:
-        facts.append([w.t("mark20"), f"{w.number(candidate.mark)} / 20"])
-    return facts
 
 
 def _activity(w: Writer, one: GridActivity) -> dict[str, Any]:
@@ -136,7 +121,7 @@ def _activity(w: Writer, one: GridActivity) -> dict[str, Any]:
                 "outcome": c.machine.value if c.machine else "unseen",
                 "machine_count": w.t.count("machine_summary", c.met, total=c.counted) if c.machine else "",
                 "person": persons_part(w, c),
-                "person_count": w.t("person_summary", given=sum(c.levels.values()), total=c.human)
+                "person_count": w.t.count("person_summary", sum(c.levels.values()), total=c.human)
                 if c.human and _touched(c)
                 else "",
                 "satisfied": c.opinion.satisfied if c.opinion else "",
@@ -242,8 +227,3 @@ def _words(w: Writer) -> dict[str, str]:
     words = {key: w.t(key) for key in keys}
     words["colon"] = text.typo(" :", w.lang) if w.lang == "fr" else ":"
     return words | {"member_1": w.t("jury_member", n=1), "member_2": w.t("jury_member", n=2)}
-
-
-def header_time(header: RunHeader) -> datetime.datetime:
-    """The moment that every document carries: the run's beginning, never the clock."""
-    return text.moment(header.started) or datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)

@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 from graders.records import Record, Verdict
 from graders.report.aggregate import CandidateResult, RunResult
 from graders.report.measures import row_of
-from graders.report.text import cut, visible
+from graders.report.text import cut, short, visible
 
 _SKIPPED = {
     Verdict.BLOCKED: "blocked",
@@ -60,7 +60,7 @@ def _case(suite: ET.Element, candidate: CandidateResult, record: Record) -> None
         suite,
         "testcase",
         classname=visible(f"{record.candidate}.{record.competence}"),
-        name=visible(f"{record.check}{phase} {record.title}"),
+        name=visible(f"{record.check}{phase} {short(record.title)}"),
         time=f"{record.seconds:.3f}",
     )
     _properties(
@@ -77,7 +77,7 @@ def _case(suite: ET.Element, candidate: CandidateResult, record: Record) -> None
             **_override(candidate, record),
         },
     )
-    message = visible(record.message)
+    message = visible(_cut(record.message, 4000))
     match record.verdict:
         case Verdict.PASSED:
             return
@@ -114,10 +114,10 @@ def _properties(parent: ET.Element, values: dict[str, str]) -> None:
 
 def _details(record: Record) -> str:
     lines = [
-        f"{'ok ' if c.ok else 'NOT'} {c.label}: expected {_cut(c.expected)} / observed {_cut(c.observed)}"
+        f"{'ok ' if c.ok else 'NOT'} {_cut(c.label)}: expected {_cut(c.expected)} / observed {_cut(c.observed)}"
         for c in record.comparisons
     ]
-    lines += [f"{e.source}$ {_cut(e.action)}\n{_cut(e.output, 2000)}" for e in record.evidence]
+    lines += [f"{_cut(e.source)}$ {_cut(e.action)}\n{_cut(e.output, 2000)}" for e in record.evidence]
     return visible("\n".join(lines))
 
 

@@ -8,7 +8,7 @@ import unicodedata
 
 from graders.records import Verdict
 from graders.report.aggregate import RunResult
-from graders.report.text import number, visible
+from graders.report.text import number, short, visible
 
 BOM = "\ufeff"
 _VERDICTS = {
@@ -53,6 +53,10 @@ def write(result: RunResult) -> str:
 
 def cell(text: str) -> str:
     """A text cell on one line that no spreadsheet takes for a formula."""
-    shown = " ".join(visible(text).split())
-    first = unicodedata.normalize("NFKC", shown[:1])
-    return f"'{shown}" if first in {"=", "+", "-", "@", "|", "\u2212"} else shown
+    shown = " ".join(visible(short(text)).split())
+    return f"'{shown}" if begins_formula(shown) else shown
+
+
+def begins_formula(text: str) -> bool:
+    """Whether a spreadsheet may take the text for a formula; wide and mathematical forms of the signs count too."""
+    return unicodedata.normalize("NFKC", text.lstrip()[:1]) in {"=", "+", "-", "@", "|", "\u2212"}

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from typing import Any
 from xml.etree import ElementTree as ET
 
 from graders.records import Record, Verdict
 from graders.report.aggregate import CandidateResult, RunResult
 from graders.report.marks import cell
-from graders.report.text import visible
+from graders.report.text import json_text, short, visible
 
+LONGEST = 4000
+"""Characters of a message that another platform gets."""
 STATUS = {Verdict.PASSED: "passed", Verdict.FAILED: "failed", Verdict.BLOCKED: "failed"}
 
 
@@ -75,16 +76,16 @@ def gradescope(result: RunResult, candidate: CandidateResult) -> str:
         "tests": tests,
         "extra_data": {"run": result.header.run, "lab": result.header.lab, "final": candidate.tally.complete},
     }
-    return json.dumps(data, ensure_ascii=False, indent=1) + "\n"
+    return json_text(data) + "\n"
 
 
 def _test(record: Record, hidden: bool) -> dict[str, Any]:
     test: dict[str, Any] = {
         "number": record.check,
-        "name": visible(record.title) + (" (après redémarrage)" if record.phase == "reboot" else ""),
+        "name": visible(short(record.title)) + (" (après redémarrage)" if record.phase == "reboot" else ""),
         "score": round(record.points, 4) if record.verdict is Verdict.PASSED else 0.0,
         "max_score": round(record.max_points, 4),
-        "output": visible(record.message),
+        "output": visible(short(record.message, LONGEST)),
         "tags": [record.competence, record.verdict.value],
         "visibility": "hidden" if hidden else "visible",
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -35,6 +36,16 @@ def visible(text: str) -> str:
     if "\r" in text:
         text = text.replace("\r\n", "\n")
     return _HIDDEN.sub(_show, _COLOUR.sub("", text) if "\x1b" in text else text)
+
+
+def json_text(data: object, indent: int = 1) -> str:
+    """A JSON document without control or invisible characters: they are written by number, and read back as they were.
+
+    >>> json_text("a\\u202eb", 0) == '"a' + chr(92) + 'u202eb"'
+    True
+    """
+    document = json.dumps(data, ensure_ascii=False, indent=indent)
+    return _HIDDEN.sub(lambda match: json.dumps(match.group())[1:-1], document)
 
 
 def cut(text: str, head: int, tail: int) -> tuple[str, int, str]:

@@ -8,6 +8,7 @@ import re
 import zipfile
 from typing import TYPE_CHECKING, Any
 
+from graders.report.marks import begins_formula
 from graders.report.text import short, visible
 
 if TYPE_CHECKING:
@@ -32,8 +33,11 @@ def put(sheet: Any, row: int, column: int, value: object) -> Any:
     if isinstance(value, int | float | datetime.date) or value is None:
         cell.value = value
     else:
-        cell.value = short(visible(str(value)), LONGEST)
+        shown = visible(short(value, LONGEST))
+        cell.value = shown
         cell.data_type = "s"
+        if begins_formula(shown):  # a text also after somebody has edited the cell
+            cell.quotePrefix = True
     return cell
 
 

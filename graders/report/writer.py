@@ -29,6 +29,10 @@ class Writer:
     def number(self, value: float) -> str:
         return text.number(value, self.lang)
 
+    def worth(self, candidate: CandidateResult, record: Record) -> str:
+        """A check's points: what it got, or that it is waited for, over what it is worth."""
+        return worth(self.t, candidate, record)
+
     def official(self) -> str:
         """The referential, as documents cite it."""
         pack = self.referential.pack
@@ -45,6 +49,16 @@ class Writer:
 
     def date(self, value: datetime.date | None) -> str:
         return f"{value:%d/%m/%Y}" if value else self.t("no_date")
+
+
+def worth(t: Messages, candidate: CandidateResult, record: Record) -> str:
+    """As `Writer.worth`, also for a run whose referential is not known here."""
+    if record.verdict is Verdict.NOT_APPLICABLE:
+        return ""
+    won = text.number(record.points if record.verdict is Verdict.PASSED else 0, t.lang)
+    if (record.check, record.phase) in candidate.open:
+        won = t("pending")
+    return f"{won} / {text.number(record.max_points, t.lang)}"
 
 
 def signed(w: Writer, candidate: CandidateResult, entry: RowMark | Opinion) -> str:

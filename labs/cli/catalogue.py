@@ -60,7 +60,7 @@ def show(
     out.print(diagram.text(found, language), markup=False)
     shown = table("Task", "", "Checks", "Points")
     for task in found.tasks:
-        shown.add_row(task.id, task.title[language], ", ".join(task.checks), f"{task.points:g}")
+        shown.add_row(task.id, task.title[language], ", ".join(task.checks), f"{found.task_points(task):g}")
     shown.add_row("", "", "", f"[bold]{found.points:g}[/]")
     out.print(shown)
 

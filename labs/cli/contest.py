@@ -43,6 +43,7 @@ def contest(
 ) -> None:
     """Contest a verdict (--reason), measure again (--regrade), record the jury's word (--decide); else, its history."""
     from graders import contest as contests
+    from graders.report.text import visible
     from labs.cli.output import out, print_json
     from labs.models.session import load_session
     from labs.sessionfiles import SessionFiles
@@ -54,10 +55,10 @@ def contest(
     case = _Case(loaded, candidate, check, SessionFiles(loaded.folder).contests)
     if decide:
         case.decide(decide, reason, by)
-    elif regrade:
-        case.regrade()
     elif reason:
         case.open(reason, by, run)
+    if regrade:
+        case.regrade()
     events = contests.of_check(case.events, check)
     if not events:
         raise InputError(f"{check} of {candidate} was never contested; --reason TEXT contests it")
@@ -67,7 +68,9 @@ def contest(
     for event in events:
         verdicts = ", ".join(f"{phase} {verdict}" for phase, verdict in event.verdicts.items())
         who = f" by {event.by}" if event.by else ""
-        out.print(f"{event.at}  {event.event}{who}: {verdicts}. {event.reason}", markup=False, soft_wrap=True)
+        kept = f" [{event.evidence}]" if event.evidence else ""
+        told = f"{event.at}  {event.event}{who}: {verdicts}. {event.reason}".rstrip()
+        out.print(visible(told + kept), markup=False, soft_wrap=True)
     if contests.is_open(events):
         out.print("waits for the jury: --decide VERDICT --reason TEXT --by NAME")
 
@@ -91,6 +94,11 @@ class _Case:
 
         return of_check(self.events, self.check)
 
+    @property
+    def _opened(self) -> Event:
+        """How the contestation that is worked on began."""
+        return next(event for event in reversed(self.mine) if event.event == "opened")
+
     def open(self, reason: str, by: str | None, run: str | None) -> None:
         """Freeze the evidence and note the contested verdicts."""
         from graders.contest import is_open
@@ -107,6 +115,7 @@ class _Case:
         """Measure again on the bench as it was at the bell; the former results are not touched."""
         from graders.dossier.manifest import digest
         from graders.records import load
+        from labs.cli.grading import OnChange, require_running
         from labs.cli.output import Progress
         from labs.cli.provisioning import go_back
         from labs.grade import Selection, grade
@@ -114,14 +123,20 @@ class _Case:
         from labs.sessionfiles import SessionFiles
 
         self._require_open()
-        before = {phase for event in self.mine[-1:] for phase in event.verdicts}
-        go_back(str(self.session.path), self.candidate, "frozen")
-        number = sum(event.event == "measured" for event in self.events) + 1
-        folder = self.folder / f"{self.candidate}-again-{number}"
-        selection = Selection(checks=(self.check,), reboot="reboot" in before)
-        with exclusive(SessionFiles(self.session.folder).lock, "contest") as lock:
-            folder.mkdir(parents=True)
-            path = grade(self.session, [self.candidate], folder, Progress(quiet=False), lock=lock, selection=selection)
+        opened = self._opened
+        hosts = require_running(self.session, [self.candidate])
+        try:
+            go_back(str(self.session.path), self.candidate, "frozen")
+        except typer.Exit:
+            raise PlateauError(
+                f"{self.candidate}: not measured again: the bench cannot go back to the bell, as told above; "
+                f"only `plateau freeze {self.session.path}`, run at the bell, makes that possible"
+            ) from None
+        selection = Selection(checks=(self.check,), reboot="reboot" in opened.verdicts, needs=True)
+        progress = OnChange(Progress(quiet=False))
+        with exclusive(SessionFiles(self.session.folder).lock, "contest") as lock, progress.inner.showing():
+            folder = self._new_folder()
+            path = grade(self.session, [self.candidate], folder, progress, lock=lock, selection=selection, hosts=hosts)
         evidence = f"{folder.name}/{path.name} sha256:{digest(path.read_bytes())}"
         self._append("measured", self._records(load(path), folder), folder.name, evidence=evidence)
 
@@ -136,7 +151,7 @@ class _Case:
             raise InputError(
                 "--decide needs --reason (a sentence) and --by (a name): both are shown beside the verdict"
             )
-        opened = next(event for event in reversed(self.mine) if event.event == "opened")
+        opened = self._opened
         decided = opened.verdicts if verdict == "upheld" else dict.fromkeys(opened.verdicts, verdict)
         for phase, said in decided.items():
             if said != opened.verdicts[phase]:
@@ -175,6 +190,14 @@ class _Case:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_private(self.folder / name, data, mode=0o400)
         return f"{name} sha256:{digest(data)}"
+
+    def _new_folder(self) -> Path:
+        """A folder for what is measured again: an attempt that was cut short keeps its own."""
+        number = 1
+        while (folder := self.folder / f"{self.candidate}-again-{number}").exists():
+            number += 1
+        folder.mkdir(parents=True)
+        return folder
 
     def _records(self, run: Run, folder: Path) -> list[Record]:
         from graders.report.measures import settle

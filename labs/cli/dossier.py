@@ -107,23 +107,24 @@ def verify(
 
     from graders.dossier import DossierError
     from graders.dossier import verify as verification
+    from graders.report.text import visible
     from labs.cli.output import err, out, print_json
 
+    expected, data = _expected(public), _read(path, "give a <candidate>.dossier.zip, as plateau dossier writes them")
     try:
         with tempfile.TemporaryDirectory(prefix="plateau-verify-") as scratch:
-            found = verification.verify(path.read_bytes(), Path(scratch), _expected(public))
-    except (DossierError, OSError) as problem:
-        raise InputError(f"{path}: {problem}") from None
+            found = verification.verify(data, Path(scratch), expected)
+    except DossierError as problem:
+        raise InputError(visible(f"{path}: {problem}")) from None
     if json:
         print_json({**dataclasses.asdict(found), "good": not found.faults})
     else:
         for fault in found.faults:
-            err.print(f"{path.name}: {fault}", markup=False, soft_wrap=True)
+            err.print(visible(f"{path.name}: {fault}"), markup=False, soft_wrap=True)
         about, marks = found.about, found.marks
         if about and marks:
-            out.print(
-                f"{about['candidate']}, {about['session']}, run {about['run']}, {found.files} files", markup=False
-            )
+            whose = f"{about['candidate']}, {about['session']}, run {about['run']}, {found.files} files"
+            out.print(visible(whose), markup=False)
             out.print(f"marks made again: {marks['points']:g} / {marks['max_points']:g}", markup=False)
         if not found.faults:
             who = "the centre's key" if found.trusted else "a key that is not known here: compare its number"
@@ -132,14 +133,27 @@ def verify(
         raise typer.Exit(1)
 
 
+def _read(path: Path, way_out: str) -> bytes:
+    """A file's bytes. Raises InputError in one line with the way out."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; {way_out}") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder; {way_out}") from None
+    except OSError as problem:
+        raise InputError(f"{path}: cannot be read ({problem.strerror}); {way_out}") from None
+
+
 def _expected(path: Path | None) -> PublicKey | None:
-    from graders.dossier import keys
+    from graders.dossier import DossierError, keys
     from labs.paths import centre_key
 
     known = path or centre_key().with_name("centre.key.pub")
     if path is None and not known.is_file():
         return None
+    content = _read(known, "--key names the centre's public key, which `plateau key show` prints")
     try:
-        return keys.read_public(known.read_text(encoding="utf-8"), str(known))
-    except UnicodeDecodeError:
-        raise InputError(f"{known}: not a minisign public key") from None
+        return keys.read_public(content.decode(), str(known))
+    except (UnicodeDecodeError, DossierError):
+        raise InputError(f"{known}: not a minisign public key; `plateau key show` prints the centre's") from None

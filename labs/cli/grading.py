@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -87,16 +88,16 @@ def grade_session(
 
     _require_language(lang)
     loaded = load_session(name)
-    progress = _OnChange(Progress(quiet))
+    progress = OnChange(Progress(quiet))
     with exclusive(SessionFiles(loaded.folder).lock, "grade") as lock:
         if resume:
             run = interrupted.require(loaded)
             chosen, selection, folder, left = list(run.candidates), run.selection, run.folder, list(run.left)
-            hosts = _require_running(loaded, left)
+            hosts = require_running(loaded, left)
             _tell_resumed(run)
         else:
             chosen = left = [one.id for one in loaded.select(ids)]
-            hosts = _require_running(loaded, chosen)
+            hosts = require_running(loaded, chosen)
             if earlier := interrupted.find(loaded):
                 _tell_interrupted(loaded, earlier)
             folder = new_run_folder(loaded)
@@ -113,6 +114,10 @@ def report(
     candidate: CandidateOption = None,
     run: Annotated[str | None, typer.Option("--run", help="Name of the run's folder; the newest by default.")] = None,
     ccp: Annotated[str | None, typer.Option("--ccp", help="PDF of this certificate alone, e.g. CCP2.")] = None,
+    first_ccp: Annotated[
+        datetime | None,
+        typer.Option("--first-ccp", formats=["%Y-%m-%d"], help="Day of the first CCP, from which its years count."),
+    ] = None,
     pdf: Annotated[bool, typer.Option("--pdf/--no-pdf", help="Also one PDF a candidate, and their feedback.")] = True,
     rejudge: Annotated[
         bool,
@@ -134,7 +139,10 @@ def report(
     recorded = load_run(folder)
     if rejudge:
         _rejudge(loaded, folder, recorded)
-    paths, rubrics = _documents(folder, lang, chosen, ccp, pdf=pdf)
+    if first_ccp and not ccp:
+        raise InputError("--first-ccp goes with --ccp: it says until when that certificate counts")
+    first = first_ccp.date() if first_ccp else None
+    paths, rubrics = _documents(folder, lang, chosen, ccp, pdf=pdf, first=first)
     built = summary.build(load_run(folder), rubrics)
     if json:
         print_json({**built, "documents": {name: str(path) for name, path in paths.items()}})
@@ -158,7 +166,7 @@ def _require_language(lang: str) -> None:
 
 
 def _documents(
-    folder: Path, lang: str, candidates: list[str] | None, ccp: str | None, *, pdf: bool
+    folder: Path, lang: str, candidates: list[str] | None, ccp: str | None, *, pdf: bool, first: date | None = None
 ) -> tuple[dict[str, Path], Mapping[str, Rubric]]:
     """Every document of a run, and the marks that went into them. Raises PlateauError when one cannot be made."""
     from graders.report import read, write_all, write_pdfs
@@ -166,7 +174,7 @@ def _documents(
     try:
         paths = write_all(folder, lang)
         if pdf:
-            paths |= write_pdfs(folder, lang, candidates, ccp)
+            paths |= write_pdfs(folder, lang, candidates, ccp, first)
         return paths, read(folder).rubrics
     except (OSError, ValueError) as problem:
         raise PlateauError(str(problem)) from None
@@ -181,7 +189,7 @@ def demo(
     run_demo(keep=keep)
 
 
-class _OnChange:
+class OnChange:
     """Passes a step on only when it differs from the subject's last one."""
 
     def __init__(self, inner: Any) -> None:
@@ -218,7 +226,7 @@ def _tell_resumed(run: Interrupted) -> None:
         )  # fmt: skip
 
 
-def _require_running(loaded: Session, candidates: list[str]) -> dict[str, set[str]]:
+def require_running(loaded: Session, candidates: list[str]) -> dict[str, set[str]]:
     """The hosts that carry each candidate's machines. Raises InputError when a bench is not up."""
     from labs.hypervisors import open_hypervisor
     from labs.hypervisors.base import Power

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 import time
@@ -24,9 +23,10 @@ err = Console(stderr=True, highlight=False)
 
 
 def print_json(data: Any) -> None:
-    """One JSON document on standard output, and nothing else there."""
-    json.dump(data, sys.stdout, ensure_ascii=False, indent=2, sort_keys=False)
-    sys.stdout.write("\n")
+    """One JSON document on standard output, and nothing else there; it holds nothing that a terminal would obey."""
+    from graders.report.text import json_text
+
+    sys.stdout.write(json_text(data, indent=2) + "\n")
 
 
 def table(*columns: str, title: str | None = None) -> Table:

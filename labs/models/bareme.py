@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Annotated
 
 from pydantic import Field
 
@@ -10,12 +11,14 @@ from labs.models.loader import Strict
 
 
 class Bareme(Strict):
-    """How points become results. A row's weight is the sum of its checks' points; a task's likewise."""
+    """How points become results. A row weighs what its checks are worth together, a task likewise."""
 
     threshold: float = Field(default=1.0, gt=0, le=1)
     """Share of a row's points from which it is met."""
     rows: dict[str, float] = Field(default_factory=dict)
     """Rows with a threshold of their own, e.g. {CP06-S1: 0.6}."""
+    coefficients: dict[str, Annotated[float, Field(gt=0, le=100)]] = Field(default_factory=dict)
+    """Rows whose checks count that many times their points, whatever their task, e.g. {CP06-S1: 2}."""
     eliminatory: tuple[str, ...] = ()
     """Checks without which neither their row nor its competence is met, whatever the rest."""
     hidden: tuple[str, ...] = ()
@@ -33,4 +36,5 @@ class Bareme(Strict):
         known = set(checks)
         rows = {check.rpartition(".")[0] for check in known}
         wrong = [row for row, share in self.rows.items() if row not in rows or not 0 < share <= 1]
+        wrong += [row for row in self.coefficients if row not in rows]
         return [*wrong, *(check for check in (*self.eliminatory, *self.hidden) if check not in known)]

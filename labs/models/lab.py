@@ -158,6 +158,8 @@ class Task(Strict):
     id: Name
     title: Text
     checks: dict[str, float] = Field(min_length=1)
+    coefficient: float = Field(default=1.0, gt=0, le=100)
+    """How many times the points of its checks count."""
 
     @field_validator("checks")
     @classmethod
@@ -168,10 +170,6 @@ class Task(Strict):
             if points < 0:
                 raise ValueError(f"{check}: points cannot be negative")
         return checks
-
-    @property
-    def points(self) -> float:
-        return sum(self.checks.values())
 
 
 class Lab(Strict):
@@ -215,9 +213,21 @@ class Lab(Strict):
                 raise ValueError(f"subject_values: {value!r} is not declared under values")
         return self
 
+    def worth(self, task: Task) -> dict[str, float]:
+        """What each check of the task counts: its points, times the coefficients of the task and of its row."""
+        rows = self.bareme.coefficients
+        return {
+            check: round(points * task.coefficient * rows.get(check.rpartition(".")[0], 1.0), 4)
+            for check, points in task.checks.items()
+        }
+
+    def task_points(self, task: Task) -> float:
+        """What the task counts in the total."""
+        return round(sum(self.worth(task).values()), 4)
+
     @property
     def points(self) -> float:
-        return sum(task.points for task in self.tasks)
+        return round(sum(self.task_points(task) for task in self.tasks), 4)
 
     def node(self, name: str) -> Node:
         """The node of that name. Raises KeyError."""

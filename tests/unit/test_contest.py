@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import typer
 from samples import SESSION, session_of, write_session
 from test_cli import plateau, refusal
 from test_report_samples import bench, header, record, session, write
@@ -18,6 +19,7 @@ from graders.records import Evidence, Run, Verdict
 from graders.rubric import forms
 from labs.bench import compute_benches
 from labs.cli.contest import _Case
+from labs.errors import InputError, PlateauError
 from labs.models.session import load_session
 
 OPENED = Event("opened", "CP06-S1.a", "2026-11-23T10:00:00+00:00", "r1", {"live": "failed"}, reason="Non !")
@@ -64,13 +66,26 @@ def test_the_whole_path_of_a_contestation(place: Path, monkeypatch: pytest.Monke
     assert "needs --reason" in refusal("contest", place, "c02", "CP06-S1.a", "--decide", "passed")
 
     # Machines are another suite's: here the bench goes back at once, and the check is now passed.
-    def again(loaded, candidates, folder, progress, *, lock, selection):
+    def again(loaded, candidates, folder, progress, *, lock, selection, hosts):
         assert (candidates, selection.checks, selection.reboot) == (["c02"], ("CP06-S1.a",), False)
+        assert (selection.needs, hosts) == (True, {"c02": {"local"}})
         return write(Run(header(), [bench("c02", "Thomas")], [record("c02", "CP06-S1.a")]), folder)
 
+    def no_way_back(session: str, candidate: str, to: str) -> int:
+        raise typer.Exit(1)
+
+    case = _Case(load_session(str(place)), "c02", "CP06-S1.a", place.parent / "contests")
+    with pytest.raises(InputError, match="no bench of c02 is up; run plateau up first"):
+        case.regrade()
+    monkeypatch.setattr("labs.cli.grading.require_running", lambda session, ids: {one: {"local"} for one in ids})
+    monkeypatch.setattr("labs.cli.provisioning.go_back", no_way_back)
+    with pytest.raises(PlateauError, match="cannot go back to the bell, as told above; only `plateau freeze "):
+        case.regrade()
     monkeypatch.setattr("labs.cli.provisioning.go_back", lambda session, candidate, to: 4)
     monkeypatch.setattr("labs.grade.grade", again)
-    _Case(load_session(str(place)), "c02", "CP06-S1.a", place.parent / "contests").regrade()
+    (place.parent / "contests" / "c02-again-1").mkdir()  # an attempt that was cut short keeps its folder
+    case.regrade()
+    assert (place.parent / "contests" / "c02-again-2" / "records.jsonl").is_file()
 
     said = ("--decide", "passed", "--reason", "Le plan remis portait une erreur.", "--by", "Paul Jury")
     history = json.loads(plateau("contest", place, "c02", "CP06-S1.a", *said, "--json").stdout)
@@ -83,12 +98,15 @@ def test_the_whole_path_of_a_contestation(place: Path, monkeypatch: pytest.Monke
     page = report.write_all(run)["report.html"].read_text(encoding="utf-8").replace("\u00a0", " ")
     for told in (
         "non acquis. Motif : La passerelle est bien 10.24.8.254.",
-        "(exécution c02-again-1) : acquis.",
+        "(exécution c02-again-2) : acquis.",
         "par Paul Jury : acquis. Motif : Le plan remis portait une erreur.",
         "Décision humaine : acquis au lieu de « non acquis » (machine)",
     ):
         assert told in page
     assert report.write_pdfs(run, candidates=["c02"])
+    told = plateau("contest", place, "c02", "CP06-S1.a").stdout  # every step, with what was kept of it
+    assert [line.split()[1].rstrip(":") for line in told.splitlines()] == ["opened", "measured", "decided"]
+    assert "[c02-again-2/records.jsonl sha256:" in told
 
 
 def test_upheld_changes_no_mark_and_a_form_keeps_what_it_had(place: Path) -> None:

@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from test_cli import refusal
 from test_report_samples import session, write
 
 from graders.dossier import MANIFEST, RECORDS, RESULTS, SEAL, SUMS, DossierError, archive, collect, keys
@@ -190,10 +191,41 @@ def test_an_added_file_is_named(sealed: bytes, key: keys.Key, tmp_path: Path) ->
     assert "lab/plus.yaml: not in the manifest" in look(repack(sealed, **{"lab/plus.yaml": b"x"}), tmp_path).faults
 
 
-@pytest.mark.parametrize("data", [b"", b"PK", b"not a zip at all", b"\x00" * 5000])
-def test_what_is_no_dossier_is_refused(data: bytes, tmp_path: Path) -> None:
-    with pytest.raises(DossierError, match="not a dossier"):
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"", "the file is empty; copy it again"),
+        (b"not a zip at all", "not even a zip archive; give the <candidate>.dossier.zip"),
+        (b"\x00" * 5000, "not even a zip archive"),
+        (b"PK\x03\x04 cut here", "the end of the archive is missing: the copy was cut short; copy it again"),
+        (b"PK\x03\x04" + b"PK\x05\x06" + b"\xff" * 18, "the directory of the archive was changed"),
+        (archive.write({"a.txt": b"x"}), "though a zip archive; give what plateau dossier wrote"),
+    ],
+)
+def test_what_is_no_dossier_is_refused(data: bytes, told: str, tmp_path: Path) -> None:
+    with pytest.raises(DossierError, match=f"^not a dossier.*{told}"):
         look(data, tmp_path)
+    path = tmp_path / "x.dossier.zip"
+    path.write_bytes(data)
+    assert told in refusal("verify", path)
+
+
+def test_verify_tells_the_way_out_of_a_wrong_path(tmp_path: Path) -> None:
+    assert "gone.zip: no such file; give a <candidate>.dossier.zip" in refusal("verify", tmp_path / "gone.zip")
+    assert "is a folder; give a <candidate>.dossier.zip" in refusal("verify", tmp_path)
+    path = tmp_path / "x.zip"
+    path.write_bytes(b"x")
+    assert "gone.pub: no such file; --key names" in refusal("verify", path, "--key", tmp_path / "gone.pub")
+    assert "x.zip: not a minisign public key; `plateau key show`" in refusal("verify", path, "--key", path)
+
+
+def test_a_compressed_file_is_a_change_and_is_not_unpacked(sealed: bytes, tmp_path: Path) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(sealed)) as source, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            target.writestr(name, b"\0" * 50_000_000 if name == "records.jsonl" else source.read(name))
+    faults = look(packed.getvalue(), tmp_path).faults
+    assert "records.jsonl: compressed, which no dossier is: this archive was made again" in faults
 
 
 def test_the_statement_speaks_of_every_file(sealed: bytes, key: keys.Key) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import io
 import json
 import re
@@ -16,9 +17,10 @@ import pytest
 from test_report_samples import bench, header, hostile, perfect, session, write
 
 from graders import referentials, report
-from graders.records import BenchHeader, Run
-from graders.report import aggregate, checkdata, document, glyphs, pdf, platforms
+from graders.records import BenchHeader, Run, Verdict
+from graders.report import aggregate, checkdata, document, facts, glyphs, pdf, platforms
 from graders.report.writer import writer
+from graders.rubric import Rubric
 
 TSSI = referentials.load("tssi-2013")
 
@@ -95,6 +97,61 @@ def test_one_certificate_alone(tmp_path: Path) -> None:
     assert set(report.write_pdfs(tmp_path, candidates=["c02"], ccp="CCP2")) == {"pdf/c02-CCP2.pdf"}
     with pytest.raises(ValueError, match="no CCP 'CCP9' in tssi-2013; there are: CCP1, CCP2, CCP3"):
         report.write_pdfs(tmp_path, ccp="CCP9")
+
+
+def test_a_certificate_says_what_made_it_and_until_when_it_counts(tmp_path: Path) -> None:
+    run = session()
+    digests = {"checks": "9f21aa0c33de4410", "referential": "77ab01cc9d3e5512"}
+    run = Run(
+        replace(run.header, versions=digests),
+        run.benches,
+        [replace(r, verdict=Verdict.ERROR) if r.check == "CP03-S2.a" else r for r in run.records],
+    )
+    assert data_of(run, 1)["banner"].startswith("Notes non définitives. 2 contrôles non mesurés")
+
+    def facts_of(first: datetime.date | None) -> str:
+        result = aggregate.build(run)
+        data = document.document(writer(result, TSSI, "fr"), result.candidates[1], "CCP2", first)
+        assert data["banner"].startswith("Notes non définitives. 1 contrôle non mesuré")  # of this CCP, not of all
+        return words(data["facts"]).replace("\u00a0", " ")
+
+    told = facts_of(None)
+    assert "REAC version 08 du 19/03/2013, empreinte 77ab01cc9d3e5512" in told
+    assert "Plateau 0.1.0, empreinte 9f21aa0c33de4410" in told
+    assert "jusqu'au 20/11/2031 si ce CCP est le premier" in told
+    assert "jusqu'au 14/03/2030 : 5 ans après l'obtention du premier CCP, le 14/03/2025" in facts_of(
+        datetime.date(2025, 3, 14)
+    )
+    assert facts.later(datetime.date(2024, 2, 29), 5) == datetime.date(2029, 2, 28)
+    write(run, tmp_path)
+    assert report.write_pdfs(tmp_path, candidates=["c02"], ccp="CCP2", first_ccp=datetime.date(2025, 3, 14))
+
+
+def test_the_pages_say_how_points_become_results() -> None:
+    run = session()
+    rules = {"threshold": 0.8, "rows": {"CP06-S1": 0.6}, "coefficients": {"CP06-S2": 1.5}, "eliminatory": ["CP07-S4.a"]}
+    told = words(data_of(Run(replace(run.header, bareme=rules), run.benches, run.records))).replace("\u00a0", " ")
+    told = told.replace("\u202f", " ")
+    assert (
+        "critère atteint à partir de 80 % de ses points ; CP06-S1 : 60 % ; coefficients : CP06-S2 × 1,5 ; "
+        "éliminatoires : CP07-S4.a ; 50 % des points après redémarrage"
+    ) in told
+
+
+def test_what_is_waited_for_is_no_zero_and_what_a_person_decided_keeps_its_evidence() -> None:
+    said = {"check": "CP06-S1.a", "verdict": "passed", "reason": "Plan erroné, vérifié.", "evaluator": "PM"}
+    marks = Rubric.model_validate(
+        {"candidate": "c02", "session": "s", "referential": "x", "overrides": [said | {"date": "2026-11-21"}]}
+    )
+    result = aggregate.build(session(), {"c02": marks})
+    data = document.document(writer(result, TSSI, "fr"), result.candidates[1])
+    checks = {c["id"]: c for s in data["sections"] for one in s["competences"] for c in one["checks"]}
+    assert checks["CP07-S2.b"]["points"] == "en attente / 1"  # error
+    assert checks["CP06-S1.b"]["points"] == "en attente / 1,5"  # behind what a person decided otherwise
+    assert "À mesurer à nouveau" in checks["CP06-S1.b"]["message"]
+    assert checks["CP06-S1.a"]["points"] == "3 / 3"
+    assert checks["CP06-S1.a"]["comparisons"]
+    assert "DISCOVER" in checks["CP06-S1.a"]["evidence"][0]["output"]
 
 
 def test_the_feedback_sheet_tells_nothing_of_the_hidden_checks() -> None:

@@ -148,6 +148,7 @@ code: X
 document: REAC
 version: "1"
 date: 2020-01-01
+capitalised_years: 5
 title: {fr: X, en: X}
 activities:
   - id: CCP1

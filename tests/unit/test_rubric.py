@@ -7,15 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from samples import session_of
 from test_report_samples import bench, header, perfect, record, session, with_changes, write
 
 from graders import referentials, report, rubric
+from graders.plugin import plan
+from graders.plugin.recording import run_header
 from graders.records import Run, Verdict
 from graders.report import aggregate
 from graders.report.grid import grid
 from graders.report.outcomes import Outcome
 from graders.rubric import Override, RowMark, Rubric, forms, spreadsheet
 from labs.errors import InputError
+from labs.models.lab import Lab, load_lab
 from labs.models.loader import load
 
 TSSI = referentials.load("tssi-2013")
@@ -213,6 +217,37 @@ def test_a_slip_of_the_pen_is_told(tmp_path: Path, field: str, value: object, to
 def test_row_marks_refuse_unknown_keys() -> None:
     with pytest.raises(ValueError, match="note"):
         RowMark.model_validate({"note": 12})
+
+
+def test_coefficients_of_tasks_and_rows_multiply_the_points() -> None:
+    data = load_lab("reseau").model_dump(mode="json")
+    task = data["tasks"][0]
+    check, points = next(iter(task["checks"].items()))
+    row = check.rpartition(".")[0]
+    data["bareme"]["coefficients"] = {row: 1.5}
+    task["coefficient"] = 2
+    lab = Lab.model_validate(data)
+    assert lab.worth(lab.tasks[0])[check] == points * 3
+    assert plan.sheet(lab)[check] == (task["id"], points * 3)
+    plain = load_lab("reseau")
+    for before, after in zip(plain.tasks[1:], lab.tasks[1:], strict=True):
+        for one, worth in lab.worth(after).items():
+            assert worth == before.checks[one] * (1.5 if one.startswith(f"{row}.") else 1)
+    assert lab.points == round(sum(lab.task_points(one) for one in lab.tasks), 4) > plain.points
+    head = run_header(replace(session_of("c01"), lab=lab), "r1", "qemu")
+    assert (head.tasks[0]["checks"][check], head.tasks[0]["points"]) == (points * 3, lab.task_points(lab.tasks[0]))
+    assert head.bareme["coefficients"] == {row: 1.5}
+
+
+@pytest.mark.parametrize(
+    ("coefficients", "told"),
+    [({"CP17-S1": 2}, "CP17-S1: not graded under tasks"), ({"CP06-S1": 0}, "greater than 0")],
+)
+def test_a_coefficient_of_nothing_is_refused(coefficients: dict[str, float], told: str) -> None:
+    data = load_lab("reseau").model_dump(mode="json")
+    data["bareme"]["coefficients"] = coefficients
+    with pytest.raises(ValueError, match=told):
+        Lab.model_validate(data)
 
 
 def test_thresholds_eliminatory_checks_and_persistence() -> None:
