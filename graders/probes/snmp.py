@@ -21,7 +21,7 @@ def get(
     oid: str = SYS_NAME,
     write: str = "",
     patience: float = 2.0,
-    window: float = 18.0,
+    window: float = 25.0,
 ) -> dict[str, Any]:
     """Ask with a community (version 2c) or as a user (version 3, SHA and AES); `write` sets the object instead.
 
