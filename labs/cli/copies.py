@@ -28,6 +28,9 @@ def copies(
     json: JsonOption = False,
 ) -> None:
     """Signs of copying, for the trainer to look into. Exit status 1: there are some."""
+    from rich.markup import escape
+
+    from graders.report.text import visible
     from labs.cli.output import out, print_json, table
     from labs.cli.runs import find_run
     from labs.models.session import load_session
@@ -41,7 +44,8 @@ def copies(
     else:
         shown = table("Seen at", "Belongs to", "Value", "", "Where")
         for one in found:
-            shown.add_row(one.candidate, one.owner, one.name, one.value, ", ".join(one.places[:6]))
+            cells = (one.candidate, one.owner, one.name, one.value, ", ".join(one.places[:6]))
+            shown.add_row(*(escape(visible(cell)) for cell in cells))
         out.print(shown)
     if found:
         raise typer.Exit(1)

@@ -164,3 +164,7 @@ def test_files_of_the_run_are_searched_too(place: Path) -> None:
     (found,) = json.loads(answer.stdout)
     assert answer.returncode == 1
     assert (found["candidate"], found["owner"], found["places"]) == ("c03", "c01", ["snapshots/c03.srv.jsonl"])
+    (folder / "c03.[bold]\x1b[2J.txt").write_text(token, encoding="utf-8")  # a name that a terminal would obey
+    told = plateau("copies", place).stdout
+    assert "\x1b" not in told
+    assert "[bold]" in told
