@@ -12,9 +12,10 @@ from graders import referentials
 from graders.plugin.plan import refuse_strangers
 from graders.referentials import coverage
 from graders.referentials.coverage import Status
+from labs.cli.referential import coverage as coverage_command
 from labs.errors import InputError
 from labs.labcheck import graded_ids
-from labs.models.lab import Task, load_lab
+from labs.models.lab import Lab, Task, load_lab
 
 # The lists as they are printed in the orders; titles in the official French.
 TSSI = [
@@ -126,6 +127,14 @@ def test_a_row_outside_the_lab_s_referential_is_refused() -> None:
         refuse_strangers(["CP06-S1.a", "CP99-S1.a"], lab)
     with pytest.raises(InputError, match="no referential 'autre'"):
         refuse_strangers([], lab.model_copy(update={"referential": "autre"}))
+
+
+def test_coverage_refuses_what_a_lab_grades_outside_the_referential(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = load_lab("reseau").model_dump(mode="json")
+    data["tasks"][0]["checks"]["CP99-S1.a"] = 1
+    monkeypatch.setattr("labs.models.lab.load_lab", lambda name: Lab.model_validate(data))
+    with pytest.raises(InputError, match=r"lab reseau: tasks: CP99-S1\.a: no row of a referential; nothing outside"):
+        coverage_command(None, lab="reseau")
 
 
 def test_coverage_tells_who_has_a_word_on_each_row() -> None:
