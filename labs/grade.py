@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from labs.errors import PlateauError
 from labs.models.proxmox import ProxmoxProfile
@@ -224,14 +225,18 @@ def _finish(grader: _Grader, run_folder: Path) -> None:
 
 
 def _join(parts: Sequence[Path], target: Path) -> None:
-    header: str | None = None
+    """One records file: the header of who was first, under the name of the whole run, then the candidates in order."""
+    headers: list[dict[str, Any]] = []
     lines: list[str] = []
     for part in parts:
-        for line in part.read_text(encoding="utf-8").splitlines():
-            if json.loads(line)["kind"] == "run":
-                header = header or line
+        # Not splitlines(): evidence may hold U+2028 or U+0085, which JSON leaves as they are.
+        for line in part.read_text(encoding="utf-8").removesuffix("\n").split("\n"):
+            data = json.loads(line)
+            if data["kind"] == "run":
+                headers.append(data)
             else:
                 lines.append(line)
+    header = {**min(headers, key=lambda one: str(one["started"])), "run": target.parent.name}
     temporary = target.with_suffix(".tmp")
-    temporary.write_text("\n".join([header or "", *lines]) + "\n", encoding="utf-8")
+    temporary.write_text("\n".join([json.dumps(header, ensure_ascii=False), *lines]) + "\n", encoding="utf-8")
     temporary.replace(target)

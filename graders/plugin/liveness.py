@@ -34,6 +34,8 @@ class NodeState:
     agent: bool | None = None
     ssh: bool | None = None
     arp: bool | None = None
+    image: str = ""
+    """Digest of the image that its disk was cloned from, where the hypervisor knows it."""
 
     @property
     def up(self) -> bool:
@@ -94,28 +96,29 @@ def header_nodes(bench: Bench, states: Mapping[str, NodeState]) -> list[dict[str
             "role": node.model.role,
             "state": states[node.name].power.value,
             "reachable": states[node.name].reachable,
-            "image": f"{node.model.role}-{bench.session.lab.release}",
+            "image": f"{node.model.role}-{bench.session.lab.release} {states[node.name].image}".rstrip(),
         }
         for node in bench.graded_nodes
     ]
 
 
 def _management(hypervisor: Hypervisor, node: BenchNode, files: SessionFiles, deadline: Deadline) -> NodeState:
-    power = hypervisor.status(node.spec.key).power
-    if power is not Power.RUNNING:
-        return NodeState(node.name, power)
+    status = hypervisor.status(node.spec.key)
+    found = NodeState(node.name, status.power, image=status.image)
+    if status.power is not Power.RUNNING:
+        return found
     if not node.model.unix:
-        return NodeState(node.name, power, ssh=_answers(hypervisor, node, deadline.sooner(SSH_SECONDS)))
+        return replace(found, ssh=_answers(hypervisor, node, deadline.sooner(SSH_SECONDS)))
     try:
         hypervisor.execute(node.spec.key, ["/bin/true"], deadline.sooner(AGENT_SECONDS))
-        return NodeState(node.name, power, agent=True)
+        return replace(found, agent=True)
     except (HypervisorError, DeadlineError):
         pass
     try:
         connect(hypervisor, node, files, deadline.sooner(SSH_SECONDS)).close()
     except UnreachableError:
-        return NodeState(node.name, power, agent=False, ssh=False)
-    return NodeState(node.name, power, agent=False, ssh=True)
+        return replace(found, agent=False, ssh=False)
+    return replace(found, agent=False, ssh=True)
 
 
 def _answers(hypervisor: Hypervisor, node: BenchNode, deadline: Deadline) -> bool:

@@ -91,6 +91,8 @@ class NodeStatus:
     """Unix time of the last start."""
     host: str = ""
     """The hypervisor's host that carries it, where there are several."""
+    image: str = ""
+    """Digest of the image that its disk was cloned from, where that is known."""
 
 
 @dataclass(frozen=True)

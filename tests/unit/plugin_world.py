@@ -23,7 +23,7 @@ class FakeHypervisor:
         return json.loads((self.folder / "world.json").read_text()).get(node, {})
 
     def status(self, key):
-        return NodeStatus(key, Power(self.world(key.node).get("power", "running")), ready=True)
+        return NodeStatus(key, Power(self.world(key.node).get("power", "running")), ready=True, image="4c1be0a7")
 
     def list_nodes(self, session=None):
         return []

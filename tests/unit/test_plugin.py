@@ -249,6 +249,7 @@ def test_machine_down_blocks_and_is_named(world):
     assert {one.blocked_by for one in records.values()} == {"node:rtr", "node:ws", "CP06-S5.a"} - {"CP06-S5.a"}
     assert records["alice", "CP06-S5.a"].message == "Non évaluable : la machine rtr n'est pas démarrée."
     header = load(world.run / "records.jsonl").benches[0]
+    assert {node["image"].split()[1] for node in header.nodes} == {"4c1be0a7"}  # what each disk was cloned from
     assert [(node["name"], node["state"], node["reachable"]) for node in header.nodes] == [
         ("rtr", "stopped", False),
         ("srv", "running", True),

@@ -2,15 +2,17 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import test_report_samples as samples
 
-from graders.records import load
+from graders.records import Evidence, dump, load
 from labs import resume
 from labs.cli.grading import grade_session
 from labs.errors import EnvironmentLackError, InputError, PlateauError
-from labs.grade import PARTS, Selection, _Grader, _next, _per_host
+from labs.grade import PARTS, Selection, _Grader, _join, _next, _per_host
 from labs.hypervisors.base import NodeKey, NodeStatus, Power
 from labs.lock import exclusive
 from labs.models.proxmox import Caps, ProxmoxProfile
@@ -98,6 +100,7 @@ def test_only_what_was_not_measured_is_measured(interrupted, capsys):
     assert interrupted.graded == ["alice", "bob", "bob", "chloe"]
     assert interrupted.runs() == [folder], "the same run"
     run = load(folder / "records.jsonl")
+    assert run.header.run == folder.name, "the run's name, not that of whom it began with"
     assert [(one.candidate, one.check) for one in run.records] == [
         (one, "CP06-S5.a") for one in ("alice", "bob", "chloe")
     ], "with the checks that were asked for then"
@@ -106,6 +109,24 @@ def test_only_what_was_not_measured_is_measured(interrupted, capsys):
     assert not (folder / PARTS).exists()
     assert (folder / "report.html").exists()
     assert "1 of 3 candidates are measured; now: bob, chloe" in " ".join(capsys.readouterr().err.split())
+
+
+def test_joined_records_keep_every_line_and_the_earliest_beginning(tmp_path):
+    evidence = [Evidence("ssh:ws", "cat", "deux\u2028lignes\u0085", 0.1)]
+    parts = []
+    for name, hour in (("alice", "10"), ("bob", "09")):
+        part = tmp_path / name / "records.jsonl"
+        part.parent.mkdir()
+        head = replace(samples.header(), run=name, started=f"2026-11-20T{hour}:00:00Z")
+        items = [head, samples.bench(name, name), samples.record(name, "CP06-S1.a", evidence=evidence)]
+        part.write_text("".join(f"{dump(item)}\n" for item in items), encoding="utf-8")
+        parts.append(part)
+    folder = tmp_path / "20261120T090000Z"
+    folder.mkdir()
+    _join(parts, folder / "records.jsonl")
+    run = load(folder / "records.jsonl")
+    assert (run.header.run, run.header.started) == (folder.name, "2026-11-20T09:00:00Z")
+    assert [(one.candidate, one.evidence) for one in run.records] == [("alice", evidence), ("bob", evidence)]
 
 
 def test_all_measured_and_only_the_report_missing(interrupted):

@@ -332,6 +332,7 @@ class QemuHypervisor:
             ready=machine.ready,
             ssh=(self._profile.listen, content.ssh_port),
             since=machine.pid_file.stat().st_mtime if running else None,
+            image=content.image,
         )
 
     def snapshots(self, key: NodeKey, deadline: Deadline) -> list[str]:
