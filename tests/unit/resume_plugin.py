@@ -8,16 +8,19 @@ from pathlib import Path
 
 from tests.unit.plugin_world import FakeHypervisor, FakeLink
 
-HOME = Path(os.environ["RESUME"])
+
+def home() -> Path:
+    return Path(os.environ["RESUME"])
 
 
 def pytest_plateau_hypervisor(session):
-    return FakeHypervisor(HOME)
+    return FakeHypervisor(home())
 
 
 def pytest_plateau_probe(hypervisor, bench):
-    with (HOME / "graded").open("a") as log:
+    folder = home()
+    with (folder / "graded").open("a") as log:
         log.write(f"{bench.candidate.id}\n")
-    while (HOME / f"hang-{bench.candidate.id}").exists():
+    while (folder / f"hang-{bench.candidate.id}").exists():
         time.sleep(0.05)
-    return lambda: FakeLink(HOME)
+    return lambda: FakeLink(folder)
