@@ -192,7 +192,8 @@ def _candidate(
             key=lambda r: (place.get(r.check, len(place)), r.check, r.phase != PHASES[0], r.phase),
         )
 
-    measured, records = ordered(records), ordered(overrule(records, overrides))
+    measured = ordered(records)
+    records = ordered(overrule(records, overrides)) if overrides else measured
     causes = Causes(records)
     seen = {record.check for record in records}
     missing = {check: points for check, points in worth.items() if check not in seen}
@@ -202,12 +203,13 @@ def _candidate(
         mine = tuple(r for r in records if r.task == task_id)
         absent = {check: missing[check] for check in task.get("checks", {}) if check in missing}
         tasks.append(TaskResult(task_id, task.get("title", {}), mine, tally(mine, absent, causes)))
+    competences = tuple(_competences(records, missing, causes, bareme))
     return CandidateResult(
         bench=bench,
         tally=tally(records, missing, causes),
         tasks=tuple(tasks),
-        competences=tuple(_competences(records, missing, causes, bareme)),
-        seen=tuple(_competences(measured, missing, Causes(measured), bareme)),
+        competences=competences,
+        seen=tuple(_competences(measured, missing, Causes(measured), bareme)) if overrides else competences,
         blocked=causes.groups(),
         original=original,
         overrides={place: overrides[place] for place in original},

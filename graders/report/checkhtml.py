@@ -5,6 +5,7 @@ Every value goes through `safe`, as it does in the templates. Pure.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from markupsafe import Markup
@@ -29,6 +30,7 @@ SYMBOLS = {
     "missing": "…",
 }
 LIVE = "live"
+_NOT_PLAIN = re.compile(r"[^0-9A-Za-z]")
 
 
 def safe(value: str) -> str:
@@ -45,8 +47,7 @@ def safe(value: str) -> str:
 
 def anchor(number: int, record: Record) -> str:
     """The id of a check's place on the page."""
-    name = f"{record.check}-{record.phase}"
-    return f"c{number}-{''.join(c if c.isascii() and c.isalnum() else '-' for c in name)}"
+    return f"c{number}-{_NOT_PLAIN.sub('-', f'{record.check}-{record.phase}')}"
 
 
 class Checks:

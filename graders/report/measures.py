@@ -41,7 +41,9 @@ def weigh(records: Sequence[Record], worth: dict[str, float], persistence: float
             if len(phases[record.check]) > 1:
                 share = persistence if record.phase != PHASES[0] else 1 - persistence
             factor = min(declared * share / record.max_points, 1.0)
-            record = replace(record, points=record.points * factor, max_points=record.max_points * factor)  # noqa: PLW2901
+            if factor != 1:
+                points, best = record.points * factor, record.max_points * factor
+                record = replace(record, points=points, max_points=best)  # noqa: PLW2901
         scaled.append(record)
     return scaled
 
