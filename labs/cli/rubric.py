@@ -23,8 +23,8 @@ def rubric(
     session: SessionArg,
     candidate: CandidateOption = None,
     run: Annotated[str | None, typer.Option("--run", help="Evidence of this run; the newest by default.")] = None,
-    every: Annotated[
-        bool, typer.Option("--all", help="Rows of the whole title, not only of the competences that were graded.")
+    graded: Annotated[
+        bool, typer.Option("--graded", help="Only rows of the competences that were graded, and the transversal ones.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
@@ -52,7 +52,7 @@ def rubric(
         if name not in chosen:
             continue
         form, grid = files.marks / f"{name}.yaml", files.marks / f"{name}.xlsx"
-        forms.write(form, one, loaded.name, referential, every)
+        forms.write(form, one, loaded.name, referential, not graded)
         joined = spreadsheet.read_into(grid, form) if grid.exists() else 0
         marks = load(form, Rubric)
         spreadsheet.write(grid, marks)
