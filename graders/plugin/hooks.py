@@ -51,12 +51,12 @@ def pytest_plateau_hypervisor(session: Session) -> Hypervisor:
 
 @pytest.hookimpl(trylast=True)
 def pytest_plateau_probe(hypervisor: Hypervisor, bench: Bench) -> Callable[[], Link]:
-    """The default: SSH to the node of role `probe`."""
+    """The default: SSH to the machine named `probe`."""
     from graders.probe_client import SshLink
     from labs.ssh import connect
 
     def open_link() -> Link:
-        node = next(one for one in bench.nodes if one.model.role == "probe")
+        node = next(one for one in bench.nodes if one.name == "probe")
         deadline = Deadline.after(CONNECT_SECONDS)
         return SshLink(connect(hypervisor, node, SessionFiles(bench.session.folder), deadline), deadline)
 

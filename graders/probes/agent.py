@@ -43,7 +43,17 @@ PROBES: dict[str, Callable[..., Any]] = {
     "tcp.connect": tcp.connect,
     "tcp.exchange": tcp.exchange,
 }
-SELDOM = ("ospf.announce", "ospf.heard", "ospf.state", "vpn.use")
+SELDOM = (
+    "kerberos.obtain",
+    "ldap.binds",
+    "ldap.change",
+    "ldap.search",
+    "ospf.announce",
+    "ospf.heard",
+    "ospf.state",
+    "smb.use",
+    "vpn.use",
+)
 """Probes of modules that are imported when asked for: what they import would delay the others."""
 
 

@@ -1,0 +1,82 @@
+"""SMB: what people do with files on shares, through Samba's client library."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable
+from typing import Any
+
+GRANTED, REFUSED = "granted", "refused"
+Act = Callable[[Any, str, str], str]
+
+
+def use(address: str, domain: str, people: dict[str, str], acts: list[list[str]]) -> list[dict[str, str]]:
+    """Do each of `acts` (person, verb, path, text) in order; `people` maps accounts to passwords.
+
+    Verbs: `list` a folder, `write` a file, `read` one, `delete` one. The path begins with the share. Each result has
+    `state`: granted, refused (the server said no), or the name of another error (ECONNREFUSED, ENOENT…), and `text`:
+    the names listed, or what was read.
+
+    >>> use("10.1.2.11", "NEVERS", {"a": "..."}, [["a", "write", "commun/x.txt", "hello"]])
+    [{'state': 'granted', 'text': ''}]
+    """
+    os.environ["HOME"] = "/nonexistent"  # no settings but ours
+    import smbc
+
+    contexts: dict[str, Any] = {}
+    results = []
+    for person, verb, path, text in acts:
+        if person not in contexts:
+            contexts[person] = _context(smbc.Context(), domain, person, people[person])
+        try:
+            told = VERBS[verb](contexts[person], f"smb://{address}/{path}", text)
+            results.append({"state": GRANTED, "text": told})
+        except (OSError, RuntimeError, ValueError) as problem:
+            results.append({"state": name_of(problem), "text": str(problem)[:200]})
+    return results
+
+
+def name_of(problem: BaseException) -> str:
+    """`refused` for a denial, else the error's name.
+
+    >>> name_of(OSError(13, "Permission denied"))
+    'refused'
+    """
+    number = problem.args[0] if problem.args and isinstance(problem.args[0], int) else 0
+    if number in {errno.EACCES, errno.EPERM}:
+        return REFUSED
+    return errno.errorcode.get(number, type(problem).__name__)
+
+
+def _context(context: Any, domain: str, person: str, password: str) -> Any:
+    context.functionAuthData = lambda *_: (domain, person, password)
+    context.optionNoAutoAnonymousLogin = True
+    context.timeout = 15000
+    return context
+
+
+def _list(context: Any, url: str, _text: str) -> str:
+    return " ".join(sorted(entry.name for entry in context.opendir(url).getdents() if entry.name not in {".", ".."}))
+
+
+def _write(context: Any, url: str, text: str) -> str:
+    file = context.open(url, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o644)
+    with contextlib.closing(file):
+        file.write(text.encode())
+    return ""
+
+
+def _read(context: Any, url: str, _text: str) -> str:
+    file = context.open(url, os.O_RDONLY)
+    with contextlib.closing(file):
+        return str(file.read(4096).decode("utf-8", "replace"))
+
+
+def _delete(context: Any, url: str, _text: str) -> str:
+    context.unlink(url)
+    return ""
+
+
+VERBS: dict[str, Act] = {"list": _list, "write": _write, "read": _read, "delete": _delete}
