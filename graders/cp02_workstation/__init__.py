@@ -1,0 +1,1 @@
+"""CP02: configure and update a workstation."""

@@ -1,0 +1,71 @@
+"""CP02-S1: install, configure and test the workstation's system."""
+
+from __future__ import annotations
+
+import shlex
+
+from graders.check import check
+from graders.cp09_directory.agency import person
+from graders.errand import run_errand
+from graders.expect import Expect
+from graders.login import Login
+from graders.probe_client import ProbeError
+from graders.vantage import text
+from labs.bench import Bench
+from labs.deadline import Deadline
+
+# Time zone by the file that every program reads; the name as the machine itself tells it.
+SETTINGS = """
+cmp -s /etc/localtime /usr/share/zoneinfo/%s && echo fuseau
+timeout 8 hostname -f
+. /etc/default/locale && echo "$LANG"
+"""
+# Everybody at once: a refusal waits some seconds before it is told.
+BECOME = """
+d=$(mktemp -d)
+for nom in {people}; do
+  {{ timeout 8 id -u "$nom" >/dev/null && echo connu
+    printf '%s\\n' {password} | timeout 45 runuser -u "$nom" -- sudo -k -S -p '' id -u || echo "statut-$?"
+  }} >"$d/$nom" 2>/dev/null &
+done
+wait
+for nom in {people}; do echo "$nom" $(cat "$d/$nom"); done
+rm -r "$d"
+echo {ending}
+"""
+END = "fin-des-essais"
+LATE = "statut-124"
+
+
+@check("CP02-S1.a", nodes=("ws",), seconds=60)
+def check_settings(bench: Bench, login: Login, expect: Expect) -> None:
+    """ws a le fuseau horaire de l'agence, son nom complet et la langue française.
+
+    Le fuseau est comparé à sa définition, le nom complet est celui que ws se donne.
+    """
+    lines = login("ws").run(SETTINGS, text(bench, "fuseau")).stdout.split()
+    zone = lines[:1] == ["fuseau"]
+    expect.true("fuseau horaire", text(bench, "fuseau"), text(bench, "fuseau") if zone else "un autre", zone)
+    name, language = [*lines[1 if zone else 0 :], "", ""][:2]
+    expect.equal("nom complet de ws", f"ws.{text(bench, 'domaine')}", name)
+    expect.true("langue", "fr_FR.UTF-8", language, language.lower().replace("-", "") == "fr_fr.utf8")
+
+
+@check("CP02-S1.d", causes=("CP09-S4.a", "CP09-S2.b", "CP09-S1.d", "CP09-S1.a"), nodes=("ws", "dc"), seconds=120)
+def check_administrators(bench: Bench, login: Login, expect: Expect, deadline: Deadline) -> None:
+    """Sur ws, les personnes du service technique deviennent administrateur avec leur mot de passe, et les autres non.
+
+    Le technicien, la commerciale et le stagiaire essaient « sudo », chacun avec son mot de passe du domaine.
+    """
+    wanted = {"technicien": "oui", "commerciale": "non", "stagiaire": "non"}
+    names = {who: person(bench, who).login for who in wanted}
+    program = BECOME.format(people=" ".join(map(shlex.quote, names.values())), ending=END,
+                            password=shlex.quote(text(bench, "mdp_agence")))  # fmt: skip
+    lines = run_errand(login, "ws", program, deadline, ending=END).splitlines()
+    told = {words[0]: words[1:] for words in map(str.split, lines) if words}
+    for who, name in names.items():
+        words = told.get(name, [])
+        if LATE in words:
+            raise ProbeError(f"sudo by {name} on ws had not ended after 45 s")
+        expect.equal(f"compte {name} connu de ws", "oui", "oui" if "connu" in words else "non")
+        expect.equal(f"{name} devient administrateur", wanted[who], "oui" if "0" in words else "non")

@@ -1,0 +1,1 @@
+"""CP09: administer a network directory service."""

@@ -1,0 +1,168 @@
+"""The branch of the lab `annuaire`: who is in it, and what a directory says about them (any directory, over LDAP)."""
+
+from __future__ import annotations
+
+import base64
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from graders.vantage import text
+
+if TYPE_CHECKING:
+    from graders.probe_client import ProbeClient
+    from labs.bench import Bench
+
+LEG = "lan"
+TEAMS = ("Direction", "Technique", "Commerce")
+UNITS = (*TEAMS, "Groupes")
+DISABLED, NEVER_EXPIRES = 0x2, 0x10000
+"""Bits of userAccountControl (MS-ADTS 2.2.16)."""
+GLOBAL, DOMAIN_LOCAL, SECURITY = 0x2, 0x4, 0x80000000
+"""Bits of groupType (MS-ADTS 2.2.12)."""
+ADMINISTRATOR = 500
+"""RID of the built-in administrator, whatever its name (MS-ADTS 6.1.1.6)."""
+ATTRIBUTES = ["objectClass", "sAMAccountName", "userPrincipalName", "givenName", "sn", "userAccountControl",
+              "groupType", "member", "objectSid"]  # fmt: skip
+Entry = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Person:
+    """Someone of the branch."""
+
+    login: str
+    first: str
+    last: str
+    unit: str
+    groups: tuple[str, ...] = ()
+
+
+def person(bench: Bench, who: str) -> Person:
+    """`who` is the value's name: directrice, technicien…"""
+    units = {"directrice": "Direction", "technicien": "Technique", "assistante": "Technique"}
+    groups = {"directrice": "GG_Direction", "technicien": "GG_Technique", "commerciale": "GG_Commerce",
+              "assistante": "GG_Assistance"}  # fmt: skip
+    login, first, last = text(bench, who).split("|")
+    return Person(login, first, last, units.get(who, "Commerce"), (groups[who],) if who in groups else ())
+
+
+def people(bench: Bench) -> list[Person]:
+    """Everybody in the table of the subject."""
+    names = ("directrice", "technicien", "commerciale", "assistante", "stagiaire", "partant")
+    return [person(bench, who) for who in names]
+
+
+def realm(bench: Bench) -> str:
+    return text(bench, "domaine").upper()
+
+
+def bind_name(bench: Bench, login: str) -> str:
+    """The name to log in with, which any AD directory knows."""
+    return f"{login}@{text(bench, 'domaine')}"
+
+
+def everything(bench: Bench) -> dict[str, Any]:
+    """Parameters of ldap.search: all people, groups, computers and units, as an ordinary user sees them."""
+    return {
+        "address": text(bench, "lan_dc"),
+        "base": text(bench, "base_dn"),
+        "filter": "(|(objectClass=user)(objectClass=group)(objectClass=organizationalUnit))",
+        "attributes": ATTRIBUTES,
+        "user": bind_name(bench, person(bench, "commerciale").login),
+        "password": text(bench, "mdp_agence"),
+    }
+
+
+def ticket(bench: Bench, login: str, password: str) -> dict[str, Any]:
+    """Parameters of kerberos.obtain."""
+    return {"address": text(bench, "lan_dc"), "realm": realm(bench), "user": login, "password": password}
+
+
+def read_directory(bench: Bench, probe: ProbeClient) -> tuple[Directory, str]:
+    """What the directory holds, and why it is empty when it could not be read."""
+    told = probe.call("ldap.search", LEG, timeout=30, reuse=True, **everything(bench))
+    return Directory(told["entries"]), "" if told["code"] == 0 else told["reason"] or f"code {told['code']}"
+
+
+class Directory:
+    """Entries of one search, by account name and by DN (neither minds capitals)."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self.entries = entries
+        self._accounts = {first(one, "samaccountname").lower(): one for one in entries if first(one, "samaccountname")}
+        self._names = {one["dn"].lower(): one for one in entries}
+
+    def account(self, name: str) -> Entry | None:
+        """A user, group or computer (`ws$`) by its sAMAccountName."""
+        return self._accounts.get(name.lower())
+
+    def units(self) -> set[str]:
+        """DNs of the organisational units, in lower case."""
+        return {one["dn"].lower() for one in self.entries if "organizationalUnit" in one.get("objectclass", ())}
+
+    def members(self, group: Entry) -> set[str]:
+        """Names of the direct members."""
+        return {self._called(dn) for dn in group.get("member", ())}
+
+    def everybody_in(self, group: Entry) -> list[Entry]:
+        """Users that are members, through other groups too; a member that the search did not show counts by its DN."""
+        found: dict[str, Entry] = {}
+        seen, left = set(), list(group.get("member", ()))
+        while left:
+            dn = left.pop()
+            if dn.lower() in seen:
+                continue
+            seen.add(dn.lower())
+            entry = self._names.get(dn.lower(), {"dn": dn})
+            left += entry.get("member", ())
+            if "group" not in entry.get("objectclass", ()):
+                found[dn.lower()] = entry
+        return list(found.values())
+
+    def by_rid(self, rid: int) -> Entry | None:
+        """The account of that relative id in the domain: names of built-in groups depend on the server's language."""
+        for one in self.entries:
+            sid = sid_of(one)
+            if sid.startswith("S-1-5-21-") and sid.endswith(f"-{rid}"):
+                return one
+        return None
+
+    def _called(self, dn: str) -> str:
+        entry = self._names.get(dn.lower())
+        return first(entry, "samaccountname") if entry else dn
+
+
+def first(entry: Entry | None, name: str) -> str:
+    """The first value of an attribute; empty when there is none."""
+    values = (entry or {}).get(name, ())
+    return str(values[0]) if values else ""
+
+
+def flags(entry: Entry | None, name: str) -> int:
+    """An attribute that is a set of bits, negative when its last bit is set, as the directory writes it."""
+    value = first(entry, name)
+    return int(value) & 0xFFFFFFFF if value.lstrip("-").isdigit() else 0
+
+
+def parent(dn: str) -> str:
+    """The DN above; a comma inside a name is escaped (RFC 4514).
+
+    >>> parent("CN=Martin\\\\, Alix,OU=Commerce,DC=a")
+    'OU=Commerce,DC=a'
+    """
+    index = 0
+    while index < len(dn) and dn[index] != ",":
+        index += 2 if dn[index] == "\\" else 1
+    return dn[index + 1 :]
+
+
+def sid_of(entry: Entry) -> str:
+    """objectSid as text (MS-DTYP 2.4.2.2); empty when there is none."""
+    value = first(entry, "objectsid")
+    data = base64.b64decode(value.removeprefix("base64:")) if value.startswith("base64:") else value.encode()
+    if len(data) < 8 or len(data) != 8 + 4 * data[1]:
+        return ""
+    parts = struct.unpack(f"<{data[1]}I", data[8:])
+    return "-".join(["S", str(data[0]), str(int.from_bytes(data[2:8], "big")), *map(str, parts)])

@@ -1,0 +1,137 @@
+"""CP09-S2: manage the directory's objects."""
+
+from __future__ import annotations
+
+from graders.check import check
+from graders.cp09_directory.agency import (
+    DISABLED,
+    DOMAIN_LOCAL,
+    GLOBAL,
+    LEG,
+    NEVER_EXPIRES,
+    SECURITY,
+    TEAMS,
+    UNITS,
+    Entry,
+    Person,
+    bind_name,
+    everything,
+    first,
+    flags,
+    parent,
+    people,
+    person,
+    read_directory,
+    ticket,
+)
+from graders.cp09_directory.check_controller import STATES, in_words
+from graders.expect import Expect, show
+from graders.probe_client import ProbeClient
+from graders.vantage import text
+from labs.bench import Bench
+
+GLOBAL_GROUPS = ("GG_Direction", "GG_Technique", "GG_Commerce", "GG_Assistance", "GG_Agence")
+
+
+def _start(bench: Bench, probe: ProbeClient) -> None:
+    probe.prefetch("ldap.search", LEG, timeout=30, **everything(bench))
+    leaver = person(bench, "partant")
+    probe.prefetch("kerberos.obtain", LEG, timeout=50, **ticket(bench, leaver.login, text(bench, "mdp_agence")))
+
+
+@check("CP09-S2.a", causes=("CP09-S1.a",), nodes=("dc",), early=_start)
+def check_people(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
+    """Les unités d'organisation et les comptes de l'agence sont dans l'annuaire, à leur place.
+
+    Une personne de l'agence lit l'annuaire en LDAPS : arborescence, comptes du tableau (prénom et nom avec leurs
+    accents, nom de connexion, unité d'organisation), aucun mot de passe qui n'expire jamais.
+    """
+    directory, problem = read_directory(bench, probe)
+    label = "annuaire lu par une personne de l'agence"
+    expect.require(expect.true(label, "oui", problem or "oui", not problem))
+    agency = f"ou=agence,{text(bench, 'base_dn')}".lower()
+    wanted = [agency, *(f"ou={name.lower()},{agency}" for name in UNITS)]
+    missing = [dn for dn in wanted if dn not in directory.units()]
+    expect.all_of("unités d'organisation", "toutes", missing, len(wanted))
+    for one in people(bench):
+        wrong = differences(one, directory.account(one.login), agency, bind_name(bench, one.login))
+        expect.true(f"compte {one.login}", "conforme au tableau", show(wrong) if wrong else "conforme au tableau",
+                    not wrong)  # fmt: skip
+    for login, unit in (("essai.commerce", "Commerce"), ("essai.direction", "Direction")):
+        found = parent((directory.account(login) or {"dn": ""})["dn"]).lower()
+        expect.true(f"unité du compte {login}", unit, found or "compte absent", found == f"ou={unit.lower()},{agency}")
+
+
+@check("CP09-S2.b", causes=("CP09-S2.a", "CP09-S1.a"), nodes=("dc",))
+def check_groups(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
+    """Les groupes de l'agence ont l'étendue et les membres demandés, par imbrication.
+
+    GG_Agence contient les groupes des trois services et personne en direct ; DL_Commun, de domaine local, contient
+    GG_Agence.
+    """
+    directory, problem = read_directory(bench, probe)
+    label = "annuaire lu par une personne de l'agence"
+    expect.require(expect.true(label, "oui", problem or "oui", not problem))
+    for name in (*GLOBAL_GROUPS, "DL_Commun"):
+        found = directory.account(name)
+        scope = DOMAIN_LOCAL if name == "DL_Commun" else GLOBAL
+        expect.equal(f"étendue de {name}", _scope_name(scope | SECURITY), _scope(found))
+        place = parent(found["dn"]).lower() if found else "groupe absent"
+        unit = f"ou=groupes,ou=agence,{text(bench, 'base_dn')}".lower()
+        expect.true(f"place de {name}", "OU=Groupes", place, place == unit)
+        expect.same_set(f"membres de {name}", members(bench, name), directory.members(found or {}))
+
+
+@check("CP09-S2.c", causes=("CP09-S1.d", "CP09-S1.a", "CP09-S2.a"), nodes=("dc",), seconds=120)
+def check_leaver(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
+    """Le compte de la personne partie est conservé, mais ne permet plus d'ouvrir de session.
+
+    Le compte est désactivé dans l'annuaire, et son mot de passe n'obtient plus de ticket.
+    """
+    directory, problem = read_directory(bench, probe)
+    label = "annuaire lu par une personne de l'agence"
+    expect.require(expect.true(label, "oui", problem or "oui", not problem))
+    leaver = person(bench, "partant")
+    account = directory.account(leaver.login)
+    state = "absent" if account is None else "désactivé" if flags(account, "useraccountcontrol") & DISABLED else "actif"
+    expect.equal(f"compte {leaver.login}", "désactivé", state)
+    told = probe.call("kerberos.obtain", LEG, timeout=50, **ticket(bench, leaver.login, text(bench, "mdp_agence")))
+    expect.equal(f"ticket demandé par {leaver.login}", STATES["revoked"], in_words(told))
+
+
+def differences(one: Person, account: Entry | None, agency: str, principal: str) -> list[str]:
+    """What an account has that the subject's table does not, in words; empty when it is as it should be."""
+    if account is None:
+        return ["compte absent"]
+    wrong = []
+    unit = parent(account["dn"]).lower()
+    if unit != f"ou={one.unit.lower()},{agency}":
+        wrong.append(f"unité {unit}")
+    if first(account, "userprincipalname").lower() != principal.lower():
+        wrong.append(f"nom de connexion « {first(account, 'userprincipalname')} »")
+    if first(account, "givenname") != one.first:
+        wrong.append(f"prénom « {first(account, 'givenname')} »")
+    if first(account, "sn") != one.last:
+        wrong.append(f"nom « {first(account, 'sn')} »")
+    if flags(account, "useraccountcontrol") & NEVER_EXPIRES:
+        wrong.append("mot de passe qui n'expire jamais")
+    return wrong
+
+
+def members(bench: Bench, group: str) -> list[str]:
+    """The direct members that the subject asks for."""
+    if group == "GG_Agence":
+        return [f"GG_{team}" for team in TEAMS]
+    if group == "DL_Commun":
+        return ["GG_Agence"]
+    return [one.login for one in people(bench) if group in one.groups]
+
+
+def _scope(group: Entry | None) -> str:
+    return "groupe absent" if group is None else _scope_name(flags(group, "grouptype"))
+
+
+def _scope_name(bits: int) -> str:
+    kind = "sécurité" if bits & SECURITY else "distribution"
+    scope = {GLOBAL: "globale", DOMAIN_LOCAL: "domaine local"}.get(bits & (GLOBAL | DOMAIN_LOCAL), "universelle")
+    return f"{scope}, {kind}"

@@ -1,0 +1,162 @@
+"""CP09-S3: administer levels of rights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from graders.check import check
+from graders.cp09_directory.agency import (
+    ADMINISTRATOR,
+    LEG,
+    Directory,
+    bind_name,
+    first,
+    person,
+    read_directory,
+    sid_of,
+    ticket,
+)
+from graders.cp09_directory.trial import Trial, Undo, trial_account
+from graders.expect import Expect, show
+from graders.probe_client import ProbeClient
+from graders.vantage import text
+from labs.bench import Bench
+
+READ, WRITE, NOTHING = "lecture", "lecture et écriture", "rien"
+WHO = ("directrice", "technicien", "commerciale", "stagiaire")
+TABLE = {
+    "commun": dict(zip(WHO, (WRITE, WRITE, WRITE, NOTHING), strict=True)),
+    "direction": dict(zip(WHO, (WRITE, NOTHING, NOTHING, NOTHING), strict=True)),
+    "procedures": dict(zip(WHO, (READ, WRITE, READ, NOTHING), strict=True)),
+}
+"""Share -> value that names a person -> what the subject grants."""
+PRIVILEGED = {512: "Admins du domaine", 519: "Administrateurs de l'entreprise", 518: "Administrateurs du schéma"}
+"""RID -> name of the group (MS-ADTS 6.1.1.6)."""
+
+
+def _start(bench: Bench, probe: ProbeClient) -> None:
+    probe.prefetch("smb.use", LEG, timeout=100, **_visits(bench, probe))
+
+
+@check("CP09-S3.a", causes=("CP09-S2.a", "CP09-S1.d", "CP09-S1.a"), nodes=("dc",), seconds=180)
+def check_delegation(bench: Bench, probe: ProbeClient, expect: Expect, undo: Undo) -> None:
+    """L'assistance réinitialise les mots de passe de l'unité Commerce, et ceux-là seulement.
+
+    Avec le compte de l'assistante, la sonde change le mot de passe du compte d'essai de Commerce, qui obtient alors un
+    ticket avec le nouveau ; elle essaie la même chose sur celui de Direction, dont le mot de passe reste le même.
+    """
+    directory, problem = read_directory(bench, probe)
+    expect.require(expect.true("annuaire lu par une personne de l'agence", "oui", problem or "oui", not problem))
+    helper = person(bench, "assistante").login
+    trial = Trial(bench, probe, undo)
+    for unit, allowed in (("commerce", True), ("direction", False)):
+        account = trial_account(directory, unit)
+        label = f"compte essai.{unit}"
+        expect.require(expect.true(label, "présent", "présent" if account else "absent", bool(account)))
+        assert account is not None
+        new = trial.new_password(f"delegation {unit}")
+        told = trial.reset(account, new, bind_name(bench, helper), text(bench, "mdp_agence"))
+        wanted = "acceptée" if allowed else "refusée"
+        observed = trial.answer(told)
+        expect.true(f"réinitialisation de essai.{unit} par {helper}", wanted, observed,
+                    observed == wanted)  # fmt: skip
+        state = trial.ticket(f"essai.{unit}", new)
+        label = f"ticket de essai.{unit} avec le mot de passe que l'assistante a voulu donner"
+        expect.equal(label, "obtenu" if allowed else "refusé", "obtenu" if state == "granted" else "refusé")
+
+
+@check("CP09-S3.b", causes=("CP09-S1.d", "CP09-S1.a", "CP09-S2.b"), nodes=("srv", "dc"), seconds=180, early=_start)
+def check_shares(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
+    """Chacun lit, écrit, ou ne voit rien, sur chaque partage de srv, comme dans le tableau.
+
+    Quatre personnes essaient vraiment, chacune avec son mot de passe : écrire un fichier, puis lire celui d'une
+    personne qui en a le droit.
+    """
+    without = person(bench, "stagiaire").login
+    state = probe.call("kerberos.obtain", LEG, timeout=50, **ticket(bench, without, text(bench, "mdp_agence")))["state"]
+    expect.equal(f"ticket de {without}, qui n'a droit à rien", "obtenu", "obtenu" if state == "granted" else "refusé")
+    asked = _visits(bench, probe)
+    told = dict(zip(map(tuple, asked["acts"]), probe.call("smb.use", LEG, timeout=100, **asked), strict=True))
+    for share, rights in TABLE.items():
+        for who, right in rights.items():
+            login = person(bench, who).login
+            written = told[_write(bench, probe, share, who)]
+            read = told[_read(bench, probe, share, who)]
+            observed = granted(written, read, _word(probe, share))
+            expect.equal(f"{share} : {login}", right, observed)
+
+
+@check("CP09-S3.c", causes=("CP09-S2.a", "CP09-S1.a"), nodes=("dc",))
+def check_privileged(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
+    """Aucune personne de l'agence n'est administrateur du domaine.
+
+    Les groupes privilégiés, lus avec leurs groupes imbriqués, ne contiennent que le compte d'administrateur d'origine.
+    """
+    directory, problem = read_directory(bench, probe)
+    expect.require(expect.true("annuaire lu par une personne de l'agence", "oui", problem or "oui", not problem))
+    for rid, name in PRIVILEGED.items():
+        group = directory.by_rid(rid)
+        expect.equal(f"membres de « {name} »", "l'administrateur d'origine", show(strangers(directory, group)))
+    builtin = next((one for one in directory.entries if sid_of(one) == "S-1-5-32-544"), None)
+    expect.equal("membres de « Administrateurs »", "l'administrateur d'origine", show(strangers(directory, builtin)))
+
+
+def strangers(directory: Directory, group: dict[str, Any] | None) -> list[str]:
+    """Who is in a privileged group: the built-in administrator alone is called so; a group not found has nobody."""
+    if group is None:
+        return ["groupe introuvable"]
+    found = directory.everybody_in(group)
+    names = sorted(first(one, "samaccountname") or one["dn"] for one in found
+                   if not sid_of(one).endswith(f"-{ADMINISTRATOR}"))  # fmt: skip
+    return names or (["l'administrateur d'origine"] if found else [])
+
+
+def granted(written: dict[str, str], read: dict[str, str], word: str) -> str:
+    """The right that a person showed; what happened instead when the server answered neither yes nor no."""
+    states = (written["state"], read["state"])
+    if states == ("granted", "granted") and read["text"] == word:
+        return WRITE
+    if states == ("refused", "granted") and read["text"] == word:
+        return READ
+    if states == ("refused", "refused"):
+        return NOTHING
+    return f"écriture : {_shown(written)} ; lecture : {_shown(read)}"
+
+
+def _shown(told: dict[str, str]) -> str:
+    return {"granted": "accordée", "refused": "refusée"}.get(told["state"], told["state"])
+
+
+def _word(probe: ProbeClient, share: str) -> str:
+    return probe.nonce(f"share {share}")
+
+
+def _owner(share: str) -> str:
+    """Who leaves the file that the others try to read: the last one who may write."""
+    return [who for who, right in TABLE[share].items() if right == WRITE][-1]
+
+
+def _path(probe: ProbeClient, share: str, who: str) -> str:
+    return f"{share}/{_word(probe, share)}-{who}.txt"
+
+
+def _write(bench: Bench, probe: ProbeClient, share: str, who: str) -> tuple[str, str, str, str]:
+    return (person(bench, who).login, "write", _path(probe, share, who), _word(probe, share))
+
+
+def _read(bench: Bench, probe: ProbeClient, share: str, who: str) -> tuple[str, str, str, str]:
+    return (person(bench, who).login, "read", _path(probe, share, _owner(share)), "")
+
+
+def _visits(bench: Bench, probe: ProbeClient) -> dict[str, Any]:
+    """Everybody writes a file, then reads the one of somebody entitled, then each deletes their own."""
+    cells = [(share, who) for share, rights in TABLE.items() for who in rights]
+    acts = [_write(bench, probe, share, who) for share, who in cells]
+    acts += [_read(bench, probe, share, who) for share, who in cells]
+    acts += [(person(bench, who).login, "delete", _path(probe, share, who), "") for share, who in cells]
+    return {
+        "address": text(bench, "lan_srv"),
+        "domain": text(bench, "netbios"),
+        "people": {person(bench, who).login: text(bench, "mdp_agence") for who in WHO},
+        "acts": [list(act) for act in acts],
+    }

@@ -1,0 +1,93 @@
+"""Trials on the centre's test accounts: a password given, tried, and put back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from graders.cp09_directory.agency import LEG, Directory, bind_name, ticket
+from graders.probe_client import ProbeError
+from graders.vantage import text
+
+if TYPE_CHECKING:
+    from graders.cp09_directory.agency import Entry
+    from graders.probe_client import ProbeClient
+    from labs.bench import Bench
+
+Undo = Callable[[str, Callable[[], object]], None]
+"""What the fixture `undo` gives: what it puts back, and how."""
+REFUSALS = {19, 49, 50, 53}
+"""LDAP codes that are the directory's own no: constraint, credentials, rights, unwilling (RFC 4511, appendix A)."""
+ADMINISTRATORS = ("Administrator", "Administrateur")
+"""The built-in administrator's name, which depends on the language of the server."""
+
+
+def trial_account(directory: Directory, unit: str) -> Entry | None:
+    """The centre's test account of a unit: the only ones that trials change."""
+    return directory.account(f"essai.{unit}")
+
+
+class Trial:
+    """Gives test accounts other passwords; the one of the subject is put back when the check has ended (`undo`)."""
+
+    def __init__(self, bench: Bench, probe: ProbeClient, undo: Undo) -> None:
+        self.bench, self.probe, self._undo = bench, probe, undo
+        self._changed: set[str] = set()
+
+    def new_password(self, purpose: str) -> str:
+        """A password nobody has used, that any usual rule accepts."""
+        return f"Zx-{self.probe.nonce(purpose)}-8"
+
+    def reset(self, account: Entry, password: str, user: str, secret: str) -> dict[str, Any]:
+        """Ask the directory, as `user`, to give the account that password; what ldap.change answered."""
+        self._remember(account)
+        return self._change(account, {"unicodePwd": password}, user, secret)
+
+    def administer(self, account: Entry, values: dict[str, str]) -> dict[str, Any]:
+        """Change attributes as the domain's administrator."""
+        for name in ADMINISTRATORS:
+            told = self._change(account, values, bind_name(self.bench, name), text(self.bench, "mdp_admin"))
+            if told["code"] != 49:
+                break
+        return told
+
+    def give(self, account: Entry, password: str) -> dict[str, Any]:
+        """Give the account that password as the domain's administrator; what ldap.change answered."""
+        self._remember(account)
+        return self.administer(account, {"unicodePwd": password})
+
+    def ticket(self, login: str, password: str) -> str:
+        """How the Kerberos service answers that password (a state of kerberos.obtain)."""
+        return str(self.probe.call("kerberos.obtain", LEG, timeout=50, **ticket(self.bench, login, password))["state"])
+
+    def unlock(self, login: str, account: Entry) -> None:
+        """Let the account in again. Raises ProbeError when it does not get in with the subject's password."""
+        told = self.administer(account, {"lockoutTime": "0"})
+        if told["code"] != 0 or self.ticket(login, text(self.bench, "mdp_essai")) != "granted":
+            raise ProbeError(f"{login} could not be unlocked: {told['reason']}")
+
+    @staticmethod
+    def answer(told: dict[str, Any]) -> str:
+        """What the directory answered to a change, in words."""
+        if told["code"] == 0:
+            return "acceptée"
+        return "refusée" if told["code"] in REFUSALS else told["reason"] or "pas de réponse"
+
+    def _change(self, account: Entry, values: dict[str, str], user: str, secret: str) -> dict[str, Any]:
+        told = self.probe.call("ldap.change", LEG, timeout=30, address=text(self.bench, "lan_dc"), dn=account["dn"],
+                               values=values, user=user, password=secret)  # fmt: skip
+        return dict(told)
+
+    def _remember(self, account: Entry) -> None:
+        login = str(account["samaccountname"][0])
+        if login not in self._changed:
+            self._changed.add(login)
+            self._undo(f"mot de passe de {login}", lambda: self._put_back(login, account))
+
+    def _put_back(self, login: str, account: Entry) -> None:
+        """Raises ProbeError when the account does not have the subject's password in the end."""
+        usual = text(self.bench, "mdp_essai")
+        if self.ticket(login, usual) != "granted":
+            told = self.administer(account, {"unicodePwd": usual})
+            if told["code"] != 0:
+                raise ProbeError(f"the password of {login} could not be put back: {told['reason']}")

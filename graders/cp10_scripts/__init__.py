@@ -1,0 +1,1 @@
+"""CP10: automate tasks with scripts."""

@@ -1,0 +1,209 @@
+"""CP10-S2 and CP10-C4: a script, judged by what it does with inputs that its author has not seen."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+from graders.check import check
+from graders.errand import run_errand
+from graders.expect import Expect, show
+from graders.login import Login
+from graders.probe_client import ProbeClient
+from labs.deadline import Deadline
+
+SCRIPT = "/usr/local/bin/preparer-dossiers"
+HEADER = "identifiant;nom;service"
+# One program for all the runs of a check: an emulated machine takes long to start one, and answers one question at a
+# time. It gives each run a folder of its own, and tells what the script left there.
+RUNNER = """
+import json, os, shutil, subprocess, sys, tempfile
+script, runs = sys.argv[1], json.loads(sys.argv[2])
+place = os.path.realpath(tempfile.mkdtemp(prefix="controle-", dir="/srv"))
+os.chmod(place, 0o755)
+os.chdir(place)
+def tree(root):
+    found = {}
+    for folder, _, files in os.walk(root):
+        name = os.path.relpath(folder, root)
+        if name != ".":
+            found[name + "/"] = "%o" % (os.stat(folder).st_mode & 0o777)
+        for file in files:
+            path = os.path.join(folder, file)
+            with open(path, encoding="utf-8", errors="replace") as stream:
+                found[os.path.normpath(os.path.join(name, file))] = stream.read(200)
+    return found
+told = []
+for run in runs:
+    source, root = os.path.join(place, run["name"] + ".csv"), os.path.join(place, run["root"])
+    if run["text"] is not None:
+        with open(source, "w", encoding="utf-8") as stream:
+            stream.write(run["text"])
+    os.makedirs(root, exist_ok=True)
+    before = sorted(os.listdir(place))
+    try:
+        done = subprocess.run([script, *run["options"], source, root], capture_output=True, text=True,
+                              errors="replace", stdin=subprocess.DEVNULL, timeout=run["seconds"])
+        status, out, err = done.returncode, done.stdout, done.stderr
+    except (OSError, subprocess.TimeoutExpired) as problem:
+        status, out, err = None, "", str(problem)
+    strays = sorted(set(os.listdir(place)) - set(before))
+    told.append({"status": status, "out": out[-4000:], "err": err[-600:], "tree": tree(root), "strays": strays})
+os.chdir("/")
+shutil.rmtree(place)
+print(json.dumps(told))
+"""
+END = "fin des passages"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of an export, and whether the script must refuse it."""
+
+    login: str
+    name: str
+    team: str
+    good: bool = True
+
+    @property
+    def text(self) -> str:
+        return f"{self.login};{self.name};{self.team}"
+
+
+def hidden_rows(word: str) -> list[Row]:
+    """Lines that are right but awkward, with those that must be refused among them."""
+    return [
+        Row(f"zoe.{word}", "Zoé Œuvrard", "Études"),
+        Row(f"jean luc.{word}", "Jean Luc d'Été", "Après vente"),
+        Row(f"metas.{word}", "$(touch injection) `touch injection` && touch injection | tee injection", "Accueil"),
+        Row(f"../fuite.{word}", "Chemin qui sort", "Accueil", good=False),
+        Row(f"etoile.{word}", "* ? [a] & < >", "R&D *"),
+        Row("", "Sans identifiant", "Accueil", good=False),
+        Row(f"-rf.{word}", "Tiret au début", "-service"),
+    ]
+
+
+def many_rows(word: str, count: int = 500) -> list[Row]:
+    return [Row(f"compte{number:03}.{word}", f"Nom {number}", f"Service {number % 7}") for number in range(count)]
+
+
+@check("CP10-S2.a", nodes=("srv",), seconds=180)
+def check_result(probe: ProbeClient, login: Login, expect: Expect, deadline: Deadline) -> None:
+    """Le script crée les bons dossiers pour des exports qu'il n'a jamais vus, et rien d'autre.
+
+    Accents, espaces, caractères du shell, doublons, lignes vides ; un export sans personne, un autre de 500
+    personnes. Une ligne dangereuse est refusée sans arrêter les autres, et aucun texte n'est exécuté.
+    """
+    word = probe.nonce("hidden rows")
+    rows = hidden_rows(word)
+    lines = [HEADER, rows[0].text, "", *(row.text for row in rows[1:]), "   ", rows[0].text]
+    empty, full, many = ask(login, deadline, [
+        run("vide", [HEADER]),
+        run("cache", lines),
+        run("nombreux", [HEADER, *(row.text for row in many_rows(word))], seconds=90),
+    ])  # fmt: skip
+    expect.require(expect.equal("export sans personne : code de retour", "0", status(empty)))
+    expect.equal("export sans personne : dossiers créés", {}, empty["tree"])
+    wrong = misplaced([row for row in rows if row.good], full["tree"])
+    expect.true("export inédit : dossiers et fichiers", "ceux des lignes acceptées", show(wrong) if wrong else
+                "ceux des lignes acceptées", not wrong)  # fmt: skip
+    expect.equal("export inédit : fichiers créés ailleurs", [], [*full["strays"], *injected(full["tree"])])
+    refused = full["status"] not in {None, 0} and bool(full["err"].strip())
+    expect.equal("lignes dangereuses signalées (erreur et code de retour)", "oui", "oui" if refused else "non")
+    wrong = misplaced(many_rows(word), many["tree"])
+    expect.all_of("export de 500 personnes : dossiers et fichiers", "tous", wrong[:5], 500)
+
+
+@check("CP10-S2.b", causes=("CP10-S2.a",), nodes=("srv",), seconds=120)
+def check_behaviour(probe: ProbeClient, login: Login, expect: Expect, deadline: Deadline) -> None:
+    """Le script peut être relancé, simulé, et dit quand il échoue.
+
+    Une simulation annonce chaque dossier et ne crée rien ; un second passage réussit sans rien changer ; un export
+    absent donne un code de retour non nul et un message sur la sortie d'erreur.
+    """
+    word = probe.nonce("behaviour")
+    rows = [Row(f"lea.{word}", "Léa Noël", "Accueil"), Row(f"hugo.{word}", "Hugo Faÿ", "Après vente")]
+    lines = [HEADER, *(row.text for row in rows)]
+    dry, once, twice, absent = ask(login, deadline, [
+        run("essai", lines, root="simulation", options=["--simulation"]),
+        run("essai", lines, root="reel"),
+        run("essai", lines, root="reel"),
+        run("absent", None, root="absent"),
+    ])  # fmt: skip
+    expect.require(expect.equal("simulation : code de retour", "0", status(dry)))
+    expect.equal("simulation : dossiers créés", {}, dry["tree"])
+    silent = [row.login for row in rows if row.login not in dry["out"]]
+    expect.all_of("simulation : dossiers annoncés", "tous", silent, len(rows))
+    expect.equal("premier passage : code de retour", "0", status(once))
+    expect.equal("premier passage : dossiers manquants", [], misplaced(rows, once["tree"]))
+    expect.equal("second passage : code de retour", "0", status(twice))
+    expect.equal("second passage : dossiers changés", "non", "non" if once["tree"] == twice["tree"] else "oui")
+    failed = absent["status"] not in {None, 0}
+    expect.true("export absent : code de retour", "non nul", status(absent), failed)
+    told = "rien" if not absent["err"].strip() else "un message"
+    expect.equal("export absent : sortie d'erreur", "un message", told)
+    expect.equal("export absent : dossiers créés", {}, absent["tree"])
+
+
+@check("CP10-C4.a", causes=("CP10-S2.a",), nodes=("srv",))
+def check_safety(probe: ProbeClient, login: Login, expect: Expect, deadline: Deadline) -> None:
+    """Le script appartient à root et n'est modifiable que par lui ; les dossiers créés ne sont pas ouverts à tous.
+
+    Sont regardés le fichier du script, le dossier où il se trouve, et les droits d'un dossier qu'il crée.
+    """
+    path = "for f in %s %s; do stat -L -c '%%U %%a' \"$f\" 2>/dev/null || echo absent 0; done"
+    owners = [line.split() for line in login("srv").run(path, SCRIPT, SCRIPT.rpartition("/")[0]).stdout.splitlines()]
+    for name, (owner, mode) in zip(("script", "dossier du script"), owners, strict=True):
+        expect.require(expect.equal(f"{name} : propriétaire", "root", owner))
+        shared = int(mode, 8) & 0o002 or (int(mode, 8) & 0o020 and name == "script")
+        expect.equal(f"{name} : modifiable par d'autres que root", "non", "oui" if shared else "non")
+    row = Row(f"droits.{probe.nonce('safety')}", "Droits", "Accueil")
+    (told,) = ask(login, deadline, [run("droits", [HEADER, row.text])])
+    mode = told["tree"].get(f"{row.team}/{row.login}/", "dossier absent")
+    expect.equal("droits d'un dossier de personne", "750", mode)
+
+
+def run(
+    name: str, lines: list[str] | None, *, root: str = "", options: list[str] | None = None, seconds: float = 30.0
+) -> dict[str, Any]:
+    """One run of the script: its export (None: the file does not exist), and the folder that it is given."""
+    text = None if lines is None else "\n".join(lines) + "\n"
+    return {"name": name, "text": text, "root": root or f"racine-{name}", "options": options or [], "seconds": seconds}
+
+
+def ask(login: Login, deadline: Deadline, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Run the script as root on srv, once for each, one after the other; each has a limit of its own.
+
+    Raises ProbeError when the runs told nothing.
+    """
+    command = shlex.join(["python3", "-I", "-c", RUNNER, SCRIPT, json.dumps(runs)])
+    told = run_errand(login, "srv", f"{command} && echo {shlex.quote(END)}", deadline, ending=END)
+    answers: list[dict[str, Any]] = json.loads(told)
+    return answers
+
+
+def misplaced(rows: list[Row], tree: dict[str, str]) -> list[str]:
+    """What is missing, wrong or too much in a tree; empty when it holds the folders of `rows` and no more."""
+    wanted = {}
+    for row in rows:
+        wanted[f"{row.team}/"] = ""
+        wanted[f"{row.team}/{row.login}/"] = ""
+        wanted[f"{row.team}/{row.login}/LISEZMOI.txt"] = row.name
+    wrong = [f"{name} en trop" for name in tree if name not in wanted]
+    for name, text in wanted.items():
+        if name not in tree:
+            wrong.append(f"{name} absent")
+        elif text and tree[name].splitlines()[:1] != [text]:
+            wrong.append(f"{name} : autre texte")
+    return sorted(wrong)
+
+
+def injected(tree: dict[str, str]) -> list[str]:
+    return [name for name in tree if "injection" in name or "fuite" in name]
+
+
+def status(told: dict[str, Any]) -> str:
+    """The exit status, or why there is none."""
+    return str(told["err"] if told["status"] is None else told["status"])

@@ -1,0 +1,298 @@
+"""The lab annuaire: what its checks conclude from what they saw, its files, and its script for real."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import json
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from graders.cp09_directory import agency, check_member, check_objects, check_policy, check_rights
+from graders.cp09_directory.check_controller import clock_offset
+from graders.cp09_directory.trial import Trial
+from graders.cp10_scripts import check_folders
+from graders.cp10_scripts.check_folders import HEADER, RUNNER, Row, hidden_rows, injected, misplaced, run
+from graders.probe_client import ProbeError
+from labs.bench import Bench, compute_bench
+from labs.deadline import Deadline
+from labs.models.lab import load_lab
+from labs.models.mutants import load_mutants
+from labs.models.profile import Profile
+from labs.models.session import Candidate, Session, SessionFile
+from labs.paths import PLAYBOOKS
+from labs.variants import template_environment
+from tests.unit.test_directory_probes import Shell
+
+if TYPE_CHECKING:
+    from graders.login import Login
+    from graders.probe_client import ProbeClient
+
+SCRIPT = PLAYBOOKS / "roles" / "annuaire_srv" / "tree" / "usr" / "local" / "bin" / "preparer-dossiers"
+
+
+def bench_of(number: int) -> Bench:
+    people = [Candidate(id=f"c{number}", name=f"Candidate {number}")]
+    file = SessionFile(name="essai", title="Essai", lab="annuaire", seed="graine-des-essais", candidates=people)
+    session = Session(Path("/nowhere/session.yaml"), file, load_lab("annuaire"), Profile(), tuple(people))
+    return compute_bench(session, people[0])
+
+
+BENCH = bench_of(0)
+BASE = str(BENCH.values["base_dn"])
+AGENCY = f"OU=Agence,{BASE}"
+
+
+def sid(*parts: int) -> str:
+    data = bytes([1, len(parts)]) + (5).to_bytes(6, "big") + struct.pack(f"<{len(parts)}I", *parts)
+    return f"base64:{base64.b64encode(data).decode()}"
+
+
+def user(login: str, unit: str = "Commerce", **more: Any) -> dict[str, Any]:
+    entry = {"dn": f"CN={login},OU={unit},{AGENCY}", "objectclass": ["user"], "samaccountname": [login]}
+    return {**entry, **{name: [value] for name, value in more.items()}}
+
+
+def group(name: str, *members: str, rid: int = 1000) -> dict[str, Any]:
+    dn = f"CN={name},CN=Users,{BASE}"
+    return {"dn": dn, "objectclass": ["group"], "samaccountname": [name], "member": list(members),
+            "objectsid": [sid(21, 1, 2, 3, rid)]}  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_people_of_any_candidate_are_distinct_and_passwords_satisfy_the_rules(number: int) -> None:
+    bench = bench_of(number)
+    logins = [one.login for one in agency.people(bench)]
+    assert len(set(logins)) == 6
+    assert all(login.isascii() and len(login) <= 20 for login in logins)
+    assert len(str(bench.values["netbios"])) <= 15
+    for name in ("mdp_admin", "mdp_agence", "mdp_essai"):
+        word = str(bench.values[name])
+        assert len(word) > int(bench.values["mdp_longueur"])
+        assert any(c.isupper() for c in word)
+        assert any(c.isdigit() for c in word)
+
+
+def test_files_of_the_solution_are_programs() -> None:
+    environment = template_environment(trim_blocks=True)
+    seen = 0
+    for path in sorted(PLAYBOOKS.glob("roles/annuaire_*/tree/**/*")):
+        if not path.is_file():
+            continue
+        text = environment.from_string(path.read_text()).render(BENCH.variables)
+        if text.startswith("#!/bin/sh"):
+            subprocess.run(["sh", "-n"], input=text, text=True, check=True)
+            seen += 1
+        elif ".py" in path.name or text.startswith("#!/usr/bin/python3"):
+            ast.parse(text)
+            seen += 1
+    assert seen == 5
+
+
+def test_the_clock_is_judged_from_both_ends_of_the_question() -> None:
+    assert clock_offset("19700101000100.0Z", 60.2, 60.4) == 0
+    assert clock_offset("19700101000100.0Z", 59.9, 65.0) == 0
+    assert clock_offset("19700101000200.0Z", 60.0, 61.0) == 59.0
+    assert clock_offset("19700101000000.0Z", 60.0, 61.0) == 59.0
+    assert clock_offset("", 60.0, 61.0) is None
+
+
+def test_an_account_is_compared_with_the_table() -> None:
+    one = agency.person(BENCH, "directrice")
+    principal = agency.bind_name(BENCH, one.login)
+    good = user(one.login, "Direction", givenname=one.first, sn=one.last, userprincipalname=principal,
+                useraccountcontrol="512")  # fmt: skip
+    agency_dn = AGENCY.lower()
+    assert check_objects.differences(one, good, agency_dn, principal) == []
+    assert check_objects.differences(one, None, agency_dn, principal) == ["compte absent"]
+    changes: list[dict[str, Any]] = [
+        {"givenname": ["Helene"]},
+        {"sn": []},
+        {"useraccountcontrol": ["66048"]},
+        {"userprincipalname": ["x"]},
+        {"dn": f"CN=x,OU=Technique,{AGENCY}"},
+    ]
+    for change in changes:
+        assert len(check_objects.differences(one, {**good, **change}, agency_dn, principal)) == 1, change
+
+
+def test_a_comma_in_a_name_does_not_move_the_account() -> None:
+    assert agency.parent(r"CN=Noël\, Léa,OU=Commerce,DC=a") == "OU=Commerce,DC=a"
+    assert agency.parent("DC=a") == ""
+
+
+def test_group_bits_are_read_as_the_directory_writes_them() -> None:
+    assert check_objects._scope({"grouptype": ["-2147483646"]}) == "globale, sécurité"
+    assert check_objects._scope({"grouptype": ["-2147483644"]}) == "domaine local, sécurité"
+    assert check_objects._scope({"grouptype": ["2"]}) == "globale, distribution"
+    assert check_objects._scope({"grouptype": ["-2147483640"]}) == "universelle, sécurité"
+
+
+def test_who_is_privileged_through_other_groups() -> None:
+    boss = user("Administrateur", objectsid=sid(21, 1, 2, 3, 500))
+    helper = user("aide", objectsid=sid(21, 1, 2, 3, 1105))
+    helpers = group("GG_Assistance", helper["dn"], rid=1200)
+    admins = group("Admins du domaine", boss["dn"], rid=512)
+    directory = agency.Directory([boss, helper, helpers, admins])
+    assert directory.by_rid(512) is admins
+    assert check_rights.strangers(directory, admins) == ["l'administrateur d'origine"]
+    admins["member"].append(helpers["dn"])
+    helpers["member"].append(admins["dn"])
+    assert check_rights.strangers(directory, admins) == ["aide"], "and a loop ends"
+    assert check_rights.strangers(directory, None) == ["groupe introuvable"]
+    hidden = group("Admins du schéma", "CN=inconnu,DC=x", rid=518)
+    assert check_rights.strangers(directory, hidden) == ["CN=inconnu,DC=x"]
+
+
+@pytest.mark.parametrize(
+    ("written", "read", "right"),
+    [
+        (("granted", ""), ("granted", "mot"), check_rights.WRITE),
+        (("refused", ""), ("granted", "mot"), check_rights.READ),
+        (("refused", ""), ("refused", ""), check_rights.NOTHING),
+    ],
+)
+def test_the_right_that_was_shown(written: tuple[str, str], read: tuple[str, str], right: str) -> None:
+    told = [{"state": state, "text": words} for state, words in (written, read)]
+    assert check_rights.granted(told[0], told[1], "mot") == right
+
+
+def test_a_server_that_does_not_answer_has_refused_nothing() -> None:
+    silent = {"state": "ECONNREFUSED", "text": ""}
+    assert check_rights.granted(silent, silent, "mot") not in {
+        check_rights.WRITE,
+        check_rights.READ,
+        check_rights.NOTHING,
+    }
+    assert check_rights.granted({"state": "granted", "text": ""}, {"state": "ENOENT", "text": ""}, "mot") != "lecture"
+
+
+def test_a_session_is_read_from_what_it_printed() -> None:
+    opened = check_member.session_of(
+        "Mot de passe : \nessai.commerce\n11104\n/home/essai.commerce\nessai.commerce\necrit\n"
+    )
+    assert opened == {"compte": "essai.commerce", "numéro": "11104", "dossier": "/home/essai.commerce",
+                      "propriétaire": "essai.commerce", "écriture": "ecrit"}  # fmt: skip
+    glued = check_member.session_of("Password: essai.commerce\n11104\n/\nroot\n")
+    assert (glued["compte"], glued["dossier"], "écriture" in glued) == ("essai.commerce", "/", False)
+    assert "problem" in check_member.session_of("Mot de passe : su : Échec d'authentification\n")
+    assert check_member.session_of("") == {"problem": "rien"}
+
+
+def test_trial_passwords_are_what_their_label_says() -> None:
+    for word in ("n0123456789ab", "nffffffffffff"):
+        for length in range(9, 14):
+            password = check_policy.exact(word, length)
+            assert len(password) == length
+            assert any(c.isupper() for c in password)
+            assert any(c.isdigit() for c in password)
+        assert check_policy.simple(word).isalpha()
+        assert check_policy.simple(word).islower()
+        assert len(check_policy.simple(word)) == 24
+    assert check_policy.in_minutes("-18000000000") == 30
+    assert check_policy.in_minutes("") == ""
+
+
+def test_sessions_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = cast("Login", Shell(tmp_path))
+    said = 'read mot; if [ "$mot" = bon ]; then echo x; echo 11; echo /home/x; echo x; echo ecrit; else echo refus; fi'
+    monkeypatch.setattr(check_member, "OPEN", "printf '%s\\n' {password} | { " + said + "; } >{file} 2>&1 &")
+    opened, refused = check_member.open_sessions(machine, Deadline.after(20), ["bon", "l'autre; exit"])
+    assert (opened["numéro"], opened["écriture"]) == ("11", "ecrit")
+    assert refused == {"problem": "refus"}
+
+
+class Domain:
+    """A probe whose directory holds one password an account, and answers changes with `code`."""
+
+    def __init__(self, code: int = 0) -> None:
+        self.code, self.passwords = code, {"essai.commerce": str(BENCH.values["mdp_essai"])}
+
+    def nonce(self, purpose: str) -> str:
+        return f"n{abs(hash(purpose)):012x}"[:13]
+
+    def call(self, probe: str, leg: str, **asked: Any) -> Any:
+        if probe == "kerberos.obtain":
+            right = self.passwords[asked["user"]] == asked["password"]
+            return {"state": "granted" if right else "wrong password", "reason": "", "services": {}}
+        if asked["user"].startswith("Administrator@"):
+            return {"code": 49, "reason": "a French server calls it otherwise"}
+        if self.code == 0:
+            self.passwords[asked["dn"]] = asked["values"]["unicodePwd"]
+        return {"code": self.code, "reason": "told"}
+
+
+def test_what_a_trial_changes_is_put_back_once() -> None:
+    domain, undos = Domain(), []
+    trial = Trial(BENCH, cast("ProbeClient", domain), lambda what, act: undos.append((what, act)))
+    account = {"dn": "essai.commerce", "samaccountname": ["essai.commerce"]}
+    assert trial.answer(trial.give(account, "un")) == "acceptée"
+    assert trial.answer(trial.reset(account, "deux", "aide@a", "secret")) == "acceptée"
+    assert trial.ticket("essai.commerce", "deux") == "granted"
+    assert [what for what, _ in undos] == ["mot de passe de essai.commerce"]
+    undos[0][1]()
+    assert domain.passwords["essai.commerce"] == BENCH.values["mdp_essai"]
+    trial.give(account, "trois")
+    domain.code = 50
+    assert trial.answer(trial.reset(account, "x", "aide@a", "secret")) == "refusée"
+    with pytest.raises(ProbeError, match="could not be put back: told"):
+        undos[0][1]()
+    assert Trial.answer({"code": None, "reason": "Can't contact LDAP server (-1)"}) == "Can't contact LDAP server (-1)"
+
+
+def grade_script(script: Path, folder: Path, *runs: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the runner of the checks sees of a script, in a folder of ours instead of /srv."""
+    program = RUNNER.replace('dir="/srv"', f"dir={str(folder)!r}")
+    command = [sys.executable, "-c", program, str(script), json.dumps(runs)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return list(json.loads(done.stdout))
+
+
+def hidden_lines() -> list[str]:
+    rows = hidden_rows("mot")
+    return [HEADER, rows[0].text, "", *(row.text for row in rows[1:]), "   ", rows[0].text]
+
+
+def test_the_script_of_the_solution_does_what_is_asked(tmp_path: Path) -> None:
+    rows = [Row("lea", "Léa Noël", "Après vente")]
+    lines = [HEADER, rows[0].text]
+    full, empty, dry, once, twice, absent = grade_script(
+        SCRIPT, tmp_path, run("cache", hidden_lines()), run("vide", [HEADER]),
+        run("a", lines, root="b", options=["--simulation"]), run("a", lines, root="c"), run("a", lines, root="c"),
+        run("absent", None),
+    )  # fmt: skip
+    assert misplaced([row for row in hidden_rows("mot") if row.good], full["tree"]) == []
+    assert (full["status"], full["strays"], injected(full["tree"])) == (1, [], [])
+    assert "refusée" in full["err"]
+    assert (empty["status"], empty["tree"]) == (0, {})
+    assert (dry["status"], dry["tree"]) == (0, {})
+    assert "Après vente/lea" in dry["out"]
+    assert (once["status"], misplaced(rows, once["tree"])) == (0, [])
+    assert (twice["status"], twice["tree"]) == (0, once["tree"])
+    assert once["tree"]["Après vente/lea/"] == "750"
+    assert (absent["status"], absent["tree"]) == (1, {})
+    assert absent["err"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_script_that_is_not_there_is_told(tmp_path: Path) -> None:
+    (told,) = grade_script(tmp_path / "nothing", tmp_path, run("vide", [HEADER]))
+    assert told["status"] is None
+    assert "nothing" in check_folders.status(told)
+
+
+def test_an_unquoted_shell_script_is_seen(tmp_path: Path) -> None:
+    program = next(one for one in load_mutants(load_lab("annuaire")) if one.id == "CP10-S2.m4").run or ""
+    body = program.split("FIN'\n", 1)[1].rpartition("FIN")[0]
+    script = tmp_path / "script"
+    script.write_text(body)
+    script.chmod(0o755)
+    place = tmp_path / "place"
+    place.mkdir()
+    (told,) = grade_script(script, place, run("cache", hidden_lines()))
+    assert misplaced([row for row in hidden_rows("mot") if row.good], told["tree"])
