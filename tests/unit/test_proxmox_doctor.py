@@ -14,10 +14,11 @@ from labs.errors import EnvironmentLackError
 from labs.hypervisors.proxmox.doctor import _has, _lint, granted
 from labs.hypervisors.proxmox.driver import ProxmoxHypervisor
 from labs.hypervisors.proxmox.privileges import required
+from labs.images import role_names
 from labs.plan import Action
 from tests.pve_proxy.world import SECRET, SECRET_VARIABLE, Place, Wanted, cluster
 
-ROLES = ("rtr", "srv", "ws", "probe")
+ROLES = tuple(role_names())
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def test_the_documented_role_is_enough(place: Place) -> None:
     found = {finding.what: finding for finding in examine(place.profile)}
     assert {what for what, finding in found.items() if not finding.ok and "bridge" not in what} == set()
     assert found["SDN zone zone1"].detail == "simple zone: each bench stays on one node"
-    assert found["VMIDs"].detail == "20000-22999, 2992 free"  # others' machines are not even seen
+    assert found["VMIDs"].detail == f"20000-22999, {3000 - 2 * len(ROLES)} free"  # others' machines are not even seen
     assert found["template ws-trixie"].detail.count("VM ") == 2
 
 
