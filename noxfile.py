@@ -83,6 +83,7 @@ def bench(session: nox.Session) -> None:
 def nightly(session: nox.Session) -> None:
     """What CI runs each night: the suite, the demonstration, the proof of every lab, the benchmark of three benches."""
     tests(session)
+    python(session, "-m", "pytest", "tests/e2e/nightly_no_trace.py")
     plateau(session, "demo")
     for lab in sorted(path.parent.name for path in Path("labs/catalogue").glob("*/lab.yaml")):
         plateau(session, "prove", lab, "--seeds", "2", "--repeat", "3")

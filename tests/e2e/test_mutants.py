@@ -10,6 +10,7 @@ def test_mutants(place: Place) -> None:
     answer = plateau(
         *("prove", "reseau", "--mutant", "CP03-S2.m3", "--mutant", "CP03-S2.m2", "--no-reboot", "--repeat", "0"),
         *("--whole-suite-every", "0", "--json"),
+        seconds=900,
     )
     found = document(answer, 1)
     fates = {trial["mutant"]: trial["fate"] for trial in found["trials"]}

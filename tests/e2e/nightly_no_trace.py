@@ -20,11 +20,13 @@ def verdicts(session: Path) -> dict[str, str]:
 def test_grading_leaves_no_trace(place: Place) -> None:
     session = place.session("reseau")
     document(plateau("up", session, "--json"))
-    assert plateau("solve", session).returncode == 0
-    assert plateau("grade", session, "--no-reboot").returncode == 4  # without the reboot marks are not final
+    assert plateau("solve", session, seconds=600).returncode == 0
+    assert (
+        plateau("grade", session, "--no-reboot", seconds=600).returncode == 4
+    )  # without the reboot marks are not final
     first = verdicts(session)
     before = {node: state(session, node) for node in MACHINES}
-    assert plateau("grade", session, "--no-reboot").returncode == 4
+    assert plateau("grade", session, "--no-reboot", seconds=600).returncode == 4
     after = {node: state(session, node) for node in MACHINES}
     assert {node: difference(before[node], after[node]) for node in MACHINES} == {node: [] for node in MACHINES}
     assert verdicts(session) == first
