@@ -16,6 +16,7 @@ from labs.bench import Bench
 FILE = "/home/candidat/plan-adressage.csv"
 COLUMNS = ["machine", "reseau", "vlan", "adresse"]
 ADDRESSES = "ip -j -4 address show"
+LIMIT = 65536
 
 
 @check("CP06-O2.a", needs=("CP06-S4.a",), nodes=("rtr", "ws"))
@@ -25,7 +26,7 @@ def check_plan(bench: Bench, login: Login, expect: Expect) -> None:
     Le fichier CSV du poste donne, pour chaque adresse de rtr et de ws, la machine, le réseau avec son préfixe et le
     VLAN : ni adresse oubliée, ni adresse qui n'existe pas. La carte eth0 n'en fait pas partie.
     """
-    found = login("ws").run("cat -- %s", FILE)
+    found = login("ws").run("test -f %s && head -c %s -- %s", FILE, str(LIMIT), FILE)
     written = _rows(found.stdout) if found.rc == 0 else None
     state = "absent" if found.rc else "lisible" if written is not None else "colonnes inattendues"
     expect.require(expect.equal(f"{FILE} (colonnes {', '.join(COLUMNS)})", "lisible", state))
@@ -58,11 +59,26 @@ def _row(cells: list[str]) -> tuple[str, ...]:
 
 
 def _real(bench: Bench, login: Login, node: str) -> list[tuple[str, ...]]:
-    """The same facts as the machine has them now."""
+    """The same facts as the machine tells them now; none when it tells nonsense."""
     tags = {text(bench, leg): str(number(bench, f"vlan_{leg}")) for leg in ("invites", "siege")}
-    rows: list[tuple[str, ...]] = []
-    for link in json.loads(login(node).check_output(ADDRESSES)):
-        for one in link.get("addr_info", []) if link["ifname"] not in {"lo", "eth0"} else []:
-            network = str(ipaddress.ip_interface(f"{one['local']}/{one['prefixlen']}").network)
-            rows.append((node, network, tags.get(network, ""), str(one["local"])))
-    return rows
+    return [
+        (node, network, tags.get(network, ""), address)
+        for network, address in _facts(login(node).run(ADDRESSES).stdout)
+    ]
+
+
+def _facts(told: str) -> list[tuple[str, str]]:
+    """(network, address) of each address of the lab's cards, as `ip -j address` tells them.
+
+    >>> _facts('[{"ifname": "eth1", "addr_info": [{"local": "10.1.2.1", "prefixlen": 24}]}]')
+    [('10.1.2.0/24', '10.1.2.1')]
+    """
+    try:
+        found = [
+            (str(ipaddress.ip_interface(f"{one['local']}/{one['prefixlen']}").network), str(one["local"]))
+            for link in json.loads(told)
+            for one in (link["addr_info"] if link["ifname"] not in {"lo", "eth0"} else [])
+        ]
+    except (ValueError, KeyError, TypeError):
+        return []
+    return found

@@ -94,7 +94,7 @@ def _profile(login: Login, expect: Expect) -> tuple[str, str]:
     """Kind and content of the profile that was issued; the check ends here when there is none."""
     found = {}
     for kind, path in PROFILES.items():
-        answer = login("rtr").run("head -c %s -- %s", str(LIMIT), path)
+        answer = login("rtr").run("test -f %s && head -c %s -- %s", path, str(LIMIT), path)
         if answer.rc == 0 and answer.stdout.strip():
             found[kind] = answer.stdout
     label = f"profil déposé sur rtr ({' ou '.join(PROFILES.values())})"

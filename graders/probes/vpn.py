@@ -23,7 +23,7 @@ from . import icmp
 from .legs import CLONE_NEWNET, Legs, card, packet_socket
 
 LINK = "nomade"
-BIND_SECONDS = 20.0
+BIND_SECONDS, RUN_SECONDS = 20.0, 20.0
 OPENVPN_KNOWN = {
     "client", "tls-client", "pull", "dev", "dev-type", "proto", "remote", "port", "rport", "nobind", "float",
     "resolv-retry", "persist-key", "persist-tun", "cipher", "data-ciphers", "data-ciphers-fallback", "auth",
@@ -352,9 +352,13 @@ def _own_network() -> None:
 
 def _run(*command: str, text: str | None = None) -> str:
     """Standard output. Raises RuntimeError with the program's own words when it fails: the probe's own trouble."""
-    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=20, check=False)
+    shown = " ".join(command[:4])
+    try:
+        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"{shown}: no end after {RUN_SECONDS:g} s") from None
     if done.returncode:
-        raise RuntimeError(f"{' '.join(command[:4])}: {(done.stderr or done.stdout).strip()[-300:]}")
+        raise RuntimeError(f"{shown}: {(done.stderr or done.stdout).strip()[-300:]}")
     return done.stdout
 
 

@@ -19,14 +19,12 @@ from graders.cp09_directory.trial import Trial
 from graders.cp10_scripts import check_folders
 from graders.cp10_scripts.check_folders import HEADER, RUNNER, Row, hidden_rows, injected, misplaced, run
 from graders.probe_client import ProbeError
-from labs.bench import Bench, compute_bench
 from labs.deadline import Deadline
 from labs.models.lab import load_lab
 from labs.models.mutants import load_mutants
-from labs.models.profile import Profile
-from labs.models.session import Candidate, Session, SessionFile
 from labs.paths import PLAYBOOKS
 from labs.variants import template_environment
+from tests.unit.lab_data import bench_of
 from tests.unit.test_directory_probes import Shell
 
 if TYPE_CHECKING:
@@ -36,14 +34,7 @@ if TYPE_CHECKING:
 SCRIPT = PLAYBOOKS / "roles" / "annuaire_srv" / "tree" / "usr" / "local" / "bin" / "preparer-dossiers"
 
 
-def bench_of(number: int) -> Bench:
-    people = [Candidate(id=f"c{number}", name=f"Candidate {number}")]
-    file = SessionFile(name="essai", title="Essai", lab="annuaire", seed="graine-des-essais", candidates=people)
-    session = Session(Path("/nowhere/session.yaml"), file, load_lab("annuaire"), Profile(), tuple(people))
-    return compute_bench(session, people[0])
-
-
-BENCH = bench_of(0)
+BENCH = bench_of("annuaire", 0)
 BASE = str(BENCH.values["base_dn"])
 AGENCY = f"OU=Agence,{BASE}"
 
@@ -66,7 +57,7 @@ def group(name: str, *members: str, rid: int = 1000) -> dict[str, Any]:
 
 @pytest.mark.parametrize("number", range(20))
 def test_people_of_any_candidate_are_distinct_and_passwords_satisfy_the_rules(number: int) -> None:
-    bench = bench_of(number)
+    bench = bench_of("annuaire", number)
     logins = [one.login for one in agency.people(bench)]
     assert len(set(logins)) == 6
     assert all(login.isascii() and len(login) <= 20 for login in logins)
