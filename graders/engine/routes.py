@@ -197,20 +197,28 @@ class SshRoute:
         return stream
 
 
-class AgentRoute:
+class OneCallRoute:
+    """A route without a connection of its own: each batch of questions is a call; who it is shows in the first."""
+
+    _hello: Hello | None = None
+
+    async def hello(self, deadline: Deadline) -> Hello | None:
+        if self._hello is None:
+            await self.ask([], deadline)
+        return self._hello
+
+    async def ask(self, commands: Sequence[Command], deadline: Deadline) -> list[Answer | None]:
+        raise NotImplementedError
+
+
+class AgentRoute(OneCallRoute):
     """The runner in one call of the guest agent: needs no network of the candidate's and no login shell."""
 
     name = "agent"
 
     def __init__(self, execute: Callable[[Sequence[str], Deadline, bytes], ExecResult], what: str) -> None:
         self._execute, self._what = execute, what
-        self._hello: Hello | None = None
         self.exchanges = 0
-
-    async def hello(self, deadline: Deadline) -> Hello | None:
-        if self._hello is None:
-            await self.ask([], deadline)
-        return self._hello
 
     async def ask(self, commands: Sequence[Command], deadline: Deadline) -> list[Answer | None]:
         nonce = secrets.token_hex(8)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graders.engine.command import KEPT_BYTES, Answer, Command
-from graders.engine.routes import CONNECT_SECONDS, SLACK_SECONDS, Hello, RouteError
+from graders.engine.routes import CONNECT_SECONDS, SLACK_SECONDS, Hello, OneCallRoute, RouteError
 from labs.deadline import Deadline
 
 if TYPE_CHECKING:
@@ -45,20 +45,14 @@ class WindowsLogin:
     ca: Path | None = None
 
 
-class WindowsRoute:
+class WindowsRoute(OneCallRoute):
     """A PowerShell for each batch of questions."""
 
     name = "winrm"
 
     def __init__(self, address: Callable[[], tuple[str, int]], login: WindowsLogin, what: str) -> None:
         self._address, self._login, self._what = address, login, what
-        self._hello: Hello | None = None
         self.exchanges = 0
-
-    async def hello(self, deadline: Deadline) -> Hello | None:
-        if self._hello is None:
-            await self.ask([], deadline)
-        return self._hello
 
     async def ask(self, commands: Sequence[Command], deadline: Deadline) -> list[Answer | None]:
         return await asyncio.to_thread(self._ask, commands, deadline)
