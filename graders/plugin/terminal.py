@@ -23,10 +23,11 @@ def show(report: pytest.TestReport, item: pytest.Item, verdict: Verdict, outcome
             report.longrepr = (str(item.path), 0, f"Skipped: {outcome.message}")
 
 
-def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
-    """Our own words on the terminal: a letter and a verdict."""
-    verdict = dict(report.user_properties).get("verdict") if report.when != "teardown" else None
-    match verdict:
+def pytest_report_teststatus(report: pytest.CollectReport | pytest.TestReport) -> tuple[str, str, str] | None:
+    """Our own words on the terminal: a letter and a verdict. A module that did not load has none: pytest says it."""
+    if not isinstance(report, pytest.TestReport) or report.when == "teardown":
+        return None
+    match dict(report.user_properties).get("verdict"):
         case "error":
             return "error", "E", "ERROR (not measured)"
         case "blocked":

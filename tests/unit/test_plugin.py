@@ -350,6 +350,16 @@ def test_unknown_need_is_refused(world):
     assert "CP06-S5.a needs CP06-S9.q" in result.stdout + result.stderr
 
 
+def test_a_module_that_does_not_load_is_named(world):
+    world.checks("import no_such_module_of_a_lab_author")
+    result = world.grade()
+    assert result.returncode not in (0, 1)
+    assert "no_such_module_of_a_lab_author" in result.stdout
+    assert "check_it.py" in result.stdout
+    assert "INTERNALERROR" not in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_every_graded_id_must_have_a_check():
     lab = load_lab("reseau")
     with pytest.raises(InputError, match=r"lab reseau: tasks: no check in graders/ for CP03-C1\.a, CP03-C2\.a"):
