@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from graders import flows
 from graders.check import check
 from graders.cp06_tcpip import ospf
@@ -16,6 +14,7 @@ from labs.deadline import Deadline
 FOLLOW_SECONDS = 30.0
 """How long a route may take to appear or to disappear, as the subject says."""
 QUIET_LEGS = ("lan", "invites")
+ANSWERS, SILENT = "répond", "ne répond pas"
 
 
 def _start(bench: Bench, probe: ProbeClient) -> None:
@@ -34,11 +33,12 @@ def check_dynamic_routing(bench: Bench, probe: ProbeClient, expect: Expect) -> N
     learned = ospf.settle(bench, probe, ospf.NEIGHBOUR_SECONDS)
     expect.require(expect.equal(*ospf.adjacency(bench, learned)))
     expect.contains("LAN appris par le siège", text(bench, "lan"), learned["prefixes"])
-    unwanted = [one for one in (text(bench, "invites"), "0.0.0.0/0") if one in learned["prefixes"]]
-    label = "réseau des invités ou route par défaut appris par le siège"
-    expect.true(label, "aucun", show(unwanted) if unwanted else "aucun", not unwanted)
     for row in _follow(bench, probe):
         expect.equal(*row)
+    prefixes = {*learned["prefixes"], *ospf.state(probe)["prefixes"]}
+    unwanted = sorted({text(bench, "invites"), "0.0.0.0/0"} & prefixes)
+    label = "réseau des invités ou route par défaut appris par le siège"
+    expect.true(label, "aucun", show(unwanted) if unwanted else "aucun", not unwanted)
     for leg in QUIET_LEGS:
         heard = probe.call("ospf.heard", leg)
         label = f"routeurs qui envoient des messages OSPF au réseau {flows.NAMES[leg]}"
@@ -53,7 +53,7 @@ def check_dynamic_routing_after_reboot(bench: Bench, probe: ProbeClient, expect:
     """
     host = text(bench, "siege_hote")
     expect.equal(*ospf.adjacency(bench, ospf.settle(bench, probe, 2 * ospf.NEIGHBOUR_SECONDS)))
-    expect.equal(f"{host}, réseau du siège, depuis le LAN", *_reached(probe, host, wanted=True))
+    expect.equal(f"{host}, réseau du siège, depuis le LAN", *_reached(probe, host))
 
 
 def _follow(bench: Bench, probe: ProbeClient) -> list[tuple[str, str, str]]:
@@ -63,22 +63,32 @@ def _follow(bench: Bench, probe: ProbeClient) -> list[tuple[str, str, str]]:
     try:
         for on, label in ((True, "annoncé"), (False, "retiré"), (True, "annoncé de nouveau")):
             probe.call("ospf.announce", router="siege", protocol="essai", on=on)
-            rows.append((f"{host}, depuis le LAN, réseau {label} par le siège", *_reached(probe, host, wanted=on)))
+            row = _reached(probe, host) if on else _silent(bench, probe, host)
+            rows.append((f"{host}, depuis le LAN, réseau {label} par le siège", *row))
     finally:
         probe.call("ospf.announce", router="siege", protocol="essai", on=False)
     return rows
 
 
-def _reached(probe: ProbeClient, host: str, *, wanted: bool) -> tuple[str, str]:
-    """Whether an echo from the LAN must come back, and whether it does: once it is so, or at the end of the time."""
-
-    def ask() -> dict[str, Any]:
-        answer: dict[str, Any] = probe.call("icmp.ping", "lan", address=host, count=2)
-        return answer
-
-    seen = converge(Deadline.after(FOLLOW_SECONDS), ask, lambda answer: (answer["received"] > 0) == wanted)
-    return _words(wanted), _words(seen["received"] > 0)
+def _reached(probe: ProbeClient, host: str) -> tuple[str, str]:
+    """That an echo from the LAN comes back, and whether it does: once it is so, or at the end of the time."""
+    received = converge(Deadline.after(FOLLOW_SECONDS), lambda: _echoes(probe, host), bool)
+    return ANSWERS, ANSWERS if received else SILENT
 
 
-def _words(reached: bool) -> str:
-    return "répond" if reached else "ne répond pas"
+def _silent(bench: Bench, probe: ProbeClient, host: str) -> tuple[str, str]:
+    """That no echo comes back while the routers still talk: a silence because the adjacency is down proves nothing."""
+
+    def ask() -> tuple[int, bool]:
+        received = _echoes(probe, host)
+        return received, not received and ospf.settled(bench, ospf.state(probe))
+
+    received, proven = converge(Deadline.after(FOLLOW_SECONDS), ask, lambda seen: seen[1])
+    if received:
+        return SILENT, ANSWERS
+    return SILENT, SILENT if proven else f"{SILENT}, mais l'adjacence est perdue"
+
+
+def _echoes(probe: ProbeClient, host: str) -> int:
+    received: int = probe.call("icmp.ping", "lan", address=host, count=2)["received"]
+    return received

@@ -16,17 +16,20 @@ NEIGHBOUR_SECONDS = 50.0
 """An adjacency may need twice the dead interval of the subject (20 s) when one side has just started."""
 
 
+def state(probe: ProbeClient) -> dict[str, Any]:
+    """What the head office's router knows now: its neighbours and the prefixes that it has learned."""
+    answer: dict[str, Any] = probe.call("ospf.state", router="siege", protocol="agence")
+    return answer
+
+
+def settled(bench: Bench, seen: dict[str, Any]) -> bool:
+    """Whether the adjacency is full and the LAN is learned."""
+    return seen["neighbours"].get(text(bench, "siege_rtr")) == "Full" and text(bench, "lan") in seen["prefixes"]
+
+
 def settle(bench: Bench, probe: ProbeClient, seconds: float) -> dict[str, Any]:
-    """Wait until the adjacency is full and the LAN is learned; the answer of ospf.state then, or at the end."""
-
-    def ask() -> dict[str, Any]:
-        answer: dict[str, Any] = probe.call("ospf.state", router="siege", protocol="agence")
-        return answer
-
-    def settled(seen: dict[str, Any]) -> bool:
-        return seen["neighbours"].get(text(bench, "siege_rtr")) == "Full" and text(bench, "lan") in seen["prefixes"]
-
-    return converge(Deadline.after(seconds), ask, settled)
+    """Wait at most `seconds` until it is settled; the state then, or at the end."""
+    return converge(Deadline.after(seconds), lambda: state(probe), lambda seen: settled(bench, seen))
 
 
 def adjacency(bench: Bench, seen: dict[str, Any]) -> tuple[str, str, str]:
