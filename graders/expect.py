@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextvars import ContextVar
 from typing import TypeVar
 
@@ -58,6 +58,10 @@ class Expect:
         bad = [show(one) for one in wrong]
         observed = f"{total - len(bad)} sur {total}" + (f" ; en défaut : {', '.join(bad)}" if bad else "")
         return self.true(label, expected, observed, not bad and total > 0)
+
+    def none(self, label: str, found: Collection[object], nothing: str = "aucun") -> bool:
+        """Nothing was found; what was is listed. `nothing` agrees with the label: "aucun" or "aucune"."""
+        return self.true(label, nothing, show(list(found)) if found else nothing, not found)
 
     def require(self, ok: bool) -> None:
         """Stop here unless `ok` (the result of a comparison): what follows would have no sense."""

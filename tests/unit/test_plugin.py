@@ -353,7 +353,7 @@ def test_unknown_need_is_refused(world):
 def test_a_module_that_does_not_load_is_named(world):
     world.checks("import no_such_module_of_a_lab_author")
     result = world.grade()
-    assert result.returncode not in (0, 1)
+    assert result.returncode == 2, "bad input: no verdict at all"
     assert "no_such_module_of_a_lab_author" in result.stdout
     assert "check_it.py" in result.stdout
     assert "INTERNALERROR" not in result.stdout + result.stderr
@@ -412,6 +412,16 @@ def test_require_stops_and_conclude_weighs():
         Expect().conclude()
     empty = Expect()
     assert not empty.all_of("rien à voir", "tous", [], 0), "nothing observed is never right"
+
+
+def test_none_lists_what_was_found():
+    expect = Expect()
+    assert expect.none("ports ouverts", [])
+    assert not expect.none("adresses", ["10.0.0.1", "10.0.0.2"], "aucune")
+    assert [(one.expected, one.observed) for one in expect.comparisons] == [
+        ("aucun", "aucun"),
+        ("aucune", "10.0.0.1, 10.0.0.2"),
+    ]
 
 
 DISTURBED = '''
