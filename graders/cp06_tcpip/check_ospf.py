@@ -75,7 +75,7 @@ def _reached(probe: ProbeClient, host: str) -> tuple[str, str]:
 
 
 def _silent(bench: Bench, probe: ProbeClient, host: str) -> tuple[str, str]:
-    """That no echo comes back, though the head office could answer: with no way back to the LAN, silence proves nothing."""
+    """That no echo comes back, though the head office could answer: without a way back to the LAN it proves nothing."""
 
     def ask() -> tuple[int, bool]:
         received = _echoes(probe, host)
