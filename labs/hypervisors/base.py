@@ -203,7 +203,10 @@ class Hypervisor(Protocol):
         ...
 
     def rollback(self, key: NodeKey, name: str, deadline: Deadline) -> None:
-        """Return to a snapshot: the node runs as it ran then, with fresh randomness and the right time."""
+        """Return to a snapshot: the node runs as it ran then, with fresh randomness and the right time of day.
+
+        Its monotonic clock goes on from the snapshot: no service sees the time that was undone.
+        """
         ...
 
     def set_link(self, key: NodeKey, nic: int, up: bool, deadline: Deadline) -> None:

@@ -229,14 +229,24 @@ class QemuHypervisor:
             qmp.run_job("snapshot-save", tag=name, vmstate="disk0", devices=["disk0"])
 
     def rollback(self, key: NodeKey, name: str, deadline: Deadline) -> None:
+        """Load the snapshot into a QEMU process of its own, as Proxmox VE does.
+
+        A process that ran on never lets the guest's time stamp counter go back (`cpu_get_ticks` in QEMU under TCG): the
+        guest would see its monotonic clock leap over all the time since the snapshot, and watchdogs end its services.
+        """
         machine = self._existing(key)
-        content = machine.read()
-        if machine.pid is None:
-            self._launch(machine, content, deadline, instant=False, paused=True)
+        was_running = machine.pid is not None
+        if not was_running:
+            self._launch(machine, machine.read(), deadline, instant=False, paused=True)
+        known = self.snapshots(key, deadline)
+        if name not in known:
+            if not was_running:
+                self._quit(machine, deadline)
+            raise HypervisorError(f"{key}: no snapshot {name!r}; it has: {', '.join(known) or 'none'}")
+        if was_running:
+            self._quit(machine, deadline)
+            self._launch(machine, machine.read(), deadline, instant=False, paused=True)
         with self._monitor(key, deadline) as qmp:
-            known = _snapshots(qmp)
-            if name not in known:
-                raise HypervisorError(f"{key}: no snapshot {name!r}; it has: {', '.join(known) or 'none'}")
             qmp.run_job("snapshot-load", tag=name, vmstate="disk0", devices=["disk0"])
             qmp.command("cont")
         self._refresh(machine, (), deadline)
@@ -293,7 +303,7 @@ class QemuHypervisor:
         assert content.template is not None
         state = templates.Template(Path(content.template)).state
         with Qmp(machine.monitor, deadline) as qmp:
-            qmp.command("migrate-set-capabilities", capabilities=[{"capability": "x-ignore-shared", "state": True}])
+            _leave_shared_memory_out(qmp, True)
             qmp.command("migrate-incoming", uri=f"exec:cat {state}")
 
             def arrived() -> bool | None:
@@ -303,6 +313,7 @@ class QemuHypervisor:
                 return True if status == "completed" else None
 
             deadline.poll(arrived, f"{machine.key}: its RAM template", interval=0.01)
+            _leave_shared_memory_out(qmp, False)  # it would shape the snapshots too, which a plain machine loads
             qmp.command("cont")
         self._refresh(machine, [nic.mac for nic in content.spec.nics], deadline)
 
@@ -338,6 +349,15 @@ class QemuHypervisor:
     def snapshots(self, key: NodeKey, deadline: Deadline) -> list[str]:
         with self._monitor(key, deadline) as qmp:
             return _snapshots(qmp)
+
+    def _quit(self, machine: Machine, deadline: Deadline) -> None:
+        """End QEMU without a word to the guest; its disk's tables are written first, which SIGKILL would not do."""
+        pid = machine.pid
+        if pid is None:
+            return
+        with Qmp(machine.monitor, deadline) as qmp:
+            qmp.command("quit")
+        deadline.poll(lambda: processes.gone(pid) or None, f"{machine.key}: the end of its QEMU", interval=0.01)
 
     def _destroy(self, machine: Machine, deadline: Deadline) -> None:
         self._end_all(machine, deadline)
@@ -388,6 +408,11 @@ class QemuHypervisor:
 
     def _one_per_shape(self, specs: Sequence[NodeSpec]) -> list[NodeSpec]:
         return list({(spec.role, spec.release, self._shape(spec)): spec for spec in specs}.values())
+
+
+def _leave_shared_memory_out(qmp: Qmp, wanted: bool) -> None:
+    """Whether a RAM state comes without the memory itself, which is in a file that the machine maps."""
+    qmp.command("migrate-set-capabilities", capabilities=[{"capability": "x-ignore-shared", "state": wanted}])
 
 
 def _snapshots(qmp: Qmp) -> list[str]:

@@ -55,11 +55,13 @@ def gone(pid: int) -> bool:
 
 
 def is_zombie(pid: int) -> bool:
+    """Whether all of it ended: while one thread still ends, the process holds its sockets and files."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
+        threads = sum(1 for _ in Path(f"/proc/{pid}/task").iterdir())
     except OSError:
         return False
-    return stat.rpartition(")")[2].split()[0] in {"Z", "X"}
+    return stat.rpartition(")")[2].split()[0] in {"Z", "X"} and threads <= 1
 
 
 def command_line(pid: int) -> str:
