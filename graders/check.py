@@ -6,18 +6,20 @@ Its points and its task are not here: they are in the sheet of the lab (lab.yaml
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from labs.models.lab import CHECK_ID
 
 if TYPE_CHECKING:
+    from graders.errand import Errand
     from graders.probe_client import ProbeClient
     from labs.bench import Bench
 
 Phase = Literal["live", "reboot"]
 Early = Callable[["Bench", "ProbeClient"], None]
+Errands = Callable[["Bench", "ProbeClient"], "Sequence[Errand]"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 ATTRIBUTE = "plateau_check"
@@ -35,6 +37,7 @@ class CheckSpec:
     phase: Phase
     seconds: float
     early: Early | None
+    errands: Errands | None
 
     @property
     def after(self) -> tuple[str, ...]:
@@ -55,6 +58,7 @@ def check(
     phase: Phase = "live",
     seconds: float = 60.0,
     early: Early | None = None,
+    errands: Errands | None = None,
 ) -> Callable[[F], F]:
     """Make a function `check_*` the check `check_id`; the first line of its docstring is its title (French).
 
@@ -65,6 +69,7 @@ def check(
     phase: `live` (as the candidate left the bench) or `reboot` (again after a real reboot).
     seconds: the time it may take; beyond, the verdict is `error`.
     early: starts slow measurements (ProbeClient.prefetch) when the grading of the bench begins.
+    errands: the errands of the check, which start then too (the check asks for the same ones with `run_errand`).
 
     Raises ValueError when the id is not one or the docstring is missing.
     """
@@ -76,7 +81,7 @@ def check(
         if not documentation:
             raise ValueError(f"@check({check_id!r}): {function.__name__} has no docstring; the candidate reads it")
         title = documentation.splitlines()[0].strip()
-        spec = CheckSpec(check_id, title, tuple(needs), tuple(causes), tuple(nodes), phase, seconds, early)
+        spec = CheckSpec(check_id, title, tuple(needs), tuple(causes), tuple(nodes), phase, seconds, early, errands)
         setattr(function, ATTRIBUTE, spec)
         return function
 

@@ -6,6 +6,7 @@ What is read inside is evidence, seldom a verdict: the candidate is root there.
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import time
 from typing import TYPE_CHECKING, Any
@@ -41,10 +42,21 @@ class Login:
     def __init__(self, hypervisor: Hypervisor | None, bench: Bench, files: SessionFiles, notebook: Notebook) -> None:
         self.hypervisor, self.bench, self.files, self.notebook = hypervisor, bench, files, notebook
         self._clients: dict[str, paramiko.SSHClient] = {}
+        self.early: dict[tuple[str, str], Answer] = {}
+        """Answers that nobody asked for yet: (machine, command) -> answer."""
 
     def __call__(self, node: str) -> Any:
         """The testinfra host of a machine; a command raises UnreachableError when neither route works."""
         return Host(NodeBackend(self, node))
+
+    def prefetch(self, node: str, command: str, *args: str) -> None:
+        """Run a command now; the first `run` of the same one gets its answer. One that cannot be run now is left."""
+        if self.notebook.snapshot.replaying:
+            return
+        backend = NodeBackend(self, node)
+        text = backend.get_command(command, *args)
+        with contextlib.suppress(UnreachableError, DeadlineError):
+            self.early[node, text] = backend.ask(text)
 
     def client(self, node: str) -> paramiko.SSHClient:
         """The SSH connection, kept until `forget`. Raises UnreachableError."""
@@ -59,6 +71,7 @@ class Login:
         for client in self._clients.values():
             client.close()
         self._clients.clear()
+        self.early.clear()
 
 
 class NodeBackend(BaseBackend):  # type: ignore[misc]
@@ -75,12 +88,14 @@ class NodeBackend(BaseBackend):  # type: ignore[misc]
         text = self.get_command(command, *args)
         notebook, began = self.login.notebook, time.monotonic()
         try:
-            answer = self._recall(text) if notebook.snapshot.replaying else self._ask(text)
+            early = self.login.early.pop((self.node, text), None)
+            answer = self._recall(text) if notebook.snapshot.replaying else early or self.ask(text)
         except (UnreachableError, DeadlineError) as problem:
             notebook.keep(f"login:{self.node}", text, {"error": str(problem)}, time.monotonic() - began)
             raise
         if not notebook.snapshot.replaying:
-            notebook.keep(f"login:{self.node}", text, answer.to_data(), answer.seconds)
+            notebook.keep(f"login:{self.node}", text, {**answer.to_data(), "early": bool(early)}, answer.seconds)
+            notebook.current.disturbed |= bool(early)
         shown = (answer.stdout + (b"\n[stderr] " + answer.stderr if answer.stderr else b"")).decode("utf-8", "replace")
         notebook.add(f"{answer.route}:{self.node}", text, f"[{answer.status}] {shown}", answer.seconds)
         return self.result(answer.status or 0, self.encode(text), answer.stdout, answer.stderr)
@@ -89,10 +104,11 @@ class NodeBackend(BaseBackend):  # type: ignore[misc]
         found = self.login.notebook.recall(f"login:{self.node}", text)
         if "error" in found:
             raise UnreachableError(found["error"])
+        self.login.notebook.current.disturbed |= found["early"]
         return Answer.from_data(found)
 
-    def _ask(self, text: str) -> Answer:
-        """Raises UnreachableError when neither route works."""
+    def ask(self, text: str) -> Answer:
+        """Run it on the machine. Raises UnreachableError when neither route works."""
         began, route = time.monotonic(), "agent"
         try:
             status, out, err = self._over_agent(text)

@@ -24,7 +24,7 @@ class Measurement:
         self.undos: list[tuple[str, Callable[[], object]]] = []
         """What puts back what the check wrote: a name, and the act."""
         self.disturbed = False
-        """Whether a probe was slowed down by the others that ran with it."""
+        """Whether it was measured while others were, which may have slowed it down."""
 
     def again(self, seconds: float) -> None:
         """Begin afresh, within `seconds`; what was seen stays as evidence."""

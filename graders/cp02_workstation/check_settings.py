@@ -6,7 +6,7 @@ import shlex
 
 from graders.check import check
 from graders.cp09_directory.agency import person
-from graders.errand import run_errand
+from graders.errand import Errand, run_errand
 from graders.expect import Expect
 from graders.login import Login
 from graders.probe_client import ProbeError
@@ -35,6 +35,7 @@ echo {ending}
 """
 END = "fin-des-essais"
 LATE = "statut-124"
+ADMINISTRATORS = {"technicien": "oui", "commerciale": "non", "stagiaire": "non"}
 
 
 @check("CP02-S1.a", nodes=("ws",), seconds=60)
@@ -51,21 +52,25 @@ def check_settings(bench: Bench, login: Login, expect: Expect) -> None:
     expect.true("langue", "fr_FR.UTF-8", language, language.lower().replace("-", "") == "fr_fr.utf8")
 
 
-@check("CP02-S1.d", causes=("CP09-S4.a", "CP09-S2.b", "CP09-S1.d", "CP09-S1.a"), nodes=("ws", "dc"), seconds=120)
+@check("CP02-S1.d", causes=("CP09-S4.a", "CP09-S2.b", "CP09-S1.d", "CP09-S1.a"), nodes=("ws", "dc"), seconds=120,
+       errands=lambda bench, _probe: [_attempts(bench)])  # fmt: skip
 def check_administrators(bench: Bench, login: Login, expect: Expect, deadline: Deadline) -> None:
     """Sur ws, les personnes du service technique deviennent administrateur avec leur mot de passe, et les autres non.
 
     Le technicien, la commerciale et le stagiaire essaient « sudo », chacun avec son mot de passe du domaine.
     """
-    wanted = {"technicien": "oui", "commerciale": "non", "stagiaire": "non"}
-    names = {who: person(bench, who).login for who in wanted}
-    program = BECOME.format(people=" ".join(map(shlex.quote, names.values())), ending=END,
-                            password=shlex.quote(text(bench, "mdp_agence")))  # fmt: skip
-    lines = run_errand(login, "ws", program, deadline, ending=END).splitlines()
+    lines = run_errand(login, _attempts(bench), deadline).splitlines()
     told = {words[0]: words[1:] for words in map(str.split, lines) if words}
-    for who, name in names.items():
+    for who, wanted in ADMINISTRATORS.items():
+        name = person(bench, who).login
         words = told.get(name, [])
         if LATE in words:
             raise ProbeError(f"sudo by {name} on ws had not ended after 45 s")
         expect.equal(f"compte {name} connu de ws", "oui", "oui" if "connu" in words else "non")
-        expect.equal(f"{name} devient administrateur", wanted[who], "oui" if "0" in words else "non")
+        expect.equal(f"{name} devient administrateur", wanted, "oui" if "0" in words else "non")
+
+
+def _attempts(bench: Bench) -> Errand:
+    """Each of them tries sudo on ws."""
+    names = " ".join(shlex.quote(person(bench, who).login) for who in ADMINISTRATORS)
+    return Errand("ws", BECOME.format(people=names, ending=END, password=shlex.quote(text(bench, "mdp_agence"))), END)

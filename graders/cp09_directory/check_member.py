@@ -8,7 +8,7 @@ from typing import Any
 from graders.check import check
 from graders.cp09_directory.agency import LEG, read_directory
 from graders.cp09_directory.trial import Trial, Undo, trial_account
-from graders.errand import run_errand
+from graders.errand import Errand, run_errand
 from graders.expect import Expect, converge, show
 from graders.login import Login
 from graders.probe_client import ProbeClient
@@ -85,7 +85,7 @@ def open_sessions(login: Login, deadline: Deadline, passwords: list[str]) -> lis
     lines += [OPEN.replace("{password}", shlex.quote(password)).replace("{account}", ACCOUNT).replace("{file}", file)
               for password, file in zip(passwords, files, strict=True)]  # fmt: skip
     lines += ["wait", *(f"echo {NEXT}; cat {file}" for file in files), 'rm -r "$d"', f"echo; echo {shlex.quote(END)}"]
-    told = run_errand(login, "ws", "\n".join(lines), deadline, ending=END)
+    told = run_errand(login, Errand("ws", "\n".join(lines), END), deadline)
     return [session_of(one) for one in told.split(f"{NEXT}\n")[1:]]
 
 

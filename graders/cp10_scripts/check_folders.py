@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from graders.check import check
-from graders.errand import run_errand
+from graders.errand import Errand, run_errand
 from graders.expect import Expect, show
 from graders.login import Login
 from graders.probe_client import ProbeClient
@@ -85,11 +85,20 @@ def hidden_rows(word: str) -> list[Row]:
     ]
 
 
+def two_rows(probe: ProbeClient) -> list[Row]:
+    word = probe.nonce("behaviour")
+    return [Row(f"lea.{word}", "Léa Noël", "Accueil"), Row(f"hugo.{word}", "Hugo Faÿ", "Après vente")]
+
+
+def one_row(probe: ProbeClient) -> Row:
+    return Row(f"droits.{probe.nonce('safety')}", "Droits", "Accueil")
+
+
 def many_rows(word: str, count: int = 500) -> list[Row]:
     return [Row(f"compte{number:03}.{word}", f"Nom {number}", f"Service {number % 7}") for number in range(count)]
 
 
-@check("CP10-S2.a", nodes=("srv",), seconds=180)
+@check("CP10-S2.a", nodes=("srv",), seconds=180, errands=lambda _bench, probe: [_results(probe)])
 def check_result(probe: ProbeClient, login: Login, expect: Expect, deadline: Deadline) -> None:
     """Le script crée les bons dossiers pour des exports qu'il n'a jamais vus, et rien d'autre.
 
@@ -98,12 +107,7 @@ def check_result(probe: ProbeClient, login: Login, expect: Expect, deadline: Dea
     """
     word = probe.nonce("hidden rows")
     rows = hidden_rows(word)
-    lines = [HEADER, rows[0].text, "", *(row.text for row in rows[1:]), "   ", rows[0].text]
-    empty, full, many = ask(login, deadline, [
-        run("vide", [HEADER]),
-        run("cache", lines),
-        run("nombreux", [HEADER, *(row.text for row in many_rows(word))], seconds=90),
-    ])  # fmt: skip
+    empty, full, many = answers(login, _results(probe), deadline)
     expect.require(expect.equal("export sans personne : code de retour", "0", status(empty)))
     expect.equal("export sans personne : dossiers créés", {}, empty["tree"])
     wrong = misplaced([row for row in rows if row.good], full["tree"])
@@ -116,22 +120,16 @@ def check_result(probe: ProbeClient, login: Login, expect: Expect, deadline: Dea
     expect.all_of("export de 500 personnes : dossiers et fichiers", "tous", wrong[:5], 500)
 
 
-@check("CP10-S2.b", causes=("CP10-S2.a",), nodes=("srv",), seconds=120)
+@check("CP10-S2.b", causes=("CP10-S2.a",), nodes=("srv",), seconds=120,
+       errands=lambda _bench, probe: [_behaviour(probe)])  # fmt: skip
 def check_behaviour(probe: ProbeClient, login: Login, expect: Expect, deadline: Deadline) -> None:
     """Le script peut être relancé, simulé, et dit quand il échoue.
 
     Une simulation annonce chaque dossier et ne crée rien ; un second passage réussit sans rien changer ; un export
     absent donne un code de retour non nul et un message sur la sortie d'erreur.
     """
-    word = probe.nonce("behaviour")
-    rows = [Row(f"lea.{word}", "Léa Noël", "Accueil"), Row(f"hugo.{word}", "Hugo Faÿ", "Après vente")]
-    lines = [HEADER, *(row.text for row in rows)]
-    dry, once, twice, absent = ask(login, deadline, [
-        run("essai", lines, root="simulation", options=["--simulation"]),
-        run("essai", lines, root="reel"),
-        run("essai", lines, root="reel"),
-        run("absent", None, root="absent"),
-    ])  # fmt: skip
+    rows = two_rows(probe)
+    dry, once, twice, absent = answers(login, _behaviour(probe), deadline)
     expect.require(expect.equal("simulation : code de retour", "0", status(dry)))
     expect.equal("simulation : dossiers créés", {}, dry["tree"])
     silent = [row.login for row in rows if row.login not in dry["out"]]
@@ -147,7 +145,7 @@ def check_behaviour(probe: ProbeClient, login: Login, expect: Expect, deadline: 
     expect.equal("export absent : dossiers créés", {}, absent["tree"])
 
 
-@check("CP10-C4.a", causes=("CP10-S2.a",), nodes=("srv",))
+@check("CP10-C4.a", causes=("CP10-S2.a",), nodes=("srv",), errands=lambda _bench, probe: [_safety(probe)])
 def check_safety(probe: ProbeClient, login: Login, expect: Expect, deadline: Deadline) -> None:
     """Le script appartient à root et n'est modifiable que par lui ; les dossiers créés ne sont pas ouverts à tous.
 
@@ -159,8 +157,8 @@ def check_safety(probe: ProbeClient, login: Login, expect: Expect, deadline: Dea
         expect.require(expect.equal(f"{name} : propriétaire", "root", owner))
         shared = int(mode, 8) & 0o002 or (int(mode, 8) & 0o020 and name == "script")
         expect.equal(f"{name} : modifiable par d'autres que root", "non", "oui" if shared else "non")
-    row = Row(f"droits.{probe.nonce('safety')}", "Droits", "Accueil")
-    (told,) = ask(login, deadline, [run("droits", [HEADER, row.text])])
+    row = one_row(probe)
+    (told,) = answers(login, _safety(probe), deadline)
     mode = told["tree"].get(f"{row.team}/{row.login}/", "dossier absent")
     expect.equal("droits d'un dossier de personne", "750", mode)
 
@@ -173,15 +171,16 @@ def run(
     return {"name": name, "text": text, "root": root or f"racine-{name}", "options": options or [], "seconds": seconds}
 
 
-def ask(login: Login, deadline: Deadline, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Run the script as root on srv, once for each, one after the other; each has a limit of its own.
-
-    Raises ProbeError when the runs told nothing.
-    """
+def errand(runs: list[dict[str, Any]]) -> Errand:
+    """Run the script as root on srv, once for each, one after the other; each has a limit of its own."""
     command = shlex.join(["python3", "-I", "-c", RUNNER, SCRIPT, json.dumps(runs)])
-    told = run_errand(login, "srv", f"{command} && echo {shlex.quote(END)}", deadline, ending=END)
-    answers: list[dict[str, Any]] = json.loads(told)
-    return answers
+    return Errand("srv", f"{command} && echo {shlex.quote(END)}", END)
+
+
+def answers(login: Login, asked: Errand, deadline: Deadline) -> list[dict[str, Any]]:
+    """What each run of the script gave. Raises ProbeError when the runs told nothing."""
+    told: list[dict[str, Any]] = json.loads(run_errand(login, asked, deadline))
+    return told
 
 
 def misplaced(rows: list[Row], tree: dict[str, str]) -> list[str]:
@@ -207,3 +206,28 @@ def injected(tree: dict[str, str]) -> list[str]:
 def status(told: dict[str, Any]) -> str:
     """The exit status, or why there is none."""
     return str(told["err"] if told["status"] is None else told["status"])
+
+
+def _results(probe: ProbeClient) -> Errand:
+    word = probe.nonce("hidden rows")
+    rows = hidden_rows(word)
+    lines = [HEADER, rows[0].text, "", *(row.text for row in rows[1:]), "   ", rows[0].text]
+    return errand([
+        run("vide", [HEADER]),
+        run("cache", lines),
+        run("nombreux", [HEADER, *(row.text for row in many_rows(word))], seconds=90),
+    ])  # fmt: skip
+
+
+def _behaviour(probe: ProbeClient) -> Errand:
+    lines = [HEADER, *(row.text for row in two_rows(probe))]
+    return errand([
+        run("essai", lines, root="simulation", options=["--simulation"]),
+        run("essai", lines, root="reel"),
+        run("essai", lines, root="reel"),
+        run("absent", None, root="absent"),
+    ])  # fmt: skip
+
+
+def _safety(probe: ProbeClient) -> Errand:
+    return errand([run("droits", [HEADER, one_row(probe).text])])

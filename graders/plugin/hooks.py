@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from graders.check import CheckSpec, spec_of
+from graders.errand import settle
 from graders.expect import Unmet
 from graders.notebook import Measurement
 from graders.plugin import hookspecs, plan, quick
@@ -20,6 +21,7 @@ from graders.plugin.options import choose_checks, choose_reboot_nodes, choose_se
 from graders.plugin.recording import RecordsFile, classify
 from graders.plugin.run import GradingRun, default_run_dir, note_exception
 from graders.plugin.terminal import show
+from graders.probe_client import ProbeError
 from graders.records import Verdict
 from labs.deadline import Deadline
 from labs.errors import PlateauError
@@ -155,19 +157,20 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """Run the check within its time, then weigh its expectations.
 
-    Probes run side by side and the probe machine may be slow. What failed while they disturbed each other is measured
-    once more, alone: a mark must not depend on the health of the centre's machines.
+    Probes and errands run side by side and the machines may be slow. What failed while they disturbed each other is
+    measured once more, alone: a mark must not depend on the health of the centre's machines.
     """
     measured, seconds = item.stash[MEASUREMENT], item_spec(item).seconds
     try:
         with put_back(measured), time_limit(seconds):
             yield
         measured.expect.conclude()
-    except Unmet as first:
+    except (Unmet, ProbeError) as first:
         if not measured.disturbed:
             raise
         run = item.stash[BENCH_RUN]
         run.notebook.add("grader", "mesure refaite, seule", f"La première était gênée par d'autres : {first}", 0.0)
+        settle(run.login)
         with run.probe.alone():
             measured.again(seconds)
             with put_back(measured), time_limit(seconds):

@@ -51,7 +51,10 @@ def refuse_strangers(graded: Iterable[str], lab: Lab) -> None:
 
 
 def order(specs: Iterable[CheckSpec]) -> list[str]:
-    """Ids in running order: live before reboot, then prerequisites first. Raises InputError on a cycle."""
+    """Ids in running order: live before reboot, prerequisites first, and those last that wait for errands.
+
+    Raises InputError on a cycle.
+    """
     left = {spec.id: spec for spec in specs}
     done: list[str] = []
     while left:
@@ -61,7 +64,7 @@ def order(specs: Iterable[CheckSpec]) -> list[str]:
         live = [spec for spec in ready if spec.phase == "live"]
         waiting_live = any(spec.phase == "live" for spec in left.values())
         chosen = live or ready if waiting_live else ready
-        for spec in chosen:
+        for spec in [one for one in chosen if not one.errands] or chosen:
             done.append(spec.id)
             del left[spec.id]
     return done

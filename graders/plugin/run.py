@@ -13,6 +13,7 @@ from graders.check import CheckSpec
 from graders.engine.bench import BenchEngine
 from graders.engine.plan import save as save_plan
 from graders.engine.snapshot import Observation, Snapshot
+from graders.errand import leave_nothing, start_errand
 from graders.expect import is_intermittent
 from graders.login import Login
 from graders.notebook import Measurement, Notebook
@@ -162,6 +163,7 @@ class GradingRun:
     def close(self) -> None:
         """Hang up everywhere and close the records file."""
         for run in self.benches.values():
+            leave_nothing(run.login)
             run.probe.close()
             run.login.forget()
             run.engine.close()
@@ -205,8 +207,12 @@ class GradingRun:
 
     def _start_early(self, run: BenchRun) -> None:
         for spec in self.specs:
-            if spec.early and spec.phase == "live" and not run.broken and self.node_down(run, spec) is None:
+            if spec.phase != "live" or run.broken or self.node_down(run, spec):
+                continue
+            if spec.early:
                 spec.early(run.bench, run.probe)
+            for errand in spec.errands(run.bench, run.probe) if spec.errands else ():
+                start_errand(run.login, errand)
 
     def _reboot(self, run: BenchRun) -> None:
         run.rebooted = True

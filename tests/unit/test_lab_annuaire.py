@@ -25,7 +25,7 @@ from labs.models.mutants import load_mutants
 from labs.paths import PLAYBOOKS
 from labs.variants import template_environment
 from tests.unit.lab_data import bench_of
-from tests.unit.test_directory_probes import Shell
+from tests.unit.shell_machine import Shell
 
 if TYPE_CHECKING:
     from graders.login import Login

@@ -1,0 +1,117 @@
+"""Errands: programs that run long on a candidate's machine, here a shell of this one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from graders.errand import Errand, run_errand
+from graders.probe_client import ProbeError
+from graders.records import Verdict
+from labs.deadline import Deadline
+from tests.unit.shell_machine import Shell
+from tests.unit.test_plugin import World
+
+if TYPE_CHECKING:
+    from graders.login import Login
+
+SHELLS = """
+import subprocess
+from labs.hypervisors.base import ExecResult
+from tests.unit.plugin_world import FakeHypervisor, FakeLink
+from graders.conftest import *
+
+HOME = Path(__file__).parent
+
+class Shells(FakeHypervisor):
+    def execute(self, key, argv, deadline, *, stdin=b""):
+        if "told" not in argv[-1] and "controle-" not in argv[-1]:
+            return super().execute(key, argv, deadline, stdin=stdin)
+        done = subprocess.run(["sh", "-c", argv[-1].replace("/run/", f"{HOME}/")], capture_output=True)
+        return ExecResult(done.returncode, done.stdout, done.stderr)
+
+def pytest_plateau_hypervisor(session):
+    return Shells(HOME)
+
+def pytest_plateau_probe(hypervisor, bench):
+    return lambda: FakeLink(HOME)
+"""
+
+
+def test_an_errand_brings_everything_back_and_leaves_nothing(tmp_path: Path) -> None:
+    machine = cast("Login", Shell(tmp_path))
+    told = run_errand(machine, Errand("srv", "echo un; sleep 0.2; echo deux; echo FIN", "FIN"), Deadline.after(20))
+    assert told == "un\ndeux\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_errand_that_dies_is_an_error_with_its_words(tmp_path: Path) -> None:
+    machine = cast("Login", Shell(tmp_path))
+    with pytest.raises(ProbeError, match=r"did not end: .*casse"):
+        run_errand(machine, Errand("srv", "echo casse >&2; exit 3; echo FIN", "FIN"), Deadline.after(1.5))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    made = World(tmp_path)
+    (tmp_path / "conftest.py").write_text("from pathlib import Path\n" + SHELLS)
+    return made
+
+
+def test_errands_start_with_the_grading_and_a_failure_is_measured_again(world: World) -> None:
+    """The first answer was given before the other check ended; the second one, measured alone, after."""
+    world.checks(
+        """
+        from pathlib import Path
+        from graders.errand import Errand, run_errand
+        HOME = Path(__file__).parent
+
+        def look(bench, probe):
+            return [Errand("ws", f"cat {HOME}/ended; echo END", "END")]
+
+        @check("CP06-S1.a", nodes=("ws",), errands=look)
+        def check_a(bench, probe, login, expect, deadline):
+            "Regarde."
+            told = run_errand(login, *look(bench, probe), deadline)
+            with (HOME / "seen").open("a") as seen:
+                seen.write(f"[{told.strip()}]")
+            expect.equal("fin", "vu", told.strip())
+
+        @check("CP06-S1.b")
+        def check_b(expect):
+            "Dure."
+            time.sleep(1.5)
+            (HOME / "ended").write_text("vu")
+            expect.equal("un", 1, 1)
+        """
+    )
+    done = world.grade("--candidate", "alice", "--check", "CP06-S1.a", "--check", "CP06-S1.b")
+    record = world.records()["alice", "CP06-S1.a"]
+    assert record.verdict is Verdict.PASSED, done.stdout
+    assert (world.folder / "seen").read_text() == "[][vu]"
+    assert any(one.action == "mesure refaite, seule" for one in record.evidence)
+    assert list(world.folder.glob("controle-*")) == []
+
+
+def test_errand_of_a_blocked_check_leaves_nothing(world: World) -> None:
+    world.checks(
+        """
+        from graders.errand import Errand
+
+        @check("CP06-S1.a")
+        def check_a(expect):
+            "Manque."
+            expect.equal("un", 1, 2)
+
+        @check("CP06-S1.b", needs=("CP06-S1.a",), nodes=("ws",),
+               errands=lambda bench, probe: [Errand("ws", "echo END", "END")])
+        def check_b(expect):
+            "Est bloqué."
+            expect.equal("un", 1, 1)
+        """
+    )
+    world.grade("--candidate", "alice", "--check", "CP06-S1.a", "--check", "CP06-S1.b")
+    assert world.records()["alice", "CP06-S1.b"].verdict is Verdict.BLOCKED
+    assert list(world.folder.glob("controle-*")) == []
