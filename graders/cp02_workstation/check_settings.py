@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shlex
 
+from graders.agency import person
 from graders.check import check
-from graders.cp09_directory.agency import person
 from graders.errand import Errand, run_errand
 from graders.expect import Expect
 from graders.login import Login

@@ -6,8 +6,8 @@ import calendar
 import time
 from typing import Any
 
+from graders.agency import LEG, first, person, ticket
 from graders.check import check
-from graders.cp09_directory.agency import LEG, first, person, ticket
 from graders.expect import Expect, converge, show
 from graders.probe_client import ProbeClient
 from graders.vantage import text

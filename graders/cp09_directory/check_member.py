@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+from graders.agency import LEG, read_directory
 from graders.check import check
-from graders.cp09_directory.agency import LEG, read_directory
 from graders.cp09_directory.trial import Trial, Undo, trial_account
 from graders.errand import Errand, run_errand
 from graders.expect import Expect, converge, show

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from graders.check import check
-from graders.cp09_directory.agency import (
+from graders.agency import (
     DISABLED,
     DOMAIN_LOCAL,
     GLOBAL,
@@ -24,6 +23,7 @@ from graders.cp09_directory.agency import (
     read_directory,
     ticket,
 )
+from graders.check import check
 from graders.cp09_directory.check_controller import STATES, in_words
 from graders.expect import Expect, show
 from graders.probe_client import ProbeClient

@@ -5,8 +5,8 @@ from __future__ import annotations
 import string
 from typing import Any
 
+from graders.agency import LEG, bind_name, first, person, read_directory
 from graders.check import check
-from graders.cp09_directory.agency import LEG, bind_name, first, person, read_directory
 from graders.cp09_directory.trial import Trial, Undo, trial_account
 from graders.expect import Expect
 from graders.probe_client import ProbeClient, ProbeError

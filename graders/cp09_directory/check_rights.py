@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from graders.check import check
-from graders.cp09_directory.agency import (
+from graders.agency import (
     ADMINISTRATOR,
     LEG,
     Directory,
@@ -16,6 +15,7 @@ from graders.cp09_directory.agency import (
     sid_of,
     ticket,
 )
+from graders.check import check
 from graders.cp09_directory.trial import Trial, Undo, trial_account
 from graders.expect import Expect, show
 from graders.probe_client import ProbeClient

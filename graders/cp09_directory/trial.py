@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from graders.cp09_directory.agency import LEG, Directory, bind_name, ticket
+from graders.agency import LEG, Directory, bind_name, ticket
 from graders.probe_client import ProbeError
 from graders.vantage import text
 
 if TYPE_CHECKING:
-    from graders.cp09_directory.agency import Entry
+    from graders.agency import Entry
     from graders.probe_client import ProbeClient
     from labs.bench import Bench
 

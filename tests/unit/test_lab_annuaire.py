@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from graders.cp09_directory import agency, check_member, check_objects, check_policy, check_rights
+from graders import agency
+from graders.cp09_directory import check_member, check_objects, check_policy, check_rights
 from graders.cp09_directory.check_controller import clock_offset
 from graders.cp09_directory.trial import Trial
 from graders.cp10_scripts import check_folders
