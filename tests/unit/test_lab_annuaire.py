@@ -32,7 +32,10 @@ if TYPE_CHECKING:
     from graders.login import Login
     from graders.probe_client import ProbeClient
 
-SCRIPT = PLAYBOOKS / "roles" / "annuaire_srv" / "tree" / "usr" / "local" / "bin" / "preparer-dossiers"
+SCRIPTS = [
+    PLAYBOOKS / "roles" / role / "tree" / "usr" / "local" / "bin" / "preparer-dossiers"
+    for role in ("annuaire_srv", "annuaire_alt_srv")
+]
 
 
 BENCH = bench_of("annuaire", 0)
@@ -83,7 +86,7 @@ def test_files_of_the_solution_are_programs() -> None:
         elif ".py" in path.name or text.startswith("#!/usr/bin/python3"):
             ast.parse(text)
             seen += 1
-    assert seen == 5
+    assert seen == 9
 
 
 def test_the_clock_is_judged_from_both_ends_of_the_question() -> None:
@@ -250,11 +253,12 @@ def hidden_lines() -> list[str]:
     return [HEADER, rows[0].text, "", *(row.text for row in rows[1:]), "   ", rows[0].text]
 
 
-def test_the_script_of_the_solution_does_what_is_asked(tmp_path: Path) -> None:
+@pytest.mark.parametrize("script", SCRIPTS, ids=["python", "bash"])
+def test_the_scripts_of_the_solutions_do_what_is_asked(script: Path, tmp_path: Path) -> None:
     rows = [Row("lea", "Léa Noël", "Après vente")]
     lines = [HEADER, rows[0].text]
     full, empty, dry, once, twice, absent = grade_script(
-        SCRIPT, tmp_path, run("cache", hidden_lines()), run("vide", [HEADER]),
+        script, tmp_path, run("cache", hidden_lines()), run("vide", [HEADER]),
         run("a", lines, root="b", options=["--simulation"]), run("a", lines, root="c"), run("a", lines, root="c"),
         run("absent", None),
     )  # fmt: skip
