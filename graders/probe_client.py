@@ -28,6 +28,8 @@ MARGIN = 5.0
 CROWD, WAITED = 8, 0.5
 """Beyond so many probes at once, or so many seconds of waiting for a processor, a bad result may be our own doing."""
 SETTLE_SECONDS = 45.0
+TIMEOUT = "timeout"
+"""What the agent says of a probe that it had to kill."""
 
 
 class ProbeError(PlateauError):
@@ -81,8 +83,7 @@ class ProbeClient:
         action = f"{probe}({', '.join(f'{key}={json.dumps(value)}' for key, value in params.items())})"
         text = json.dumps(shown, ensure_ascii=False)
         self._notebook.add(source, action[:4096], text, float(answer.get("seconds", 0)))
-        if answer.get("crowd", 0) > CROWD or answer.get("waited", 0) > WAITED:
-            self._notebook.current.disturbed = True
+        self._notebook.current.disturbed |= _disturbed(answer)
         if not answer.get("ok"):
             raise ProbeError(f"{probe} in leg {leg}: {answer.get('error')}")
         return answer["result"]
@@ -214,6 +215,13 @@ class SshLink:
 
     def close(self) -> None:
         self._client.close()
+
+
+def _disturbed(answer: dict[str, Any]) -> bool:
+    """Whether the other probes may be why the answer is what it is."""
+    crowd = answer.get("crowd", 0)
+    late = answer.get("error") == TIMEOUT and crowd > 1
+    return bool(late or crowd > CROWD or answer.get("waited", 0) > WAITED)
 
 
 def _key(probe: str, leg: str | None, params: dict[str, Any]) -> str:

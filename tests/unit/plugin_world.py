@@ -75,5 +75,7 @@ class _Requests(io.RawIOBase):
             answer["result"] = {address: [] for address in request["params"]["addresses"]}
         if request["probe"] == "broken":
             answer = {"id": request["id"], "ok": False, "error": "no such leg", "seconds": 0.01}
+        if request["params"].get("late_among"):
+            answer = {"id": request["id"], "ok": False, "error": "timeout", "crowd": request["params"]["late_among"]}
         os.write(self.writer, json.dumps(answer).encode() + b"\n")
         return len(data)

@@ -457,6 +457,25 @@ def test_what_failed_while_probes_disturbed_each_other_is_measured_once_more(
     assert len(record.comparisons) == 1
 
 
+LATE = '''
+    COUNT = []
+
+    @check("CP06-S5.a")
+    def check_late(expect, probe):
+        """N'a pas fini à temps."""
+        COUNT.append(1)
+        probe.call("scan.tcp_ports", "lan", late_among={crowd} if len(COUNT) == 1 else 0)
+        expect.equal("ports", "aucun", "aucun")
+'''
+
+
+@pytest.mark.parametrize(("crowd", "verdict"), [(2, "passed"), (1, "error")])
+def test_probe_that_others_kept_from_ending_is_tried_once_more(world, crowd, verdict):
+    world.checks(LATE.format(crowd=crowd))
+    world.grade("--candidate", "bob", "--no-reboot")
+    assert str(world.records()["bob", "CP06-S5.a"].verdict) == verdict
+
+
 WAITING = '''
     from graders.expect import converge
 
