@@ -110,7 +110,7 @@ def test_packages_that_are_missing_come_first(machine: Machine) -> None:
         program.chmod(0o755)
     machine.apply(packages=["alpha", "beta"], services={"beta": []})
     assert machine.asked[:2] == ["apt-get -q update", "apt-get -q install -y --no-install-recommends beta"]
-    assert machine.asked[2] == "is-active beta"
+    assert machine.asked[2:4] == ["daemon-reload", "is-active beta"]
     assert machine.apply(packages=["alpha"]).changed == 0
     with pytest.raises(PlaybookError, match="apt-get -q install"):
         machine.apply(packages=["broken"])
