@@ -64,7 +64,7 @@ def install(packages: list) -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "SYSTEMD_OFFLINE": "1"}
     for order in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
         command = ["apt-get", "-q", *order]
-        subprocess.run(command, check=True, capture_output=True, text=True, timeout=400, env=environment)
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=900, env=environment)
     systemctl("daemon-reload")
 
 
