@@ -25,10 +25,12 @@ from labs.sessionfiles import SessionFiles
 KEPT = {0, 1, 4}
 """Exit statuses of a grader that measured: all passed, something not passed, something not measurable."""
 
-UNUSED = ("cacheprovider", "logging", "threadexception", "unraisableexception", "warnings")
-"""Parts of pytest that look after tests, and cost time with every check."""
-LEAN = ("-q", "-s", *(f"-pno:{name}" for name in UNUSED))
-"""Options of a grader; what it prints goes straight to its log."""
+UNUSED = ("cacheprovider", "capture", "doctest", "junitxml", "legacypath", "logging", "pastebin", "setuponly",
+          "stepwise", "threadexception", "unittest", "unraisableexception", "warnings")  # fmt: skip
+"""Parts of pytest that look after tests, and cost time with every check. Without `capture`, what a grader prints goes
+straight to its log."""
+LEAN = ("-q", *(f"-pno:{name}" for name in UNUSED))
+"""Options of a grader."""
 PARTS, END = "parts", "end"
 """In a run's folder: one folder a candidate, with the file that says that its grading ended."""
 

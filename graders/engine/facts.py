@@ -51,10 +51,7 @@ def weigh(text: str, answer: Answer, ask: Ask) -> tuple[Answer, str | None]:
     """The answer that may be believed and, when it is not the node's, a sentence for the jury (French)."""
     if answer.status != 0:
         return answer, None
-    try:
-        words = shlex.split(text)
-    except ValueError:
-        return answer, None
+    words = _words(text)
     match words:
         case ["dpkg-query", "-f", _, "-W", name] if b" installed" in answer.stdout:
             if name.partition(":")[0] not in _installed(ask(PACKAGES).stdout):
@@ -74,6 +71,15 @@ def weigh(text: str, answer: Answer, ask: Ask) -> tuple[Answer, str | None]:
                     1
                 ), f"« {words[0]} » dit que le compte {name} existe ; le fichier des comptes dit que non."
     return answer, None
+
+
+@lru_cache(maxsize=4096)
+def _words(text: str) -> tuple[str, ...]:
+    """The words of a command, none when they cannot be told. The same text is weighed for every machine."""
+    try:
+        return tuple(shlex.split(text))
+    except ValueError:
+        return ()
 
 
 def _denied(status: int, stdout: bytes = b"") -> Answer:
