@@ -16,6 +16,8 @@ from labs.deadline import Deadline
 
 SCRIPT = "/usr/local/bin/preparer-dossiers"
 HEADER = "identifiant;nom;service"
+MANY_SECONDS = 300.0
+"""More than the subject gives for 500 people: how fast a script goes here depends on the centre's machines too."""
 # One program for all the runs of a check: an emulated machine takes long to start one, and answers one question at a
 # time. It gives each run a folder of its own, and tells what the script left there.
 RUNNER = """
@@ -98,7 +100,7 @@ def many_rows(word: str, count: int = 500) -> list[Row]:
     return [Row(f"compte{number:03}.{word}", f"Nom {number}", f"Service {number % 7}") for number in range(count)]
 
 
-@check("CP10-S2.a", nodes=("srv",), seconds=180, errands=lambda _bench, probe: [_results(probe)])
+@check("CP10-S2.a", nodes=("srv",), seconds=420, errands=lambda _bench, probe: [_results(probe)])
 def check_result(probe: ProbeClient, login: Login, expect: Expect, deadline: Deadline) -> None:
     """Le script crée les bons dossiers pour des exports qu'il n'a jamais vus, et rien d'autre.
 
@@ -116,8 +118,12 @@ def check_result(probe: ProbeClient, login: Login, expect: Expect, deadline: Dea
     expect.equal("export inédit : fichiers créés ailleurs", [], [*full["strays"], *injected(full["tree"])])
     refused = full["status"] not in {None, 0} and bool(full["err"].strip())
     expect.equal("lignes dangereuses signalées (erreur et code de retour)", "oui", "oui" if refused else "non")
+    ended = many["status"] is not None
+    expect.true("export de 500 personnes : fin du script", "oui", "oui" if ended else status(many), ended)
     wrong = misplaced(many_rows(word), many["tree"])
-    expect.all_of("export de 500 personnes : dossiers et fichiers", "tous", wrong[:5], 500)
+    expect.true(
+        "export de 500 personnes : dossiers et fichiers", "tous", show(wrong[:6]) if wrong else "tous", not wrong
+    )
 
 
 @check("CP10-S2.b", causes=("CP10-S2.a",), nodes=("srv",), seconds=120,
@@ -215,7 +221,7 @@ def _results(probe: ProbeClient) -> Errand:
     return errand([
         run("vide", [HEADER]),
         run("cache", lines),
-        run("nombreux", [HEADER, *(row.text for row in many_rows(word))], seconds=90),
+        run("nombreux", [HEADER, *(row.text for row in many_rows(word))], seconds=MANY_SECONDS),
     ])  # fmt: skip
 
 
