@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from graders.probe_client import SETTLE_SECONDS, ProbeError
 from labs.deadline import Deadline
+from labs.errors import DeadlineError
 from labs.ssh import UnreachableError
 
 if TYPE_CHECKING:
@@ -61,16 +62,17 @@ def settle(login: Login) -> None:
     """Wait until the errands that were started early are over, so that a check can be measured alone."""
     deadline = Deadline.after(SETTLE_SECONDS)
     for node, place in _started(login):
-        for _ in deadline.ticks(0.5):
-            if login(node).run(OVER, place).rc == 0:
-                break
+        with contextlib.suppress(UnreachableError, DeadlineError):
+            for _ in deadline.ticks(0.5):
+                if login(node).run(OVER, place).rc == 0:
+                    break
 
 
 def leave_nothing(login: Login) -> None:
     """Remove what errands wrote that no check came to ask for (it was blocked)."""
     settle(login)
     for node, place in _started(login):
-        with contextlib.suppress(UnreachableError):
+        with contextlib.suppress(UnreachableError, DeadlineError):
             login(node).run("rm -rf %s", place)
     login.early.clear()
 

@@ -104,7 +104,7 @@ class NodeBackend(BaseBackend):  # type: ignore[misc]
         found = self.login.notebook.recall(f"login:{self.node}", text)
         if "error" in found:
             raise UnreachableError(found["error"])
-        self.login.notebook.current.disturbed |= found["early"]
+        self.login.notebook.current.disturbed |= found.get("early", False)
         return Answer.from_data(found)
 
     def ask(self, text: str) -> Answer:

@@ -21,7 +21,7 @@ from graders.plugin.options import choose_checks, choose_reboot_nodes, choose_se
 from graders.plugin.recording import RecordsFile, classify
 from graders.plugin.run import GradingRun, default_run_dir, note_exception
 from graders.plugin.terminal import show
-from graders.probe_client import ProbeError
+from graders.probe_client import SETTLE_SECONDS, ProbeError
 from graders.records import Verdict
 from labs.deadline import Deadline
 from labs.errors import PlateauError
@@ -170,6 +170,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
             raise
         run = item.stash[BENCH_RUN]
         run.notebook.add("grader", "mesure refaite, seule", f"La première était gênée par d'autres : {first}", 0.0)
+        measured.again(SETTLE_SECONDS)
         settle(run.login)
         with run.probe.alone():
             measured.again(seconds)

@@ -21,7 +21,7 @@ from graders.plugin import plan
 from graders.plugin.liveness import NodeState, ask_the_network, header_nodes, keep_states, recall_states, survey
 from graders.plugin.reboot import reboot
 from graders.plugin.recording import Outcome, RecordsFile, exception_evidence, now, run_header, waits
-from graders.probe_client import Link, ProbeClient, ProbeError
+from graders.probe_client import SETTLE_SECONDS, Link, ProbeClient, ProbeError
 from graders.records import BenchHeader, Record, Verdict
 from labs.bench import Bench, compute_bench
 from labs.deadline import Deadline
@@ -163,6 +163,7 @@ class GradingRun:
     def close(self) -> None:
         """Hang up everywhere and close the records file."""
         for run in self.benches.values():
+            run.notebook.begin(SETTLE_SECONDS)
             leave_nothing(run.login)
             run.probe.close()
             run.login.forget()

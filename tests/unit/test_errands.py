@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SHELLS = """
 import subprocess
+from labs.errors import HypervisorError
 from labs.hypervisors.base import ExecResult
 from tests.unit.plugin_world import FakeHypervisor, FakeLink
 from graders.conftest import *
@@ -27,6 +28,8 @@ HOME = Path(__file__).parent
 
 class Shells(FakeHypervisor):
     def execute(self, key, argv, deadline, *, stdin=b""):
+        if not self.world(key.node).get("agent", True):
+            raise HypervisorError("agent: silence")
         if "told" not in argv[-1] and "controle-" not in argv[-1]:
             return super().execute(key, argv, deadline, stdin=stdin)
         done = subprocess.run(["sh", "-c", argv[-1].replace("/run/", f"{HOME}/")], capture_output=True)
@@ -95,14 +98,19 @@ def test_errands_start_with_the_grading_and_a_failure_is_measured_again(world: W
     assert list(world.folder.glob("controle-*")) == []
 
 
-def test_errand_of_a_blocked_check_leaves_nothing(world: World) -> None:
+@pytest.mark.parametrize("silent", [False, True])
+def test_errand_of_a_blocked_check_leaves_nothing(world: World, silent: bool) -> None:
+    """A machine that does not answer any more keeps the folder, and the run ends all the same."""
     world.checks(
-        """
+        f"""
+        from pathlib import Path
         from graders.errand import Errand
 
         @check("CP06-S1.a")
         def check_a(expect):
             "Manque."
+            if {silent}:
+                (Path(__file__).parent / "world.json").write_text('{{"ws": {{"agent": false}}}}')
             expect.equal("un", 1, 2)
 
         @check("CP06-S1.b", needs=("CP06-S1.a",), nodes=("ws",),
@@ -112,6 +120,7 @@ def test_errand_of_a_blocked_check_leaves_nothing(world: World) -> None:
             expect.equal("un", 1, 1)
         """
     )
-    world.grade("--candidate", "alice", "--check", "CP06-S1.a", "--check", "CP06-S1.b")
+    done = world.grade("--candidate", "alice", "--check", "CP06-S1.a", "--check", "CP06-S1.b")
     assert world.records()["alice", "CP06-S1.b"].verdict is Verdict.BLOCKED
-    assert list(world.folder.glob("controle-*")) == []
+    assert done.returncode in {1, 4}, done.stdout
+    assert bool(list(world.folder.glob("controle-*"))) is silent
