@@ -24,6 +24,8 @@ echo "$d"
 """
 LOOK = "cat %s/told 2>/dev/null && rm -rf %s"
 OVER = "test -e %s/told"
+LATE = "statut-124"
+"""What a program writes of a trial that timeout(1) ended: neither granted nor refused."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import shlex
 
 from graders.agency import person
 from graders.check import check
-from graders.errand import Errand, run_errand
+from graders.errand import LATE, Errand, run_errand
 from graders.expect import Expect
 from graders.login import Login
 from graders.probe_client import ProbeError
@@ -34,7 +34,6 @@ rm -r "$d"
 echo {ending}
 """
 END = "fin-des-essais"
-LATE = "statut-124"
 ADMINISTRATORS = {"technicien": "oui", "commerciale": "non", "stagiaire": "non"}
 
 

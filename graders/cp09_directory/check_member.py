@@ -8,7 +8,7 @@ from typing import Any
 from graders.agency import LEG, read_directory
 from graders.check import check
 from graders.cp09_directory.trial import Trial, Undo, trial_account
-from graders.errand import Errand, run_errand
+from graders.errand import LATE, Errand, run_errand
 from graders.expect import Expect, converge, show
 from graders.login import Login
 from graders.probe_client import ProbeClient, ProbeError
@@ -28,7 +28,6 @@ printf '%s\\n' {password} | timeout 100 runuser -u nobody -- su -l {account} -c 
 ' >{file} 2>&1 || echo "statut-$?" >>{file} &
 """
 NEXT, END = "session-suivante", "fin des sessions"
-LATE = "statut-124"
 FIELDS = ("compte", "numéro", "dossier", "propriétaire", "écriture")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import base64
+import contextlib
 import json
 import struct
 import subprocess
@@ -17,8 +18,9 @@ from graders import agency
 from graders.cp09_directory import check_member, check_objects, check_policy, check_rights
 from graders.cp09_directory.check_controller import clock_offset
 from graders.cp09_directory.trial import Trial
-from graders.cp10_scripts import check_folders
+from graders.cp10_scripts import check_folders, check_schedule
 from graders.cp10_scripts.check_folders import HEADER, RUNNER, Row, hidden_rows, injected, misplaced, run
+from graders.expect import Expect, Unmet
 from graders.probe_client import ProbeError
 from labs.deadline import Deadline
 from labs.models.lab import load_lab
@@ -199,7 +201,52 @@ def test_sessions_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(check_member, "OPEN", "printf '%s\\n' {password} | { " + said + "; } >{file} 2>&1 &")
     opened, refused = check_member.open_sessions(machine, Deadline.after(20), ["bon", "l'autre; exit"])
     assert (opened["numéro"], opened["écriture"]) == ("11", "ecrit")
-    assert refused == {"problem": "refus"}
+    assert refused["problem"].startswith("refus")
+
+
+def test_a_session_that_hangs_is_no_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = cast("Login", Shell(tmp_path))
+    hangs = check_member.OPEN.replace(
+        "timeout 100 runuser -u nobody -- su -l {account} -c", "timeout 0.2 sh -c 'sleep 9'"
+    )
+    monkeypatch.setattr(check_member, "OPEN", hangs)
+    with pytest.raises(ProbeError, match="neither opened nor refused"):
+        check_member.open_sessions(machine, Deadline.after(20), ["bon"])
+
+
+NIGHT = str(BENCH.values["tache_moment"])
+
+
+@pytest.mark.parametrize(
+    ("told", "seen"),
+    [
+        ("passage 2 dossiers", f"à {NIGHT}"),
+        ("passage 61 dossiers", None),  # a systemd timer may be a minute late
+        ("jamais", "jamais"),
+        ("passage -9 dossiers", check_schedule.when(NIGHT, -9)),
+        ("passage 3 root", "root"),
+    ],
+)
+def test_a_task_is_judged_by_its_minute_and_its_account(
+    told: str, seen: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check_schedule, "run_errand", lambda *_: f"écart -1\n{told}\n")
+    expect, good = Expect(), told in {"passage 2 dossiers", "passage 61 dossiers"}
+    arguments = (BENCH, cast("ProbeClient", Domain()), cast("Login", None), expect, Deadline.after(5))
+    with contextlib.nullcontext() if good else pytest.raises(Unmet):
+        check_schedule.check_task(*arguments)
+        expect.conclude()
+    assert seen is None or seen in [one.observed for one in expect.comparisons]
+
+
+def test_a_clock_that_did_not_stay_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_schedule, "run_errand", lambda *_: "écart 600\njamais\n")
+    with pytest.raises(ProbeError, match="clock of srv"):
+        check_schedule.check_task(
+            BENCH, cast("ProbeClient", Domain()), cast("Login", None), Expect(), Deadline.after(5)
+        )
+    program = check_schedule._night(NIGHT, "n1").program
+    subprocess.run(["sh", "-n"], input=program, text=True, check=True)
 
 
 class Domain:
