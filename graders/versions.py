@@ -13,14 +13,15 @@ from labs.paths import GRADERS, ROOT
 
 def collect(referential: str) -> dict[str, str]:
     """Name -> version or SHA-256 (16 hexadecimal digits). What is not there, in an installed copy, is left out."""
-    found = {"python": platform.python_version(), "checks": _digest(sorted(GRADERS.rglob("*.py")))}
+    found = {"python": platform.python_version(), "checks": digest(sorted(GRADERS.rglob("*.py")))}
     for name, path in (("referential", FOLDER / f"{referential}.yaml"), ("dependencies", ROOT / "requirements.lock")):
         if path.is_file():
-            found[name] = _digest([path])
+            found[name] = digest([path])
     return found
 
 
-def _digest(paths: Iterable[Path]) -> str:
+def digest(paths: Iterable[Path]) -> str:
+    """SHA-256 of the names and contents of files, in this order (16 hexadecimal digits)."""
     whole = hashlib.sha256()
     for path in paths:
         whole.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())

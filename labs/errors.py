@@ -25,5 +25,11 @@ class DeadlineError(PlateauError):
     """A wait ended before what it waited for (exit code 1)."""
 
 
+class InterruptedRunError(PlateauError):
+    """Ctrl-C or SIGTERM: the rest was left; the command can be run again (exit code 130)."""
+
+    exit_code = 130
+
+
 class HypervisorError(PlateauError):
     """The hypervisor refused or failed an operation (exit code 1)."""

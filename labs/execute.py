@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from labs import identity, ssh
 from labs.bench import Bench, BenchNode
 from labs.deadline import Deadline
-from labs.errors import PlateauError
+from labs.errors import InterruptedRunError, PlateauError
 from labs.hypervisors.base import BenchKey, Hypervisor, Power
 from labs.journal import Journal
 from labs.models.session import Session
@@ -25,12 +25,6 @@ DELETE_SECONDS = 180.0
 
 Progress = Callable[[str, str], None]
 """Called with (subject, step): a subject is `candidate/node` or `candidate`."""
-
-
-class InterruptedRunError(PlateauError):
-    """Ctrl-C: what was begun was finished, the rest was left; the command can be run again."""
-
-    exit_code = 130
 
 
 @dataclass

@@ -10,13 +10,14 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labs.errors import PlateauError
+from labs.errors import InterruptedRunError, PlateauError
 from labs.models.proxmox import ProxmoxProfile
 from labs.models.session import Session
 from labs.paths import GRADERS, ROOT
@@ -95,6 +96,7 @@ def grade(
     lock: int,
     selection: Selection = EVERYTHING,
     hosts: Mapping[str, Set[str]] | None = None,
+    cancelled: threading.Event | None = None,
 ) -> Path:
     """Grade the candidates' benches and return the joined records.
 
@@ -104,7 +106,8 @@ def grade(
     The graders inherit `lock`, the session's: should this process be killed, nobody else works on the benches before
     they have ended.
 
-    Raises PlateauError, naming the log, when a grader ended without measuring.
+    Raises PlateauError, naming the log, when a grader ended without measuring, and InterruptedRunError once `cancelled`
+    is set; no grader is left running then.
     """
     parts = run_folder / PARTS
     done = [_Grader(one, parts / one) for one in candidates if ended(parts / one)]
@@ -113,6 +116,8 @@ def grade(
     cap = _per_host(session, hosts or {})
     try:
         while waiting or running:
+            if cancelled is not None and cancelled.is_set():
+                raise InterruptedRunError("the grading was cut short")
             while (chosen := _next(waiting, running, _parallel(session), cap)) is not None:
                 waiting.remove(chosen)
                 running.append(_start(session, chosen, parts, selection, lock))

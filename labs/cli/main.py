@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from types import FrameType
 
 import typer
 
@@ -71,6 +73,7 @@ UsageError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
 
 def main() -> None:
     """Run the command line; every error a user can cause ends as one line on standard error."""
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         status = app(standalone_mode=False)
         if status == INTERRUPTED:
@@ -91,6 +94,11 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    """Whoever ends us politely gets what Ctrl-C gets: nothing half done, nothing left running."""
+    raise KeyboardInterrupt
 
 
 def _path(problem: typer.BadParameter) -> str:

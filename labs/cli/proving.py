@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labs.cli.options import JsonOption
-from labs.errors import EnvironmentLackError, InputError
+from labs.errors import EnvironmentLackError, InputError, InterruptedRunError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    import threading
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from labs.models.lab import Lab
     from labs.models.mutants import Mutant
     from labs.models.session import Session
     from labs.prove.bench import ProofBench
+    from labs.prove.ledger import Ledger
     from labs.prove.proof import Wish
     from labs.prove.result import Proof
 
@@ -49,6 +51,9 @@ def prove(
     reboot: Annotated[bool, typer.Option("--reboot/--no-reboot", help="Prove what must survive a restart too.")] = True,
     hypervisor: Annotated[str, typer.Option("--hypervisor", help="Hypervisor profile.")] = "qemu",
     write: Annotated[bool, typer.Option("--write", help="Write docs/validity/LAB.json and LAB.md.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Take up the interrupted proof, with the same options; --jobs may differ.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Prove a lab: untouched no point, solved all, alternatives all, every mutant caught. Exit status 0 only then."""
@@ -68,7 +73,7 @@ def prove(
     alternatives = tuple(loaded.alternatives) if "alternatives" in parts else ()
     wish = Wish(parts, tuple(mutants), alternatives, repeat, share, reboot)
     ids = [f"seed-{number:02d}" for number in range(first, first + seeds)]
-    proof = prove_lab(loaded, ids, wish, jobs=jobs, hypervisor=hypervisor, quiet=json)
+    proof = prove_lab(loaded, ids, wish, jobs=jobs, hypervisor=hypervisor, quiet=json, resume=resume)
     data = proof.to_json()
     written: list[Path] = []
     if write:
@@ -79,19 +84,26 @@ def prove(
         out.print(_figures(data))
         for line in data["wrong"]:
             out.print(f"[red]not as it should be[/] {escape(line)}")
+        if proof.broken and reboot:
+            out.print("what could not be tried is tried by the same command with --resume")
         for path in written:
             out.print(str(path))
     if data["wrong"]:
         raise typer.Exit(1)
 
 
-def prove_lab(lab: Lab, ids: Sequence[str], wish: Wish, *, jobs: int, hypervisor: str, quiet: bool) -> Proof:
+def prove_lab(
+    lab: Lab, ids: list[str], wish: Wish, *, jobs: int, hypervisor: str, quiet: bool, resume: bool = False
+) -> Proof:
     """The work of `prove`: benches of sessions of its own, all deleted at the end.
 
     More jobs than seeds: several benches, with the same values, share the work of a seed.
     """
+    import threading
+
     from labs.cli.output import Progress
     from labs.paths import state_dir
+    from labs.prove.ledger import asked
     from labs.prove.phases import phases_of_checks
     from labs.prove.proof import deal
     from labs.prove.proof import prove as run
@@ -101,22 +113,46 @@ def prove_lab(lab: Lab, ids: Sequence[str], wish: Wish, *, jobs: int, hypervisor
     if lost:
         raise InputError(f"lab {lab.name}: no check in graders/ for {', '.join(lost)}; run plateau lab check")
     progress = Progress(quiet)
-    folders = [
-        state_dir() / "prove" / lab.name / f"bench-{number}" for number in range(1, max(1, jobs // len(ids)) + 1)
-    ]
+    stop = threading.Event()
+    home = state_dir() / "prove" / lab.name
+    folders = [home / f"bench-{number}" for number in range(1, max(1, jobs // len(ids)) + 1)]
     with contextlib.ExitStack() as stack:
         stack.enter_context(progress.showing())
         benches: list[list[ProofBench]] = [[] for _ in ids]
         for folder in folders:
-            found = stack.enter_context(_benches(folder, lab.name, ids, hypervisor, jobs, progress))
+            found = stack.enter_context(_benches(folder, lab.name, ids, hypervisor, jobs, progress, stop))
             for seed, bench in enumerate(found):
                 benches[seed].append(bench)
-        return run(lab, deal(benches, wish), phases, wish, jobs)
+        ledger = _ledger(home / "proof.jsonl", asked(lab, ids, wish), resume=resume)
+        try:
+            return run(lab, deal(benches, wish, ledger), phases, wish, jobs, ledger=ledger, stop=stop)
+        except KeyboardInterrupt:
+            kept = f"{len(ledger.trials)} mutants and {len(ledger.gradings)} gradings"
+            raise InterruptedRunError(f"interrupted; {kept} are kept: the same command with --resume goes on") from None
+
+
+def _ledger(path: Path, asked: Mapping[str, Any], *, resume: bool) -> Ledger:
+    """The ledger to go on with, or a new one; that of an interrupted proof is put aside, not lost."""
+    from labs.cli.output import err
+    from labs.prove.ledger import Ledger
+
+    if resume:
+        return Ledger.resume(path, asked)
+    if path.exists():
+        aside = path.replace(path.with_suffix(".before.jsonl"))
+        err.print(f"the findings of an interrupted proof, without --resume, were put aside: {aside}", markup=False)
+    return Ledger.begin(path, asked)
 
 
 @contextlib.contextmanager
 def _benches(
-    folder: Path, lab: str, ids: Sequence[str], hypervisor: str, jobs: int, progress: Callable[[str, str], None]
+    folder: Path,
+    lab: str,
+    ids: Sequence[str],
+    hypervisor: str,
+    jobs: int,
+    progress: Callable[[str, str], None],
+    stop: threading.Event,
 ) -> Iterator[list[ProofBench]]:
     """The benches of one session, ready to be brought up; deleted at the end, whatever happened."""
     from labs.bench import compute_benches
@@ -139,7 +175,7 @@ def _benches(
             driver = open_hypervisor(session.profile)
             _make_room(session, jobs, progress)
             executor = Executor(session, driver, journal)
-            room = Room(driver, executor, files, new_run_folder(session), lock, progress)
+            room = Room(driver, executor, files, new_run_folder(session), lock, progress, stop)
             yield [ProofBench(room, bench) for bench in compute_benches(session)]
     finally:
         if session is not None:

@@ -32,6 +32,8 @@ class Room:
     folder: Path
     lock: int
     progress: Callable[[str, str], None]
+    stop: threading.Event
+    """Cuts short what takes long: a grading, a playbook."""
     up: list[Bench] = dataclasses.field(default_factory=list)
     guard: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
@@ -69,7 +71,8 @@ class ProofBench:
     def play(self, playbook: str) -> None:
         """Apply a playbook to the candidate's machines."""
         self.tell(playbook)
-        ansible.run(PLAYBOOKS / playbook, self.room.files.inventory, [self.bench], lambda _host, _task: None)
+        ansible.run(PLAYBOOKS / playbook, self.room.files.inventory, [self.bench], lambda _host, _task: None,
+                    cancelled=self.room.stop)  # fmt: skip
 
     def save(self, name: str) -> None:
         """Snapshot, disk and RAM, of the candidate's machines."""
@@ -95,7 +98,7 @@ class ProofBench:
         began = time.monotonic()
         session = self.bench.session
         records = grade(session, [self.id], folder, lambda _one, what: self.tell(f"{step}: {what}"),
-                        lock=self.room.lock, selection=selection)  # fmt: skip
+                        lock=self.room.lock, selection=selection, cancelled=self.room.stop)  # fmt: skip
         try:
             found = load(records).records
         except ValueError as problem:

@@ -35,6 +35,7 @@ def _lines(data: Mapping[str, Any], machine: Mapping[str, str]) -> Iterator[str]
             ("Mutants that reddened only their own checks", _shown(data["specificity_percent"], " %"), "≥ 95 %"),
             ("Checks that changed their mind", data["flakes"], "0"),
             ("Time", f"{data['seconds'] / 60:.1f} min", ""),
+            ("Taken up after an interruption", f"{data['resumed']}×", ""),
         ),
     )  # fmt: skip
     yield ""
@@ -55,10 +56,9 @@ def _lines(data: Mapping[str, Any], machine: Mapping[str, str]) -> Iterator[str]
 
 def _mutants(data: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     for name, mutant in data["mutant_list"].items():
-        fates = [trial["fate"] for trial in data["trials"] if trial["mutant"] == name]
-        told = mutant["equivalent"] or ", ".join(
-            f"{fate.replace('_', ' ')} {fates.count(fate)}×" for fate in dict.fromkeys(fates)
-        )
+        trials = [trial for trial in data["trials"] if trial["mutant"] == name]
+        fates = [trial["fate"].replace("_", " ") + " at the second trial" * bool(trial["first"]) for trial in trials]
+        told = mutant["equivalent"] or ", ".join(f"{fate} {fates.count(fate)}×" for fate in dict.fromkeys(fates))
         yield name, mutant["node"], mutant["mistake"], ", ".join(mutant["kills"]), told or "not tried"
 
 

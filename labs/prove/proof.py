@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -16,6 +17,7 @@ from labs.models.lab import Lab
 from labs.models.mutants import Mutant
 from labs.prove import judge
 from labs.prove.bench import ProofBench
+from labs.prove.ledger import Ledger
 from labs.prove.result import Fate, Grading, Proof, Seen, Trial
 
 SOLVED = "solved"
@@ -37,36 +39,55 @@ class Wish:
 
 
 @dataclass(frozen=True)
+class Task:
+    """A mutant to try."""
+
+    mutant: Mutant
+    first: str = ""
+    """Why it is tried again: the first trial told nothing."""
+
+
+@dataclass(frozen=True)
 class Hand:
     """One bench of a seed and what is done on it. All hands of a seed take their mutants from the same queue."""
 
     bench: ProofBench
     seed: int
     """Number of the seed, from 0."""
-    mutants: SimpleQueue[Mutant]
+    mutants: SimpleQueue[Task]
     first: bool = True
     """The first hand grades the untouched bench and the solution, before and after the reboot."""
     alternatives: bool = True
 
 
-def deal(benches: Sequence[Sequence[ProofBench]], wish: Wish) -> list[Hand]:
-    """Share the work of each seed among its benches: the last one begins with the alternatives."""
+def deal(benches: Sequence[Sequence[ProofBench]], wish: Wish, ledger: Ledger) -> list[Hand]:
+    """Share the work that is left of each seed among its benches: the last one begins with the alternatives."""
     hands = []
     for seed, of_seed in enumerate(benches):
-        queue: SimpleQueue[Mutant] = SimpleQueue()
+        queue: SimpleQueue[Task] = SimpleQueue()
+        settled = ledger.settled(of_seed[0].id)
         for mutant in wish.mutants:
-            queue.put(mutant)
+            if mutant.id not in settled:
+                queue.put(Task(mutant))
         for number, bench in enumerate(of_seed):
             hands.append(Hand(bench, seed, queue, first=number == 0, alternatives=number == len(of_seed) - 1))
     return hands
 
 
-def prove(lab: Lab, hands: Sequence[Hand], phases: Mapping[str, str], wish: Wish, jobs: int) -> Proof:
+def prove(
+    lab: Lab,
+    hands: Sequence[Hand],
+    phases: Mapping[str, str],
+    wish: Wish,
+    jobs: int,
+    *,
+    ledger: Ledger,
+    stop: threading.Event,
+) -> Proof:
     """Take every bench through its states, `jobs` at a time; what fails for one does not stop the others.
 
-    phases: `live` or `reboot`, for each check of the sheet.
+    phases: `live` or `reboot`, for each check of the sheet. `stop` ends the proof early; it is set by Ctrl-C.
     """
-    began = time.monotonic()
     proof = Proof(
         lab=lab.name,
         lab_version=lab.version,
@@ -74,75 +95,94 @@ def prove(lab: Lab, hands: Sequence[Hand], phases: Mapping[str, str], wish: Wish
         checks=[check for task in lab.tasks for check in task.checks],
         alternatives=list(wish.alternatives),
         mutants={one.id: one.model_dump(include={"node", "mistake", "kills", "equivalent"}) for one in wish.mutants},
+        gradings=ledger.gradings,
+        trials=ledger.trials,
+        resumed=ledger.resumed,
     )
-    stop = threading.Event()
     with ThreadPoolExecutor(max_workers=jobs) as pool:
-        walks = [pool.submit(_Walk(proof, hand, phases, wish, stop).go) for hand in hands]
+        walks = [pool.submit(_Walk(proof, hand, phases, wish, ledger, stop).go) for hand in hands]
         try:
             for walk in walks:
                 walk.result()
         except BaseException:
-            stop.set()  # every walk ends after what it is at
+            stop.set()  # what every walk is at is cut short
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     tried = {(trial.seed, trial.mutant) for trial in proof.trials}
     for seed in proof.seeds:
         proof.broken += [f"{seed}, mutant {one.id}: not tried" for one in wish.mutants if (seed, one.id) not in tried]
+    if not proof.broken:
+        ledger.close()
     if not wish.reboot:
         proof.broken.append("the persistence phase was left out (--no-reboot)")
-    proof.seconds = time.monotonic() - began
+    proof.seconds = ledger.seconds
     return proof
 
 
 class _Walk:
     """One bench's way through the states."""
 
-    def __init__(self, proof: Proof, hand: Hand, phases: Mapping[str, str], wish: Wish, stop: threading.Event) -> None:
+    def __init__(
+        self, proof: Proof, hand: Hand, phases: Mapping[str, str], wish: Wish, ledger: Ledger, stop: threading.Event
+    ) -> None:
         self._proof = proof
         self._hand = hand
         self._bench = hand.bench
         self._wish = wish
+        self._ledger = ledger
         self._stop = stop
         self._phases = {check: phases[check] for check in proof.checks}
-        self._red_before: set[str] = set()
-        """Checks that the solution itself does not pass here: red under a mutant, they prove nothing."""
+        self._red_before = {
+            check.check for one in ledger.gradings if (one.seed, one.state) == (hand.bench.id, "solution")
+            for check in one.checks if not check.green
+        }  # fmt: skip
+        """Checks that the solution itself does not pass: red under a mutant, they prove nothing."""
+        self._doubted: set[str] = set()
+        """Checks of those that were measured again on the solution."""
         self._live = tuple(check for check, phase in self._phases.items() if phase == "live")
+        self._fresh = False
+        """Whether the bench is as its candidate receives it."""
 
     def go(self) -> None:
         helper = not self._hand.first
+        seen = self._ledger.states(self._bench.id)
         try:
-            self._attempt("the bench", self._bench.renew)
             if helper:
-                self._alternatives()
-            if "pristine" in self._wish.parts and not helper:
-                self._attempt("pristine", lambda: self._grade("pristine"))
-            if "solution" in self._wish.parts or not self._hand.mutants.empty():
-                self._attempt("solution", self._solve_again if helper else self._solution)
-                self._mutants()
+                self._alternatives(seen)
+            elif "pristine" in self._wish.parts and "pristine" not in seen:
+                self._attempt("pristine", self._pristine)
+            solved = helper or seen.issuperset(self._repetitions | {"solution"})
+            if not self._hand.mutants.empty() or ("solution" in self._wish.parts and not solved):
+                self._attempt("solution", self._solve_again if solved else lambda: self._solution(seen))
+            self._mutants()
             if not helper:
-                self._alternatives()
+                self._alternatives(seen)
             self._bench.tell("done")
         except _BenchLostError:
             self._bench.tell("failed: given up")
         finally:
             self._attempt("deleting the bench", self._bench.leave, vital=False)
 
-    def _alternatives(self) -> None:
+    @property
+    def _repetitions(self) -> set[str]:
+        return {f"repetition {number}" for number in range(1, self._wish.repeat + 1)}
+
+    def _alternatives(self, seen: Set[str]) -> None:
         if self._hand.alternatives and "alternatives" in self._wish.parts:
             for playbook in self._wish.alternatives:
-                self._attempt(f"alternative {playbook}", functools.partial(self._alternative, playbook), vital=False)
-            if self._wish.alternatives and not self._hand.first:
-                self._attempt("the bench", self._bench.renew)
+                if f"alternative {playbook}" not in seen:
+                    work = functools.partial(self._alternative, playbook)
+                    self._attempt(f"alternative {playbook}", work, vital=False)
 
     def _mutants(self) -> None:
         while True:
             if self._stop.is_set():
                 raise _BenchLostError
             try:
-                mutant = self._hand.mutants.get_nowait()
+                task = self._hand.mutants.get_nowait()
             except Empty:
                 return
-            self._try(mutant)
+            self._try(task)
 
     def _attempt(self, what: str, work: Callable[[], object], *, vital: bool = True) -> None:
         if vital and self._stop.is_set():
@@ -154,47 +194,80 @@ class _Walk:
             if vital:
                 raise _BenchLostError from None
 
+    def _renew(self) -> None:
+        if not self._fresh:
+            self._bench.renew()
+            self._fresh = True
+
+    def _play(self, playbook: str) -> None:
+        self._renew()
+        self._fresh = False
+        self._bench.play(playbook)
+
     def _grade(self, state: str, selection: Selection | None = None) -> tuple[Seen, ...]:
         checks, seconds = self._bench.grade(state, selection or Selection(reboot=self._wish.reboot))
-        self._proof.gradings.append(Grading(self._bench.id, state, checks, seconds))
+        self._ledger.keep(Grading(self._bench.id, state, checks, seconds))
         return checks
 
-    def _solution(self) -> None:
-        self._bench.play(self._bench.bench.session.lab.solution)
+    def _pristine(self) -> None:
+        self._renew()
+        self._grade("pristine")
+
+    def _solve(self) -> None:
+        self._play(self._bench.bench.session.lab.solution)
         self._bench.save(SOLVED)
-        self._note_red(self._grade("solution"))
-        for number in range(1, self._wish.repeat + 1):
+
+    def _solution(self, seen: Set[str]) -> None:
+        self._solve()
+        if "solution" not in seen:
+            self._note_red(self._grade("solution"))
+        for state in sorted(self._repetitions - seen):
             self._bench.back(SOLVED)
-            self._grade(f"repetition {number}", Selection(checks=self._live, reboot=False))
+            self._note_red(self._grade(state, Selection(checks=self._live, reboot=False)))
 
     def _solve_again(self) -> None:
-        """On a second bench of the same seed: same values, so the same verdicts."""
-        self._bench.play(self._bench.bench.session.lab.solution)
-        self._bench.save(SOLVED)
+        """On another bench of the same seed: same values, so the same verdicts."""
+        self._solve()
         self._note_red(self._grade(f"repetition on {self._bench.name}", Selection(checks=self._live, reboot=False)))
 
     def _note_red(self, checks: Sequence[Seen]) -> None:
         self._red_before |= {one.check for one in checks if not one.green}
 
+    def _doubt(self, checks: Set[str]) -> None:
+        """Measure what was red on the solution once more, alone: a moment's load is no reason to try no mutant."""
+        if doubtful := checks - self._doubted:
+            self._doubted |= doubtful
+            self._bench.back(SOLVED)
+            reboot = any(self._phases[check] == "reboot" for check in doubtful)
+            again = self._grade("repetition of what was red", Selection(checks=tuple(doubtful), reboot=reboot))
+            self._red_before -= {one.check for one in again if one.green}
+
     def _alternative(self, playbook: str) -> None:
-        self._bench.renew()
-        self._bench.play(playbook)
+        self._play(playbook)
         self._grade(f"alternative {playbook}")
 
-    def _try(self, mutant: Mutant) -> None:
+    def _try(self, task: Task) -> None:
+        mutant = task.mutant
+        chosen, reboots = judge.affected(mutant, self._phases)
+        untold = "only a reboot can show it, and the persistence phase was left out"
         if mutant.equivalent is not None:
-            self._proof.trials.append(Trial(self._bench.id, mutant.id, "equivalent", 0, detail=mutant.equivalent))
-            return
-        began = time.monotonic()
-        try:
-            trial = self._trial(mutant, began)
-        except PlateauError as problem:
-            seconds = round(time.monotonic() - began, 1)
-            trial = Trial(self._bench.id, mutant.id, "unmeasured", seconds, detail=str(problem))
-        self._proof.trials.append(trial)
+            trial = Trial(self._bench.id, mutant.id, "equivalent", 0, detail=mutant.equivalent)
+        elif reboots and not self._wish.reboot:
+            trial = Trial(self._bench.id, mutant.id, "unmeasured", 0, detail=untold)
+        else:
+            trial = self._trial(mutant, chosen, reboots=reboots)
+            if self._stop.is_set():
+                raise _BenchLostError  # it was cut short: no finding
+            if trial.fate in {"unmeasured", "not_applied"} and not task.first:
+                self._bench.tell(f"{mutant.id}: {trial.fate.replace('_', ' ')}, to be tried again")
+                self._hand.mutants.put(Task(mutant, f"{trial.fate.replace('_', ' ')}: {trial.detail}"))
+                return
+        self._ledger.keep(dataclasses.replace(trial, first=task.first))
         self._bench.tell(f"{mutant.id}: {trial.fate.replace('_', ' ')}")
 
-    def _trial(self, mutant: Mutant, began: float) -> Trial:
+    def _trial(self, mutant: Mutant, chosen: list[str], *, reboots: bool) -> Trial:
+        began = time.monotonic()
+
         def trial(fate: Fate, detail: str, checks: Sequence[Seen] = (), *, whole: bool = False) -> Trial:
             red = tuple(one.check for one in checks if one.verdict == "failed")
             stray = judge.stray(mutant, checks)
@@ -202,23 +275,23 @@ class _Walk:
             return Trial(self._bench.id, mutant.id, fate, seconds, red, stray, whole, detail)
 
         self._bench.tell(f"{mutant.id}: {mutant.mistake}")
-        chosen, reboots = judge.affected(mutant, self._phases)
-        if reboots and not self._wish.reboot:
-            return trial("unmeasured", "only a reboot can show it, and the persistence phase was left out")
-        red = self._red_before.intersection(mutant.kills)
-        if red:
-            return trial("unmeasured", f"{', '.join(sorted(red))}: not passed on the solution either")
-        self._bench.back(SOLVED)
-        refusal = self._bench.apply(mutant)
-        if refusal:
-            return trial("not_applied", refusal)
-        whole = mutant.id in judge.sampled(self._wish.mutants, self._wish.share, self._hand.seed)
-        if whole:
-            chosen = [*self._live, *(check for check in chosen if check not in self._live)]
-        selection = Selection(checks=tuple(chosen), reboot=reboots, reboot_nodes=(mutant.node,))
-        checks, _ = self._bench.grade(mutant.id, selection)
+        try:
+            self._doubt(self._red_before.intersection(mutant.kills))
+            if red := self._red_before.intersection(mutant.kills):
+                return trial("unmeasured", f"{', '.join(sorted(red))}: not passed on the solution either")
+            self._bench.back(SOLVED)
+            refusal = self._bench.apply(mutant)
+            if refusal:
+                return trial("not_applied", refusal)
+            whole = mutant.id in judge.sampled(self._wish.mutants, self._wish.share, self._hand.seed)
+            if whole:
+                chosen = [*self._live, *(check for check in chosen if check not in self._live)]
+            selection = Selection(checks=tuple(chosen), reboot=reboots, reboot_nodes=(mutant.node,))
+            checks, _ = self._bench.grade(mutant.id, selection)
+        except PlateauError as problem:
+            return trial("unmeasured", str(problem))
         return trial(*judge.fate(mutant, checks), checks, whole=whole)
 
 
 class _BenchLostError(Exception):
-    """The bench cannot be brought where it must be; its seed's proof ends here."""
+    """The bench cannot be brought where it must; its seed's proof ends here."""

@@ -68,6 +68,8 @@ class Trial:
     whole_suite: bool = False
     """Whether every live check was run, so that `stray` says something."""
     detail: str = ""
+    first: str = ""
+    """Why it was tried a second time: what kept the first trial from telling anything."""
 
 
 @dataclass
@@ -86,6 +88,8 @@ class Proof:
     broken: list[str] = field(default_factory=list)
     """What could not be tried: a bench that did not come up, a playbook that failed."""
     seconds: float = 0.0
+    resumed: int = 0
+    """How often the proof was taken up after an interruption."""
 
     def of(self, state: str) -> list[Grading]:
         return [one for one in self.gradings if one.state == state or one.state.startswith(state + " ")]
@@ -144,6 +148,7 @@ class Proof:
             "specificity_percent": self.specificity(),
             "flakes": len(self.flakes()),
             "seconds": round(self.seconds, 1),
+            "resumed": self.resumed,
             "wrong": self.wrong(),
             "seed_ids": self.seeds,
             "check_ids": self.checks,

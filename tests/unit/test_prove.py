@@ -1,6 +1,7 @@
 """The judgement of a proof: fates of mutants, strays, flakes, and everything that must be said to be wrong."""
 
 import json
+import threading
 
 import pytest
 
@@ -10,6 +11,7 @@ from labs.lock import exclusive
 from labs.models.lab import load_lab
 from labs.models.mutants import Mutant, load_mutants
 from labs.prove import judge
+from labs.prove.ledger import Ledger, asked
 from labs.prove.page import page
 from labs.prove.phases import phases_of_checks
 from labs.prove.proof import Wish, deal, prove
@@ -131,7 +133,10 @@ class Bench:
         self.bench = type("B", (), {"session": type("S", (), {"lab": lab})})
         self.lab, self.broken_playbook, self.applies, self.notices = lab, broken_playbook, applies, notices
         self.mutated = False
-        self.always_red = set()
+        self.always_red, self.red_once = set(), set()
+        self.graded = []
+        self.fails = {}
+        """Errors of the next gradings, by step."""
 
     def tell(self, step):
         self.log.append(step)
@@ -155,9 +160,14 @@ class Bench:
         return None if self.applies else "`applied` does not hold after `run`"
 
     def grade(self, step, selection=None):
+        self.graded.append(step)
+        if self.fails.get(step):
+            raise self.fails[step].pop(0)
         chosen = selection.checks if selection and selection.checks else (A, R)
         good = self.state == "solved"
-        bad = self.always_red | ({A} if self.mutated and self.notices else set())
+        bad = self.always_red | self.red_once | ({A} if self.mutated and self.notices else set())
+        if good:
+            self.red_once = set()
         verdicts = [(check, "failed" if not good or check in bad else "passed") for check in chosen]
         return tuple(seen(check, verdict, None, "reboot" if check == R else "live") for check, verdict in verdicts), 0.1
 
@@ -171,13 +181,29 @@ def lab():
     return tiny.model_copy(update={"tasks": [tiny.tasks[0].model_copy(update={"checks": {A: 5.0, R: 5.0}})]})
 
 
-def walk(lab, wish=None, **behaviour):
-    bench = Bench(lab, **behaviour)
-    wish = wish or Wish(mutants=(mutant(A),), alternatives=("alternatives/x.yml",))
-    return bench, prove(lab, deal([[bench]], wish), {A: "live", R: "reboot"}, wish, jobs=1)
+@pytest.fixture
+def ledger(tmp_path):
+    return Ledger.begin(tmp_path / "proof.jsonl", {"lab": "reseau"})
 
 
-def test_the_whole_walk(lab):
+def proved(lab, benches, wish, ledger, stop=None):
+    stop = stop or threading.Event()
+    hands = deal([benches], wish, ledger)
+    return prove(lab, hands, {A: "live", R: "reboot"}, wish, jobs=len(benches), ledger=ledger, stop=stop)
+
+
+@pytest.fixture
+def walk(tmp_path):
+    def go(lab, wish=None, **behaviour):
+        ledger = Ledger.begin(tmp_path / "proof.jsonl", {"lab": "reseau"})
+        bench = Bench(lab, **behaviour)
+        wish = wish or Wish(mutants=(mutant(A),), alternatives=("alternatives/x.yml",))
+        return bench, proved(lab, [bench], wish, ledger)
+
+    return go
+
+
+def test_the_whole_walk(lab, walk):
     bench, found = walk(lab)
     assert found.wrong() == []
     assert [one.state for one in found.gradings] == [
@@ -186,11 +212,11 @@ def test_the_whole_walk(lab):
     assert bench.state == "gone"
 
 
-def test_two_benches_share_the_work_of_a_seed(lab):
+def test_two_benches_share_the_work_of_a_seed(lab, ledger):
     wish = Wish(mutants=tuple(mutant(A, name=f"CP06-S1.m{number}") for number in range(1, 8)),
                 alternatives=("alternatives/x.yml",))  # fmt: skip
     pair = [Bench(lab), Bench(lab)]
-    found = prove(lab, deal([pair], wish), {A: "live", R: "reboot"}, wish, jobs=2)
+    found = proved(lab, pair, wish, ledger)
     assert found.wrong() == []
     assert found.seeds == ["seed-01"]
     assert sorted(trial.mutant for trial in found.trials) == [one.id for one in wish.mutants]
@@ -206,17 +232,85 @@ def test_every_check_has_its_phase():
     assert {check for task in load_lab("reseau").tasks for check in task.checks} <= set(phases)
 
 
-def test_a_check_that_notices_nothing_is_found_out(lab):
+def test_a_check_that_notices_nothing_is_found_out(lab, walk):
     assert walk(lab, notices=False)[1].fates() == {"CP06-S1.m1": "survived"}
 
 
-def test_a_check_that_the_solution_does_not_pass_kills_nothing(lab):
+def test_a_check_that_the_solution_does_not_pass_kills_nothing(lab, ledger):
     """It would be red under any mutant."""
     bench, wish = Bench(lab), Wish(mutants=(mutant(A),))
     bench.always_red = {A}
-    found = prove(lab, deal([[bench]], wish), {A: "live", R: "reboot"}, wish, jobs=1)
+    found = proved(lab, [bench], wish, ledger)
     assert found.fates() == {"CP06-S1.m1": "unmeasured"}
     assert "not passed on the solution either" in found.trials[0].detail
+    assert bench.graded.count("repetition of what was red") == 1
+
+
+def test_a_check_that_was_red_on_the_solution_for_a_moment_is_a_flake_and_its_mutants_are_tried(lab, ledger):
+    bench, wish = Bench(lab), Wish(mutants=(mutant(A),), repeat=0)
+    bench.red_once = {A}
+    found = proved(lab, [bench], wish, ledger)
+    assert found.fates() == {"CP06-S1.m1": "killed"}
+    assert found.wrong() == [f"seed-01, solution: {A} is failed: ", f"flake: seed-01 {A} did not always get the same "
+                             "verdict on an unchanged bench"]  # fmt: skip
+
+
+def test_a_trial_that_told_nothing_is_tried_once_more(lab, ledger):
+    bench, wish = Bench(lab), Wish(mutants=(mutant(A),))
+    bench.fails["CP06-S1.m1"] = [PlateauError("the grader did not measure")]
+    found = proved(lab, [bench], wish, ledger)
+    assert found.wrong() == []
+    assert found.trials[0].first == "unmeasured: the grader did not measure"
+    assert "| killed at the second trial 1× |" in page(found.to_json(), {})
+
+
+def test_a_proof_that_was_interrupted_goes_on_where_it_was(lab, ledger, tmp_path):
+    wish = Wish(mutants=tuple(mutant(A, name=f"CP06-S1.m{number}") for number in range(1, 5)),
+                alternatives=("alternatives/x.yml",))  # fmt: skip
+    stop = threading.Event()
+
+    class Killed(Bench):
+        def apply(self, mutant):
+            if mutant.id == "CP06-S1.m3":
+                stop.set()
+                raise PlateauError("the grading was cut short")
+            return super().apply(mutant)
+
+    cut = proved(lab, [Killed(lab)], wish, ledger, stop)
+    assert [trial.mutant for trial in cut.trials] == ["CP06-S1.m1", "CP06-S1.m2"]
+    with ledger._path.open("a") as stream:
+        stream.write('{"kind": "trial", "fou')  # what a killed process was writing
+
+    again = Ledger.resume(tmp_path / "proof.jsonl", {"lab": "reseau"})
+    bench = Bench(lab)
+    whole = proved(lab, [bench], wish, again)
+    assert whole.wrong() == []
+    assert whole.to_json()["resumed"] == 1
+    assert [trial.mutant for trial in whole.trials] == [f"CP06-S1.m{number}" for number in range(1, 5)]
+    assert bench.graded == ["repetition on seed-01@bench-1", "CP06-S1.m3", "CP06-S1.m4",
+                            "alternative alternatives/x.yml"]  # fmt: skip
+    with pytest.raises(InputError, match="no proof of this lab was interrupted"):
+        Ledger.resume(tmp_path / "proof.jsonl", {"lab": "reseau"})
+
+
+def test_a_proof_with_something_left_to_try_can_be_taken_up(lab, walk, tmp_path):
+    _, found = walk(lab, broken_playbook="alternatives/x.yml")
+    assert found.broken
+    again = Ledger.resume(tmp_path / "proof.jsonl", {"lab": "reseau"})
+    assert again.settled("seed-01") == {"CP06-S1.m1"}
+    assert again.states("seed-01") == {"pristine", "solution", "repetition 1"}
+
+
+def test_findings_about_other_checks_are_not_taken_up(tmp_path, lab):
+    path = tmp_path / "proof.jsonl"
+    before = asked(lab, ["seed-01"], Wish())
+    Ledger.begin(path, before)
+    assert Ledger.resume(path, json.loads(json.dumps(before))).resumed == 1
+    with pytest.raises(InputError, match=r"not what .* was asked: --repeat, the graders; give"):
+        Ledger.resume(path, before | {"the graders": "other", "--repeat": 3})
+    path.write_text("nonsense\n")
+    with pytest.raises(InputError, match="not the findings of a proof"):
+        Ledger.resume(path, before)
 
 
 def test_a_proof_does_not_touch_the_session_of_one_that_runs(tmp_path, monkeypatch):
@@ -229,30 +323,30 @@ def test_a_proof_does_not_touch_the_session_of_one_that_runs(tmp_path, monkeypat
     assert (folder / "session.yaml").read_text() == "of the first\n"
 
 
-def test_a_sheet_with_a_check_that_nobody_wrote_is_one_line(lab):
+def test_a_sheet_with_a_check_that_nobody_wrote_is_one_line(lab, ledger):
     lost = lab.model_copy(update={"tasks": [lab.tasks[0].model_copy(update={"checks": {"CP01-S1.z": 1.0}})]})
     with pytest.raises(InputError, match=r"no check in graders/ for CP01-S1\.z"):
         prove_lab(lost, ["seed-01"], Wish(), jobs=1, hypervisor="qemu", quiet=True)
 
 
-def test_a_mutant_that_does_nothing_is_not_applied(lab):
+def test_a_mutant_that_does_nothing_is_not_applied(lab, walk):
     assert walk(lab, applies=False)[1].fates() == {"CP06-S1.m1": "not_applied"}
 
 
-def test_a_broken_alternative_is_said_and_the_bench_still_goes(lab):
+def test_a_broken_alternative_is_said_and_the_bench_still_goes(lab, walk):
     bench, found = walk(lab, broken_playbook="alternatives/x.yml")
     assert found.wrong() == ["seed-01, alternative alternatives/x.yml: alternatives/x.yml: task X failed"]
     assert bench.state == "gone"
 
 
-def test_an_equivalent_mutant_is_not_run(lab):
+def test_an_equivalent_mutant_is_not_run(lab, walk):
     argued = Mutant(id="CP06-S1.m9", lab="reseau", node="rtr", mistake="changes a comment", equivalent="no effect")
     _, found = walk(lab, Wish(mutants=(argued,)))
     assert found.fates() == {"CP06-S1.m9": "equivalent"}
     assert found.wrong() == []
 
 
-def test_the_page_tells_what_the_json_has(lab):
+def test_the_page_tells_what_the_json_has(lab, walk):
     _, found = walk(lab, notices=False)
     text = page(found.to_json(), {"Date": "2026-11-23"})
     assert "| CP06-S1.m1 | rtr | forgets the relay | CP06-S1.a | survived 1× |" in text
