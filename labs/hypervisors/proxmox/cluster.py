@@ -16,6 +16,8 @@ from labs.deadline import Deadline
 from labs.hypervisors.proxmox.client import Client
 
 READ_SECONDS = 60.0
+LISTING_SECONDS = 30.0
+"""Age of a listing that is good enough to know that a machine is not there: this run holds the session's lock."""
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from labs.bench import Bench
 from labs.deadline import Deadline
@@ -26,23 +24,22 @@ from labs.hypervisors.base import (
 from labs.hypervisors.proxmox import access, agent, naming, pools, preflight, snapshots
 from labs.hypervisors.proxmox.batch import Batch
 from labs.hypervisors.proxmox.client import Client
-from labs.hypervisors.proxmox.cluster import Cluster, Guest
-from labs.hypervisors.proxmox.failures import ApiError, Kind
+from labs.hypervisors.proxmox.cluster import LISTING_SECONDS, Cluster
+from labs.hypervisors.proxmox.failures import named
 from labs.hypervisors.proxmox.machines import Machine, Machines
 from labs.hypervisors.proxmox.network import open_network
-from labs.hypervisors.proxmox.placement import place, rooms
+from labs.hypervisors.proxmox.placement import rooms
+from labs.hypervisors.proxmox.places import Places
 from labs.hypervisors.proxmox.power import Power as Knowledge
 from labs.hypervisors.proxmox.retry import settle
-from labs.hypervisors.proxmox.slots import Boots, Slots
+from labs.hypervisors.proxmox.sightings import Sightings
+from labs.hypervisors.proxmox.starts import Starts
 from labs.hypervisors.proxmox.tasks import TaskFailedError, Tasks
 from labs.hypervisors.proxmox.templates import Templates
 from labs.hypervisors.qemu import resume
 from labs.models.proxmox import ProxmoxProfile
 from labs.plan import Plan, node_plans
 
-SSH_PORT = 22
-LISTING_SECONDS = 30.0
-"""Age of a listing that is good enough to know that a machine is not there: this run holds the session's lock."""
 SETTLE_SECONDS = 60.0
 STRANGE_CLONE_SECONDS = 120.0
 
@@ -60,19 +57,14 @@ class ProxmoxHypervisor:
         self._templates = Templates(profile, self._client)
         self._machines = Machines(profile, self._client, self._cluster, self._tasks)
         self._network = open_network(profile, self._client, self._tasks)
-        self._boots = Boots(profile.caps.boots_per_node)
-        self._agents = Slots(profile.caps.agents_per_node)
         self._known = Knowledge()
+        self._sightings = Sightings(profile, self._client, self._machines, self._known)
+        self._starts = Starts(profile.caps, self._client, self._machines, self._tasks, self._known)
+        together = not self._network.spans_nodes
+        self._places = Places(profile, self._cluster, self._templates, self._machines, together=together)
         self._removals = Batch(self._remove_segments)
         self._lock = threading.Lock()
-        self._places: dict[NodeKey, str] = {}
-        self._found: dict[NodeKey, Machine] = {}
-        self._linux: dict[int, bool] = {}
         self._pools: set[str] = set()
-        self._new: set[NodeKey] = set()
-        """Machines that this process made and has not started: their power needs no question."""
-        self._starting: dict[NodeKey, str] = {}
-        """Tasks of starts that nobody has waited for."""
 
     # --- what there is -------------------------------------------------------------------------------------------
 
@@ -99,17 +91,17 @@ class ProxmoxHypervisor:
         found: dict[NodeKey, NodeStatus] = {}
         for machine in self._machines.ours(session, max_age=LISTING_SECONDS):
             if machine.key not in found:  # the complete one of several comes first
-                self._keep(machine)
-                found[machine.key] = self._listed(machine, guests.get(machine.vmid))
+                self._sightings.keep(machine)
+                found[machine.key] = self._sightings.listed(machine, guests.get(machine.vmid))
         return list(found.values())
 
     def status(self, key: NodeKey) -> NodeStatus:
-        self._finish_start(key, Deadline.after(SETTLE_SECONDS))
+        self._starts.finish(key, Deadline.after(SETTLE_SECONDS))
         known = self._known.recall(key)
         if known is not None:
             return known
-        machine = self._find(key)
-        return NodeStatus(key, Power.ABSENT, ready=False) if machine is None else self._status(machine)
+        machine = self._sightings.find(key)
+        return NodeStatus(key, Power.ABSENT, ready=False) if machine is None else self._sightings.status(machine)
 
     def node_of(self, key: NodeKey) -> str:
         """The cluster's node that carries a machine."""
@@ -123,14 +115,13 @@ class ProxmoxHypervisor:
     # --- making it ------------------------------------------------------------------------------------------------
 
     def missing(self, specs: Sequence[NodeSpec]) -> list[str]:
-        snapshot = self._cluster.read(LISTING_SECONDS)
         wanted = sorted({(spec.role, spec.release) for spec in specs})
-        return [f"image {role}-{release}" for role, release in wanted if not self._clonable(role, release, snapshot)]
+        return [f"image {role}-{release}" for role, release in wanted if not self._clonable(role, release)]
 
     def prepare(self, specs: Sequence[NodeSpec], progress: Callable[[str, str], None]) -> None:
-        snapshot = self._cluster.read()
+        self._cluster.read()
         wanted = {(spec.role, spec.release) for spec in specs}
-        lacking = [one for one in sorted(wanted) if not self._clonable(*one, snapshot)]
+        lacking = [one for one in sorted(wanted) if not self._clonable(*one)]
         for role, release in lacking:
             if f"{role}-{release}" in self._profile.templates:
                 raise EnvironmentLackError(self._templates.remedy(role, release))
@@ -156,10 +147,9 @@ class ProxmoxHypervisor:
         missing = self.missing([node.spec for node in nodes])
         snapshot = self._cluster.read(LISTING_SECONDS)
         free = rooms(snapshot, self._profile.nodes, self._profile.memory_reserve_mb)
-        places = self._place([node.spec for node in nodes], lenient=True)
+        places = self._places.of([node.spec for node in nodes], lenient=True)
         if missing:
-            with self._lock:
-                self._places.clear()  # templates are still to be made: on which node is not known yet
+            self._places.clear()  # templates are still to be made: on which node is not known yet
         new_segments = sum(len(bench.segments) for bench in benches) - len(self._network.left(session))
         segments = (max(0, new_segments), self._network.free())
         needs, seconds = preflight.needs(self._profile, nodes, places, free, snapshot, segments)
@@ -169,21 +159,19 @@ class ProxmoxHypervisor:
         for session in sorted({segment.bench.session for segment in wanted}):
             self._ensure_pool(naming.session_pool(self._profile.pool, session), deadline)
         self._await_clones(deadline)
-        self._place(nodes)
-        with self._lock:
-            hosts = {self._places[spec.key] for spec in nodes}
+        hosts = set(self._places.of(nodes).values())
         self._network.ensure(wanted, nodes, hosts, deadline)
 
     def ensure_node(self, spec: NodeSpec, deadline: Deadline) -> NodeStatus:
-        machine = self._find(spec.key, max_age=LISTING_SECONDS)
+        machine = self._sightings.find(spec.key, max_age=LISTING_SECONDS)
         if machine is not None and machine.complete:
             if machine.specification != naming.digest(spec):
                 raise HypervisorError(
                     f"{spec.key}: exists with another specification (the lab or the session changed); "
                     "run plateau down, then up"
                 )
-            return self._status(machine)
-        host = machine.node if machine is not None else self._place([spec])[spec.key]
+            return self._sightings.status(machine)
+        host = machine.node if machine is not None else self._places.of([spec])[spec.key]
         snapshot = self._cluster.read(LISTING_SECONDS)
         template = self._templates.choose(spec.role, spec.release, host, snapshot)
         cards = self._cards(spec, host, deadline)
@@ -191,60 +179,22 @@ class ProxmoxHypervisor:
             pool = naming.session_pool(self._profile.pool, spec.key.session)
             self._ensure_pool(pool, deadline)
             machine = self._machines.clone(spec, template, host, pool, deadline)
-            self._keep(machine)
+            self._sightings.keep(machine)
         else:
             self._machines.await_clone(machine, deadline)
         machine = self._machines.configure(machine, spec, cards, template, deadline)
-        self._keep(machine)
-        with self._lock:
-            self._linux[machine.vmid] = template.linux
-            self._new.add(spec.key)
-        return self._known.remember(self._told(machine, Power.STOPPED, None))
+        self._sightings.keep(machine)
+        self._sightings.note_linux(machine, template.linux)
+        self._starts.made(spec.key)
+        return self._sightings.told(machine, None)
 
     def start(self, key: NodeKey, deadline: Deadline) -> None:
-        machine = self._existing(key)
-        with self._lock:
-            new = key in self._new
-        if not new and self._machines.running(machine, deadline):
-            return
-        self._boots.enter(machine.node, key, deadline)
-
-        def begin() -> None:
-            # The task is not waited for here: the agent's answer proves it, and any other operation asks for it first.
-            upid = str(self._client.call("POST", f"{machine.path}/status/start", deadline))
-            with self._lock:
-                self._starting[key] = upid
-
-        try:
-            running = functools.partial(self._machines.running, machine, deadline)
-            settle(begin, running, self._tasks, f"{key}: start", deadline)
-        except BaseException:
-            self._boots.leave(machine.node, key)
-            raise
-        self._known.started(key)
-        with self._lock:
-            self._new.discard(key)
-
-    def _finish_start(self, key: NodeKey, deadline: Deadline) -> None:
-        """Wait for the task of a start that nobody has waited for; one that met a lock is begun again."""
-        with self._lock:
-            upid = self._starting.pop(key, None)
-        if upid is None:
-            return
-        try:
-            self._tasks.wait(upid, f"{key}: start", deadline)
-        except TaskFailedError as problem:
-            if problem.kind is Kind.EXISTS:
-                return  # it ran already
-            if problem.kind is not Kind.BUSY or deadline.expired:
-                raise
-            self.start(key, deadline)
-            self._finish_start(key, deadline)
+        self._starts.begin(self._existing(key), deadline)
 
     def stop(self, key: NodeKey, deadline: Deadline, *, force: bool = False) -> None:
         machine = self._existing(key)
         self._known.forget(key)
-        self._boots.leave(machine.node, key)
+        self._starts.forget(machine)
         if not self._machines.running(machine, deadline):
             return
         # The guest gets what time there is, less what its end by force takes.
@@ -261,7 +211,7 @@ class ProxmoxHypervisor:
 
     def reset(self, key: NodeKey, deadline: Deadline) -> None:
         machine = self._existing(key)
-        with _named(key):
+        with named(key):
             upid = self._client.call("POST", f"{machine.path}/status/reset", deadline)
             self._tasks.wait(upid, f"{key}: reset", deadline)
         self._known.started(key)
@@ -270,19 +220,17 @@ class ProxmoxHypervisor:
         machine = self._existing(key)
         self._machines.mark_ready(machine, Deadline.after(SETTLE_SECONDS))
         self._known.forget(key)
-        self._keep(Machine(key, machine.vmid, machine.node, True, machine.specification, ready=True))
+        self._sightings.keep(replace(machine, complete=True, ready=True))
 
     def delete(self, key: NodeKey, deadline: Deadline) -> None:
         with contextlib.suppress(TaskFailedError):
-            self._finish_start(key, deadline)
+            self._starts.finish(key, deadline)
         for machine in self._machines.find(key):
             self._machines.delete(machine, deadline)
-            self._boots.leave(machine.node, key)
-        with self._lock:
-            self._found.pop(key, None)
-            self._places.pop(key, None)
-            self._new.discard(key)
-        self._known.forget(key)
+            self._starts.forget(machine)
+        self._sightings.lose(key)
+        self._places.forget(key)
+        self._starts.gone(key)
 
     def delete_segments(self, bench: BenchKey, deadline: Deadline) -> None:
         self._removals.submit((bench, deadline))
@@ -290,44 +238,12 @@ class ProxmoxHypervisor:
     # --- inside ---------------------------------------------------------------------------------------------------
 
     def wait_agent(self, key: NodeKey, deadline: Deadline) -> None:
-        machine = self._existing(key, finish_start=False)
-        pause = 0.2
-        try:
-            while not deadline.expired:
-                patience = self._known.patience(key, machine.node)
-                if patience:
-                    time.sleep(min(patience, 0.5, deadline.remaining))
-                    continue
-                with self._agents.hold(machine.node, deadline), _named(key):
-                    asked = time.monotonic()
-                    if self._answers(key, machine, deadline):
-                        self._known.answered(key)
-                        with self._lock:
-                            self._starting.pop(key, None)
-                        return
-                self._known.missed(key, asked)
-                time.sleep(min(pause, deadline.remaining))
-                pause = min(1.0, pause * 1.2)
-        finally:
-            self._known.gave_up(key)
-            self._boots.leave(machine.node, key)
-        raise DeadlineError(f"{key}: its guest agent: not there before the deadline")
-
-    def _answers(self, key: NodeKey, machine: Machine, deadline: Deadline) -> bool:
-        try:
-            return agent.answers(self._client, machine.path, deadline)
-        except ApiError as problem:
-            with self._lock:
-                starting = key in self._starting
-            if problem.kind is not Kind.STOPPED or not starting:
-                raise
-        self._finish_start(key, deadline)
-        return False
+        self._starts.wait_agent(self._existing(key, finish_start=False), deadline)
 
     def execute(self, key: NodeKey, argv: Sequence[str], deadline: Deadline, *, stdin: bytes = b"") -> ExecResult:
         machine = self._existing(key)
-        linux = agent.is_plain(stdin) or self._is_linux(machine)
-        with _named(key):
+        linux = agent.is_plain(stdin) or self._sightings.is_linux(machine)
+        with named(key):
             return agent.execute(self._client, machine.path, str(key), argv, deadline, stdin=stdin, linux=linux)
 
     def guest_setup(self, key: NodeKey) -> str:
@@ -358,7 +274,7 @@ class ProxmoxHypervisor:
         machine = self._existing(key)
         snapshots.roll_back(self._client, self._tasks, machine, name, deadline)
         self._known.forget(key)
-        if self._is_linux(machine):
+        if self._sightings.is_linux(machine):
             script = resume.script(())
             self.wait_agent(key, deadline)
             result = self.execute(key, ["/bin/sh"], deadline, stdin=script.encode())
@@ -369,7 +285,7 @@ class ProxmoxHypervisor:
     def set_link(self, key: NodeKey, nic: int, up: bool, deadline: Deadline) -> None:
         machine = self._existing(key)
         name = f"net{nic + 1}"
-        with _named(key):
+        with named(key):
             config = self._client.get(f"{machine.path}/config", deadline)
             if name not in config:
                 raise HypervisorError(f"{key}: it has no card {nic}")
@@ -394,34 +310,8 @@ class ProxmoxHypervisor:
 
     # --- helpers --------------------------------------------------------------------------------------------------
 
-    def _clonable(self, role: str, release: str, snapshot: object) -> bool:
+    def _clonable(self, role: str, release: str) -> bool:
         return bool(self._templates.candidates(role, release, self._cluster.read(LISTING_SECONDS)))
-
-    def _place(self, specs: Sequence[NodeSpec], *, lenient: bool = False) -> dict[NodeKey, str]:
-        """A node for each machine, once a run; where machines of a bench exist, the others join them.
-
-        `lenient` also places machines whose template is still to be made: on any node.
-        """
-        with self._lock:
-            new = [spec for spec in specs if spec.key not in self._places]
-            if new:
-                snapshot = self._cluster.read(LISTING_SECONDS)
-                free = rooms(snapshot, self._profile.nodes, self._profile.memory_reserve_mb)
-                hosts = [room.node for room in free]
-                wanted = [(spec.role, spec.release) for spec in new]
-                allowed = self._templates.allowed(wanted, snapshot, hosts)
-                lacking = sorted({one for one in wanted if not allowed[one]})
-                if lacking and not lenient:
-                    raise EnvironmentLackError(self._templates.remedy(*lacking[0]))
-                allowed = {**allowed, **dict.fromkeys(lacking, frozenset(hosts))}
-                existing = {machine.key: machine for machine in self._machines.ours(max_age=LISTING_SECONDS)}
-                pinned = {key.bench: node for key, node in self._places.items()}
-                pinned |= {machine.key.bench: machine.node for machine in existing.values()}
-                together = not self._network.spans_nodes
-                self._places |= {key: machine.node for key, machine in existing.items()}
-                missing = [spec for spec in new if spec.key not in existing]
-                self._places |= place(missing, free, allowed, pinned, together=together)
-            return {spec.key: self._places[spec.key] for spec in specs}
 
     def _cards(self, spec: NodeSpec, host: str, deadline: Deadline) -> list[str]:
         bench = spec.key.bench
@@ -475,28 +365,10 @@ class ProxmoxHypervisor:
             if not self._network.left(session):
                 pools.remove(self._client, self._tasks, self._profile, session, deadline)
 
-    def _find(self, key: NodeKey, *, max_age: float = 0.0) -> Machine | None:
-        """Our machine of that name, as this process last saw it or as the cluster lists it.
-
-        A listing of at most `max_age` seconds may say that there is none.
-        """
-        with self._lock:
-            known = self._found.get(key)
-        if known is not None and known.complete:
-            return known
-        found = self._machines.find(key, max_age=LISTING_SECONDS) or self._machines.find(key, max_age=max_age)
-        if found:
-            self._keep(found[0])
-        return found[0] if found else None
-
-    def _keep(self, machine: Machine) -> None:
-        with self._lock:
-            self._found[machine.key] = machine
-
     def _existing(self, key: NodeKey, *, finish_start: bool = True) -> Machine:
         if finish_start:
-            self._finish_start(key, Deadline.after(SETTLE_SECONDS))
-        machine = self._find(key)
+            self._starts.finish(key, Deadline.after(SETTLE_SECONDS))
+        machine = self._sightings.find(key)
         if machine is None:
             raise HypervisorError(f"{key}: there is no such machine; run plateau up")
         return machine
@@ -506,56 +378,3 @@ class ProxmoxHypervisor:
         if not self._machines.running(machine, deadline):
             raise HypervisorError(f"{key}: its machine is not running")
         return machine
-
-    def _is_linux(self, machine: Machine) -> bool:
-        with self._lock:
-            known = self._linux.get(machine.vmid)
-        if known is None:
-            config = self._machines.config(machine, Deadline.after(SETTLE_SECONDS)) or {}
-            known = str(config.get("ostype") or "").startswith("l")
-            with self._lock:
-                self._linux[machine.vmid] = known
-        return known
-
-    def _status(self, machine: Machine) -> NodeStatus:
-        """The machine as its node sees it now."""
-        try:
-            told = self._client.get(f"{machine.path}/status/current", Deadline.after(SETTLE_SECONDS))
-        except ApiError as problem:
-            if problem.kind not in {Kind.MISSING, Kind.DENIED}:
-                raise
-            with self._lock:
-                self._found.pop(machine.key, None)
-            self._known.forget(machine.key)
-            return NodeStatus(machine.key, Power.ABSENT, ready=False)
-        running = told.get("status") == "running"
-        since = time.time() - int(told.get("uptime") or 0) if running else None
-        ready = naming.is_ready(self._profile.tag, str(told.get("tags") or "").split(";"))
-        machine = Machine(machine.key, machine.vmid, machine.node, machine.complete, machine.specification, ready=ready)
-        return self._known.remember(self._told(machine, Power.RUNNING if running else Power.STOPPED, since))
-
-    def _listed(self, machine: Machine, guest: Guest | None) -> NodeStatus:
-        """From the listing, whose power is some seconds old; asked from the node where it says nothing."""
-        if guest is None or guest.status not in {"running", "stopped"}:
-            return self._status(machine)
-        known = self._known.recall(machine.key)
-        if known is not None and known.ready == machine.ready:
-            return known
-        running = guest.status == "running"
-        since = time.time() - guest.uptime if running else None
-        return self._known.remember(self._told(machine, Power.RUNNING if running else Power.STOPPED, since))
-
-    def _told(self, machine: Machine, power: Power, since: float | None) -> NodeStatus:
-        endpoint = (str(self._profile.address(machine.vmid).ip), SSH_PORT)
-        return NodeStatus(machine.key, power, machine.ready, endpoint, since, machine.node)
-
-
-@contextmanager
-def _named(key: NodeKey) -> Iterator[None]:
-    """Say in an error of the API which machine it is about."""
-    try:
-        yield
-    except ApiError as problem:
-        if str(key) in str(problem):
-            raise
-        raise ApiError(f"{key}: {problem}", problem.kind, problem.text) from None

@@ -8,9 +8,12 @@ were recorded from Proxmox VE 9.1.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 
 from labs.errors import EnvironmentLackError, HypervisorError
+from labs.hypervisors.base import NodeKey
 
 
 class Kind(StrEnum):
@@ -80,3 +83,14 @@ def classify(status: int | None, text: str) -> Kind:
 def cleaned(text: str) -> str:
     """An error's words for people: one line, without where in Perl's sources it was raised."""
     return re.sub(r" at /usr/share/\S+ line \d+\.?", "", " ".join(text.split())).rstrip(".")
+
+
+@contextmanager
+def named(key: NodeKey) -> Iterator[None]:
+    """Say in an error of the API which machine it is about."""
+    try:
+        yield
+    except ApiError as problem:
+        if str(key) in str(problem):
+            raise
+        raise ApiError(f"{key}: {problem}", problem.kind, problem.text) from None
