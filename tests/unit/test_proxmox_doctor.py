@@ -66,6 +66,12 @@ def test_missing_things_are_named_with_their_remedy(place: Place) -> None:
     assert "pveum acl modify /vms/9100 --users plateau@pve --roles PlateauTemplate" in rights.remedy
 
 
+def test_a_template_of_ours_that_is_not_made_yet_is_no_lack(place: Place) -> None:
+    found = {one.what: one for one in examine(place.profile.model_copy(update={"tag": "other"}))}
+    assert found["template ws-trixie"].ok
+    assert found["template ws-trixie"].detail.startswith("none yet: made by plateau image build, or by up")
+
+
 def test_templates_of_others_are_looked_at() -> None:
     plain = {"agent": "1,fstrim_cloned_disks=1", "ide2": "local:9100/vm-9100-cloudinit.qcow2,media=cdrom"}
     assert all(finding.ok for finding in _lint(9100, plain))

@@ -168,9 +168,11 @@ def _templates(profile: ProxmoxProfile, client: Client, snapshot: Snapshot) -> I
     wanted += [(name.rpartition("-")[0], name.rpartition("-")[2]) for name in sorted(profile.templates)]
     for role, release in dict.fromkeys(wanted):
         found = templates.candidates(role, release, snapshot)
+        named = f"{role}-{release}" in profile.templates
         where = ", ".join(f"VM {guest.vmid} on {guest.node}" for guest in found)
-        yield Finding(f"template {role}-{release}", bool(found), where or "none", templates.remedy(role, release))
-        if f"{role}-{release}" in profile.templates:
+        detail = where or ("none" if named else "none yet: made by plateau image build, or by up when a lab needs it")
+        yield Finding(f"template {role}-{release}", bool(found) or not named, detail, templates.remedy(role, release))
+        if named:
             for guest in found:
                 path = f"nodes/{guest.node}/qemu/{guest.vmid}/config"
                 yield from _lint(guest.vmid, client.get(path, Deadline.after(READ_SECONDS)))
