@@ -17,7 +17,7 @@ from graders.notebook import Measurement
 from graders.plugin import hookspecs, plan, quick
 from graders.plugin.keys import BEGAN, BENCH_RUN, KNOWN, MEASUREMENT, REPORT, RUN
 from graders.plugin.limits import put_back, time_limit
-from graders.plugin.options import choose_checks, choose_reboot_nodes, choose_session
+from graders.plugin.options import as_graded, choose_checks, choose_reboot_nodes, choose_session
 from graders.plugin.recording import RecordsFile, classify
 from graders.plugin.run import GradingRun, default_run_dir, note_exception
 from graders.plugin.terminal import show
@@ -73,6 +73,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     hook = config.hook
     try:
         chosen = choose_session(config.getoption("session"), lambda one: hook.pytest_plateau_hypervisor(session=one))
+        if config.getoption("replay"):
+            chosen = as_graded(chosen, config.getoption("replay"))
         candidates = chosen.select(config.getoption("candidate"))
         checks = choose_checks(config.getoption("check"), chosen.lab)
         reboot_nodes = choose_reboot_nodes(config.getoption("reboot_node"), chosen.lab)

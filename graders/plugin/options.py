@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from graders.records import load
 from labs.errors import InputError, PlateauError
 from labs.models.session import Session, load_session
 from labs.paths import INVENTORIES
@@ -57,6 +59,18 @@ def choose_session(name: str | None, open_hypervisor: Callable[[Session], Hyperv
         raise InputError("no session has a running bench; run `plateau up SESSION`, or name one with --session")
     names = ", ".join(session.name for session in running)
     raise InputError(f"more than one session has running benches ({names}); name one with --session")
+
+
+def as_graded(session: Session, folder: Path) -> Session:
+    """The session as it was when the run in `folder` was graded: moved since, it would have other hardware addresses.
+
+    Raises InputError when the folder has no records.
+    """
+    try:
+        uid = load(folder / "records.jsonl").header.uid
+    except (OSError, ValueError) as problem:
+        raise InputError(f"{folder}: no run that can be judged again ({problem})") from None
+    return dataclasses.replace(session, graded_as=uid)
 
 
 def choose_checks(wanted: Sequence[str] | None, lab: Lab) -> frozenset[str]:

@@ -101,6 +101,7 @@ def run_header(session: Session, run: str, hypervisor: str) -> RunHeader:
         ],
         bareme=lab.bareme.model_dump(mode="json"),
         versions=versions.collect(lab.referential),
+        uid=session.uid,
     )
 
 

@@ -57,6 +57,8 @@ class Session:
     lab: Lab
     profile: AnyProfile
     candidates: tuple[Candidate, ...]
+    graded_as: str = ""
+    """The `uid` of a run that is judged again, wherever its folder is now."""
 
     @property
     def folder(self) -> Path:
@@ -69,7 +71,7 @@ class Session:
     @property
     def uid(self) -> str:
         """Unique on the hypervisor: two checkouts may each have a session of the same name."""
-        return f"{self.name}-{hashlib.sha256(str(self.path).encode()).hexdigest()[:8]}"
+        return self.graded_as or f"{self.name}-{hashlib.sha256(str(self.path).encode()).hexdigest()[:8]}"
 
     def candidate(self, candidate_id: str) -> Candidate:
         """One candidate. Raises InputError that lists the known ids."""

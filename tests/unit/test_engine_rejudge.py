@@ -2,13 +2,16 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from graders.plugin.options import as_graded
 from graders.records import load
+from labs.bench import compute_bench
 from labs.errors import InputError
 from labs.models.session import load_session
 from labs.paths import GRADERS, ROOT
@@ -53,6 +56,21 @@ def graded(tmp_path_factory):
 def test_same_verdicts(graded):
     home, folder = graded
     assert rejudge(load_session(str(home)), folder, load(folder / "records.jsonl")) == []
+
+
+def test_a_session_that_was_moved_is_judged_alike(graded, tmp_path):
+    """Hardware addresses, which checks ask for, derive from where the session was when it was graded."""
+    home, folder = graded
+    moved = tmp_path / "archive"
+    shutil.copytree(home, moved)
+    there = moved / folder.relative_to(home)
+    session = load_session(str(moved))
+    graded_there = as_graded(session, there)
+    assert session.uid != load_session(str(home)).uid
+    assert graded_there.uid == load_session(str(home)).uid
+    assert compute_bench(graded_there, graded_there.candidates[0]).nodes == compute_bench(
+        load_session(str(home)), session.candidates[0]).nodes  # fmt: skip
+    assert rejudge(session, there, load(there / "records.jsonl")) == []
 
 
 def test_a_verdict_that_was_changed_is_named(graded):
