@@ -1,7 +1,7 @@
 """Frames built and read by hand: Ethernet, IPv4, TCP, UDP, ICMP. Just what the probes need.
 
 >>> checksum(bytes.fromhex("45000073000040004011c0a80001c0a800c7"))
-18017
+47201
 """
 
 from __future__ import annotations
