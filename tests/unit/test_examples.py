@@ -1,4 +1,4 @@
-"""The examples in the docstrings of graders/ hold: pytest collects those of labs/ only, since graders/ is its own suite."""
+"""The examples in the docstrings of graders/ hold: pytest collects those of labs/ only, graders/ is its own suite."""
 
 import doctest
 import importlib
