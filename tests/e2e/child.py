@@ -19,9 +19,6 @@ labs.paths.CATALOGUE = Path(sys.argv[1])
 from labs import journal  # noqa: E402 - the catalogue above must be in place before anybody reads it
 from labs.cli import main  # noqa: E402
 
-# As in a terminal: what a shell starts in the background ignores Ctrl-C, and its children inherit that.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
 # A shell starts background jobs with Ctrl-C ignored, and their children inherit that: not so a user's terminal.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 WRITES, SECONDS = int(sys.argv[2]), float(sys.argv[3])

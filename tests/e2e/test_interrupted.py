@@ -1,4 +1,4 @@
-"""Ctrl-C during `up`: one line, exit status 130, and a state that `up` repairs."""
+"""Ctrl-C, or a polite kill, during `up`: one line, exit status 130, and a state that `up` repairs."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def begun(session: Path, action: str) -> bool | None:
         return any(step.action == action for step in opened.steps()) or None
 
 
-@pytest.mark.parametrize("times", [1, 2])
-def test_interrupted_up_is_repaired_by_the_next(place: Place, times: int) -> None:
+@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGINT] * 2, [signal.SIGTERM]])
+def test_interrupted_up_is_repaired_by_the_next(place: Place, signals: list[signal.Signals]) -> None:
     session = place.session("minimal")
     command = [*CHILD, "0", "0", "up", str(session)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         Deadline.after(120).poll(lambda: begun(session, "start"), "the start of the machine", interval=0.02)
-        for _ in range(times):
-            process.send_signal(signal.SIGINT)
+        for one in signals:
+            process.send_signal(one)
             time.sleep(0.05)
         _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
