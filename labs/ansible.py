@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -72,11 +72,13 @@ def run_playbook(
     variables: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     cancelled: threading.Event | None = None,
+    fail_fast: bool = False,
 ) -> Summary:
     """Run `playbook` (a path, or a name under playbooks/) on the hosts or groups of `limit`, or on all.
 
-    Raises PlaybookError for the first failure, DeadlineError when time is up, InterruptedRunError once `cancelled` is
-    set; nothing is left running in any case, nor after Ctrl-C.
+    Raises PlaybookError for the first failure (with `fail_fast` at once, else when the other hosts are done),
+    DeadlineError when time is up, InterruptedRunError once `cancelled` is set; nothing is left running in any case, nor
+    after Ctrl-C.
     """
     path = playbook_path(playbook)
     folder = Path(tempfile.mkdtemp(prefix="plateau-ansible-"))
@@ -89,7 +91,8 @@ def run_playbook(
             "limit": ",".join(limit),
             "variables": dict(variables or {}),
         }
-        hosts = _follow(_child(request, folder), path, deadline, progress, cancelled)
+        child = _child(request, folder)
+        hosts = _follow(child, path, deadline, progress, cancelled, fail_fast=fail_fast)
         return Summary(hosts, time.monotonic() - started)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -113,7 +116,10 @@ def run(
         tell(host, task if status == "started" else f"{task}: {status}")
 
     deadline = Deadline.after(1200 + 120 * len(benches))
-    return run_playbook(playbook, inventory, deadline, limit=hosts, progress=progress, cancelled=cancelled)
+    alone = len(benches) == 1  # its other machines may wait for what failed
+    return run_playbook(
+        playbook, inventory, deadline, limit=hosts, progress=progress, cancelled=cancelled, fail_fast=alone
+    )
 
 
 def playbook_path(playbook: str | Path) -> Path:
@@ -153,37 +159,64 @@ def _child(request: Mapping[str, Any], folder: Path) -> subprocess.Popen[bytes]:
         )
 
 
+@dataclass
+class _Told:
+    """What a child's events have told so far."""
+
+    failure: str | None = None
+    """The first one."""
+    hosts: dict[str, HostSummary] | None = None
+    busy: dict[str, str] = field(default_factory=dict)
+    """The task that each host is at."""
+
+    def take(self, event: Mapping[str, Any], progress: Progress | None) -> None:
+        """One more event."""
+        if "hosts" in event:
+            self.hosts = {name: HostSummary(**counts) for name, counts in event["hosts"].items()}
+            return
+        if "problem" in event:
+            self.failure = self.failure or str(event["problem"])
+            return
+        task, host, status = str(event["task"]), str(event["host"]), cast(Status, event["status"])
+        if progress is not None:
+            progress(task, host, status)
+        if status == "started":
+            self.busy[host] = task
+        else:
+            self.busy.pop(host, None)
+        if status in {"failed", "unreachable"} and self.failure is None:
+            self.failure = f"{task}: {host}: {event.get('message') or status}"
+
+
 def _follow(
     child: subprocess.Popen[bytes],
     playbook: Path,
     deadline: Deadline,
     progress: Progress | None,
     cancelled: threading.Event | None,
+    *,
+    fail_fast: bool,
 ) -> dict[str, HostSummary]:
     """Read the child's events until it ends. Raises as run_playbook does."""
-    failure: str | None = None
-    hosts: dict[str, HostSummary] | None = None
+    told, code = _Told(), 0
     try:
         for event in _events(child, deadline, playbook, cancelled):
-            if "hosts" in event:
-                hosts = {name: HostSummary(**counts) for name, counts in event["hosts"].items()}
-                continue
-            if "problem" in event:
-                failure = failure or str(event["problem"])
-                continue
-            task, host, status = str(event["task"]), str(event["host"]), cast(Status, event["status"])
-            if progress is not None:
-                progress(task, host, status)
-            if status in {"failed", "unreachable"} and failure is None:
-                failure = f"{task}: {host}: {event.get('message') or status}"
-        code = child.wait(timeout=max(1.0, deadline.remaining))
+            told.take(event, progress)
+            if fail_fast and told.failure is not None:
+                break
+        else:
+            code = child.wait(timeout=max(1.0, deadline.remaining))
+    except DeadlineError as late:
+        if told.failure is None:
+            at = ", ".join(f"{host} at {task!r}" for host, task in sorted(told.busy.items()))
+            raise DeadlineError(f"{late} ({at or 'between two tasks'})") from None
     finally:
         _kill(child)
-    if failure is not None:
-        raise PlaybookError(f"{playbook.name}: {failure}")
-    if code != 0 or hosts is None:
+    if told.failure is not None:
+        raise PlaybookError(f"{playbook.name}: {told.failure}")
+    if code != 0 or told.hosts is None:
         raise EnvironmentLackError(f"{playbook.name}: Ansible did not run (status {code}): {_last_words(child)}")
-    return hosts
+    return told.hosts
 
 
 def _events(

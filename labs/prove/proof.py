@@ -191,6 +191,7 @@ class _Walk:
             work()
         except PlateauError as problem:
             self._proof.broken.append(f"{self._bench.id}, {what}: {problem}")
+            self._bench.tell(f"{what}: failed: {problem}")
             if vital:
                 raise _BenchLostError from None
 

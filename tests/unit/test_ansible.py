@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from labs.ansible import PlaybookError, environment, run_playbook
 from labs.deadline import Deadline
-from labs.errors import DeadlineError, PlateauError
+from labs.errors import DeadlineError, InterruptedRunError, PlateauError
 
 
 @pytest.fixture
@@ -73,13 +74,34 @@ def test_no_host_matches(tmp_path: Path, inventory: Path) -> None:
 
 def test_deadline_ends_everything(tmp_path: Path, inventory: Path) -> None:
     marker = "61.2357"
-    play = playbook(tmp_path, f"    - {{ansible.builtin.command: {{cmd: 'sleep {marker}'}}}}\n")
+    play = playbook(tmp_path, f"    - {{name: wait, ansible.builtin.command: {{cmd: 'sleep {marker}'}}}}\n")
     started = time.monotonic()
-    with pytest.raises(DeadlineError, match=r"play\.yml"):
+    with pytest.raises(DeadlineError, match=r"play\.yml: still running at the deadline.* \(one at 'wait'\)"):
         run_playbook(play, inventory, Deadline.after(6), limit=["one"])
     assert time.monotonic() - started < 20
     left = subprocess.run(["pgrep", "-f", f"sleep {marker}|{play}"], capture_output=True, text=True, check=False)
     assert left.stdout == ""
+
+
+def test_what_waits_for_a_failed_machine_is_not_waited_for(tmp_path: Path, inventory: Path) -> None:
+    path = tmp_path / "play.yml"
+    path.write_text(
+        "- hosts: all\n  gather_facts: false\n  strategy: free\n  tasks:\n"
+        "    - {name: broken, ansible.builtin.command: {cmd: 'false'}, when: inventory_hostname == 'one'}\n"
+        "    - {name: waits, ansible.builtin.command: {cmd: 'sleep 40'}, when: inventory_hostname == 'two'}\n"
+    )
+    started = time.monotonic()
+    with pytest.raises(PlaybookError, match=r"broken: one"):
+        run_playbook(path, inventory, Deadline.after(60), fail_fast=True)
+    assert time.monotonic() - started < 30
+
+
+def test_cut_short(tmp_path: Path, inventory: Path) -> None:
+    play = playbook(tmp_path, "    - {name: wait, ansible.builtin.command: {cmd: 'sleep 40'}}\n")
+    cancelled = threading.Event()
+    cancelled.set()
+    with pytest.raises(InterruptedRunError, match=r"play\.yml: cut short"):
+        run_playbook(play, inventory, Deadline.after(60), cancelled=cancelled)
 
 
 def test_the_users_ansible_settings_do_not_leak(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
