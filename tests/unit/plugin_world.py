@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from labs.errors import HypervisorError
-from labs.hypervisors.base import ExecResult, NodeStatus, Power
+from labs.hypervisors.base import ExecResult, HostCapacity, NodeStatus, Power
 
 
 class FakeHypervisor:
@@ -24,6 +24,9 @@ class FakeHypervisor:
 
     def status(self, key):
         return NodeStatus(key, Power(self.world(key.node).get("power", "running")), ready=True, image="4c1be0a7")
+
+    def capacity(self):
+        return [HostCapacity("fake", 2, 8192, 4096, 9999, 99, "kvm")]
 
     def list_nodes(self, session=None):
         return []
