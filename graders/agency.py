@@ -24,7 +24,7 @@ GLOBAL, DOMAIN_LOCAL, SECURITY = 0x2, 0x4, 0x80000000
 ADMINISTRATOR = 500
 """RID of the built-in administrator, whatever its name (MS-ADTS 6.1.1.6)."""
 ATTRIBUTES = ["objectClass", "sAMAccountName", "userPrincipalName", "givenName", "sn", "userAccountControl",
-              "groupType", "member", "objectSid"]  # fmt: skip
+              "groupType", "member", "objectSid", "primaryGroupID"]  # fmt: skip
 Entry = dict[str, Any]
 
 
@@ -103,23 +103,28 @@ class Directory:
         return {one["dn"].lower() for one in self.entries if "organizationalUnit" in one.get("objectclass", ())}
 
     def members(self, group: Entry) -> set[str]:
-        """Names of the direct members."""
-        return {self._called(dn) for dn in group.get("member", ())}
+        """Names of the direct members, in small letters: a directory does not mind capitals."""
+        return {self._called(dn).lower() for dn in group.get("member", ())}
 
     def everybody_in(self, group: Entry) -> list[Entry]:
         """Users that are members, through other groups too; a member that the search did not show counts by its DN."""
         found: dict[str, Entry] = {}
-        seen, left = set(), list(group.get("member", ()))
+        seen, left = set(), [*group.get("member", ()), *self._primary(group)]
         while left:
             dn = left.pop()
             if dn.lower() in seen:
                 continue
             seen.add(dn.lower())
             entry = self._names.get(dn.lower(), {"dn": dn})
-            left += entry.get("member", ())
+            left += [*entry.get("member", ()), *self._primary(entry)]
             if "group" not in entry.get("objectclass", ()):
                 found[dn.lower()] = entry
         return list(found.values())
+
+    def _primary(self, group: Entry) -> list[str]:
+        """DNs of those whose primary group it is: `member` does not name them (MS-ADTS 3.1.1.4.5.31)."""
+        rid = sid_of(group).rpartition("-")[2]
+        return [one["dn"] for one in self.entries if rid and first(one, "primarygroupid") == rid]
 
     def by_rid(self, rid: int) -> Entry | None:
         """The account of that relative id in the domain: names of built-in groups depend on the server's language."""

@@ -25,8 +25,10 @@ PROBE_FOLDER = "/run/plateau"
 ARCHIVE = f"{PROBE_FOLDER}/probe.zip"
 COMMAND = f"exec python3 -I {ARCHIVE}"
 MARGIN = 5.0
-CROWD, WAITED = 8, 0.5
+CROWD, WAITED = 5, 0.5
 """Beyond so many probes at once, or so many seconds of waiting for a processor, a bad result may be our own doing."""
+SILENCES = frozenset({"unreachable", "ETIMEDOUT"})
+"""States of kerberos.obtain and smb.use."""
 SETTLE_SECONDS = 45.0
 TIMEOUT = "timeout"
 """What the agent says of a probe that it had to kill."""
@@ -221,7 +223,16 @@ def _disturbed(answer: dict[str, Any]) -> bool:
     """Whether the other probes may be why the answer is what it is."""
     crowd = answer.get("crowd", 0)
     late = answer.get("error") == TIMEOUT and crowd > 1
-    return bool(late or crowd > CROWD or answer.get("waited", 0) > WAITED)
+    silent = crowd > 1 and _silent(answer.get("result"))
+    return bool(late or silent or crowd > CROWD or answer.get("waited", 0) > WAITED)
+
+
+def _silent(result: Any) -> bool:
+    """Whether a server that was asked over a connection said nothing: busy with the other probes, perhaps."""
+    for one in result if isinstance(result, list) else [result]:
+        if one is None or (isinstance(one, dict) and (one.get("state") in SILENCES or one.get("code", 0) is None)):
+            return True
+    return False
 
 
 def _key(probe: str, leg: str | None, params: dict[str, Any]) -> str:

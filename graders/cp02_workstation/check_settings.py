@@ -25,10 +25,12 @@ timeout 8 hostname -f
 BECOME = """
 d=$(mktemp -d)
 for nom in {people}; do
-  {{ timeout 30 id -u "$nom" >/dev/null && echo connu
+  {{ timeout 60 id -u "$nom" >/dev/null && echo connu || echo "statut-$?"
+    grep -q "^$nom:" /etc/passwd && echo local
     for essai in 1 2; do
       printf '%s\\n' {password} |
-        LC_ALL=C timeout 100 runuser -u "$nom" -- sudo -k -S -p '' id -u 2>"$d/$nom.dit" && break
+        LC_ALL=C timeout 100 runuser -u "$nom" -- sudo -k -S -p '' id -u 2>"$d/$nom.dit" &&
+        {{ timeout 100 runuser -u "$nom" -- sudo -k -n true 2>"$d/$nom.dit" && echo sans-mot-de-passe; break; }}
       echo "statut-$?"
       grep -qi password "$d/$nom.dit" || break
       sleep 5
@@ -41,7 +43,8 @@ rm -r "$d"
 echo {ending}
 """
 END = "fin-des-essais"
-ADMINISTRATORS = {"technicien": "oui", "commerciale": "non", "stagiaire": "non"}
+ADMINISTRATORS = {"technicien": "oui", "commerciale": "non", "assistante": "non"}
+"""The assistant is of the technical service, and not of its group."""
 
 
 @check("CP02-S1.a", nodes=("ws",), seconds=60)
@@ -54,16 +57,17 @@ def check_settings(bench: Bench, login: Login, expect: Expect) -> None:
     zone = lines[:1] == ["fuseau"]
     expect.true("fuseau horaire", text(bench, "fuseau"), text(bench, "fuseau") if zone else "un autre", zone)
     name, language = [*lines[1 if zone else 0 :], "", ""][:2]
-    expect.equal("nom complet de ws", f"ws.{text(bench, 'domaine')}", name)
+    expect.equal("nom complet de ws", f"ws.{text(bench, 'domaine')}", name.lower())
     expect.true("langue", "fr_FR.UTF-8", language, language.lower().replace("-", "") == "fr_fr.utf8")
 
 
 @check("CP02-S1.d", causes=("CP09-S4.a", "CP09-S2.b", "CP09-S1.d", "CP09-S1.a"), nodes=("ws", "dc"), seconds=240,
        errands=lambda bench, _probe: [_attempts(bench)])  # fmt: skip
 def check_administrators(bench: Bench, login: Login, expect: Expect, deadline: Deadline) -> None:
-    """Sur ws, les personnes du service technique deviennent administrateur avec leur mot de passe, et les autres non.
+    """Sur ws, les membres de GG_Technique, et eux seuls, deviennent administrateur avec leur mot de passe.
 
-    Le technicien, la commerciale et le stagiaire essaient « sudo », chacun avec son mot de passe du domaine.
+    Trois comptes du domaine essaient « sudo » avec leur mot de passe : celui de GG_Technique, celui de la personne qui
+    assiste ce service sans être du groupe, et un de Commerce. Sans mot de passe, « sudo » refuse aussi le premier.
     """
     lines = run_errand(login, _attempts(bench), deadline).splitlines()
     told = {words[0]: words[1:] for words in map(str.split, lines) if words}
@@ -72,8 +76,10 @@ def check_administrators(bench: Bench, login: Login, expect: Expect, deadline: D
         words = told.get(name, [])
         if LATE in words:
             raise ProbeError(f"sudo by {name} on ws had not ended after 100 s")
-        expect.equal(f"compte {name} connu de ws", "oui", "oui" if "connu" in words else "non")
-        expect.equal(f"{name} devient administrateur", wanted, "oui" if "0" in words else "non")
+        known = "non" if "connu" not in words else "compte local" if "local" in words else "oui"
+        expect.equal(f"compte {name} du domaine connu de ws", "oui", known)
+        became = "sans mot de passe" if "sans-mot-de-passe" in words else "oui" if "0" in words else "non"
+        expect.equal(f"{name} devient administrateur", wanted, became)
 
 
 def _attempts(bench: Bench) -> Errand:

@@ -130,7 +130,7 @@ def clock_offset(told: str, before: float, after: float) -> float | None:
 def _names(bench: Bench) -> dict[str, Any]:
     domain = text(bench, "domaine")
     questions = [[f"dc.{domain}", "A"], *([f"{name}.{domain}", "SRV"] for name in SERVICES)]
-    return {"server": text(bench, "lan_dc"), "questions": questions, "recursion": True}
+    return {"server": text(bench, "lan_dc"), "questions": questions, "recursion": True, "window": 10}
 
 
 def _root(bench: Bench) -> dict[str, Any]:

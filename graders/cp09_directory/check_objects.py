@@ -60,6 +60,8 @@ def check_people(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     for login, unit in (("essai.commerce", "Commerce"), ("essai.direction", "Direction")):
         found = parent((directory.account(login) or {"dn": ""})["dn"]).lower()
         expect.true(f"unité du compte {login}", unit, found or "compte absent", found == f"ou={unit.lower()},{agency}")
+        exempt = flags(directory.account(login), "useraccountcontrol") & NEVER_EXPIRES
+        expect.equal(f"mot de passe de {login} dispensé d'expirer", "non", "oui" if exempt else "non")
 
 
 @check("CP09-S2.b", causes=("CP09-S2.a", "CP09-S1.a"), nodes=("dc",))
@@ -79,7 +81,8 @@ def check_groups(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
         place = parent(found["dn"]).lower() if found else "groupe absent"
         unit = f"ou=groupes,ou=agence,{text(bench, 'base_dn')}".lower()
         expect.true(f"place de {name}", "OU=Groupes", place, place == unit)
-        expect.same_set(f"membres de {name}", members(bench, name), directory.members(found or {}))
+        wanted = [one.lower() for one in members(bench, name)]
+        expect.same_set(f"membres de {name}", wanted, directory.members(found or {}))
 
 
 @check("CP09-S2.c", causes=("CP09-S1.d", "CP09-S1.a", "CP09-S2.a"), nodes=("dc",), seconds=120)

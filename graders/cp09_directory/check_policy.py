@@ -7,7 +7,7 @@ from typing import Any
 
 from graders.agency import LEG, bind_name, first, person, read_directory
 from graders.check import check
-from graders.cp09_directory.trial import Trial, Undo, trial_account
+from graders.cp09_directory.trial import TICKETS, Trial, Undo, trial_account
 from graders.expect import Expect
 from graders.probe_client import ProbeClient, ProbeError
 from graders.vantage import number, text
@@ -29,9 +29,9 @@ def check_password_rules(bench: Bench, probe: ProbeClient, expect: Expect, undo:
     length = number(bench, "mdp_longueur")
     word = probe.nonce("password rules")
     tries = {
-        f"mot de passe de {length - 1} caractères": (exact(word, length - 1), "refusée"),
-        "mot de passe long, en minuscules seulement": (simple(word), "refusée"),
-        f"mot de passe de {length} caractères": (exact(word[::-1], length), "acceptée"),
+        f"réinitialisation avec {length - 1} caractères": (exact(word, length - 1), "refusée"),
+        "réinitialisation avec un long mot de passe en minuscules": (simple(word), "refusée"),
+        f"réinitialisation avec {length} caractères": (exact(word[::-1], length), "acceptée"),
     }
     trial = Trial(bench, probe, undo)
     for label, (password, wanted) in tries.items():
@@ -53,8 +53,7 @@ def check_lockout(bench: Bench, probe: ProbeClient, expect: Expect, undo: Undo) 
     assert account is not None
     limit, usual = number(bench, "verrou_essais"), text(bench, "mdp_essai")
     trial = Trial(bench, probe, undo)
-    before = trial.ticket("essai.direction", usual)
-    expect.require(expect.equal("ticket de essai.direction", "obtenu", "obtenu" if before == "granted" else "refusé"))
+    expect.require(expect.equal("ticket de essai.direction", "obtenu", trial.ticket("essai.direction", usual)))
     wrong = [f"Faux-{probe.nonce(f'lockout {index}')}" for index in range(2 * limit)]
     first_tries, last_tries = [*wrong[: limit - 1], usual], wrong[limit : 2 * limit]
     user = bind_name(bench, "essai.direction")
@@ -65,10 +64,10 @@ def check_lockout(bench: Bench, probe: ProbeClient, expect: Expect, undo: Undo) 
         raise ProbeError("ldap.binds: the directory stopped answering")
     observed = "accepté" if codes[-1] == 0 else "refusé"
     expect.equal(f"bon mot de passe après {limit - 1} erreurs", "accepté", observed)
-    probe.call("ldap.binds", LEG, timeout=60, passwords=last_tries, **asked)
+    if None in probe.call("ldap.binds", LEG, timeout=60, passwords=last_tries, **asked):
+        raise ProbeError("ldap.binds: the directory stopped answering")
     state = trial.ticket("essai.direction", usual)
-    words = {"granted": "accepté", "revoked": "compte verrouillé"}
-    expect.equal(f"bon mot de passe après {limit} erreurs", "compte verrouillé", words.get(state, state))
+    expect.equal(f"ticket avec le bon mot de passe après {limit} erreurs", TICKETS["revoked"], state)
     minutes = number(bench, "verrou_minutes")
     reader: dict[str, Any] = {
         "user": bind_name(bench, person(bench, "commerciale").login),

@@ -8,12 +8,12 @@ from graders.agency import (
     ADMINISTRATOR,
     LEG,
     Directory,
+    Entry,
     bind_name,
     first,
     person,
     read_directory,
     sid_of,
-    ticket,
 )
 from graders.check import check
 from graders.cp09_directory.trial import Trial, Undo, trial_account
@@ -23,19 +23,20 @@ from graders.vantage import text
 from labs.bench import Bench
 
 READ, WRITE, NOTHING = "lecture", "lecture et écriture", "rien"
-WHO = ("directrice", "technicien", "commerciale", "stagiaire")
+WHO = ("directrice", "technicien", "commerciale", "stagiaire", "assistante")
 TABLE = {
-    "commun": dict(zip(WHO, (WRITE, WRITE, WRITE, NOTHING), strict=True)),
-    "direction": dict(zip(WHO, (WRITE, NOTHING, NOTHING, NOTHING), strict=True)),
-    "procedures": dict(zip(WHO, (READ, WRITE, READ, NOTHING), strict=True)),
+    "commun": dict(zip(WHO, (WRITE, WRITE, WRITE, NOTHING, NOTHING), strict=True)),
+    "direction": dict(zip(WHO, (WRITE, NOTHING, NOTHING, NOTHING, NOTHING), strict=True)),
+    "procedures": dict(zip(WHO, (READ, WRITE, READ, NOTHING, NOTHING), strict=True)),
 }
 """Share -> value that names a person -> what the subject grants."""
 PRIVILEGED = {512: "Admins du domaine", 519: "Administrateurs de l'entreprise", 518: "Administrateurs du schéma"}
 """RID -> name of the group (MS-ADTS 6.1.1.6)."""
+VISITS_SECONDS = 130
 
 
 def _start(bench: Bench, probe: ProbeClient) -> None:
-    probe.prefetch("smb.use", LEG, timeout=100, **_visits(bench, probe))
+    probe.prefetch("smb.use", LEG, timeout=VISITS_SECONDS, **_visits(bench, probe))
 
 
 @check("CP09-S3.a", causes=("CP09-S2.a", "CP09-S1.d", "CP09-S1.a"), nodes=("dc",), seconds=180)
@@ -60,23 +61,26 @@ def check_delegation(bench: Bench, probe: ProbeClient, expect: Expect, undo: Und
         observed = trial.answer(told)
         expect.true(f"réinitialisation de essai.{unit} par {helper}", wanted, observed,
                     observed == wanted)  # fmt: skip
-        state = trial.ticket(f"essai.{unit}", new)
         label = f"ticket de essai.{unit} avec le mot de passe que l'assistante a voulu donner"
-        expect.equal(label, "obtenu" if allowed else "refusé", "obtenu" if state == "granted" else "refusé")
+        expect.equal(label, "obtenu" if allowed else "refusé", trial.ticket(f"essai.{unit}", new))
 
 
-@check("CP09-S3.b", causes=("CP09-S1.d", "CP09-S1.a", "CP09-S2.b"), nodes=("srv", "dc"), seconds=180, early=_start)
-def check_shares(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
+@check("CP09-S3.b", causes=("CP09-S1.d", "CP09-S1.a", "CP09-S2.b"), nodes=("srv", "dc"), seconds=280, early=_start)
+def check_shares(bench: Bench, probe: ProbeClient, expect: Expect, undo: Undo) -> None:
     """Chacun lit, écrit, ou ne voit rien, sur chaque partage de srv, comme dans le tableau.
 
-    Quatre personnes essaient vraiment, chacune avec son mot de passe : écrire un fichier, puis lire celui d'une
-    personne qui en a le droit.
+    Cinq personnes essaient vraiment, chacune avec son mot de passe : écrire un fichier, puis lire celui d'une personne
+    qui en a le droit. srv reconnaît aussi le compte d'essai de Commerce à un mot de passe que seul l'annuaire connaît.
     """
-    without = person(bench, "stagiaire").login
-    state = probe.call("kerberos.obtain", LEG, timeout=50, **ticket(bench, without, text(bench, "mdp_agence")))["state"]
-    expect.equal(f"ticket de {without}, qui n'a droit à rien", "obtenu", "obtenu" if state == "granted" else "refusé")
+    trial = Trial(bench, probe, undo)
+    for who in ("stagiaire", "assistante"):
+        login = person(bench, who).login
+        expect.equal(
+            f"ticket de {login}, qui n'a droit à rien", "obtenu", trial.ticket(login, text(bench, "mdp_agence"))
+        )
     asked = _visits(bench, probe)
-    told = dict(zip(map(tuple, asked["acts"]), probe.call("smb.use", LEG, timeout=100, **asked), strict=True))
+    visits = probe.call("smb.use", LEG, timeout=VISITS_SECONDS, **asked)
+    told = dict(zip(map(tuple, asked["acts"]), visits, strict=True))
     for share, rights in TABLE.items():
         for who, right in rights.items():
             login = person(bench, who).login
@@ -84,6 +88,24 @@ def check_shares(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
             read = told[_read(bench, probe, share, who)]
             observed = granted(written, read, _word(probe, share))
             expect.equal(f"{share} : {login}", right, observed)
+    _expect_of_the_domain(bench, probe, expect, trial)
+
+
+def _expect_of_the_domain(bench: Bench, probe: ProbeClient, expect: Expect, trial: Trial) -> None:
+    """srv lets in whom the directory lets in: an account of its own could not know a password given a moment ago."""
+    directory, problem = read_directory(bench, probe)
+    expect.require(expect.true("annuaire lu par une personne de l'agence", "oui", problem or "oui", not problem))
+    account = trial_account(directory, "commerce")
+    expect.require(expect.equal("compte essai.commerce", "présent", "présent" if account else "absent"))
+    assert account is not None
+    login, new, wrong = "essai.commerce", trial.new_password("shares"), probe.nonce("wrong share")
+    told = trial.answer(trial.give(account, new))
+    expect.require(expect.equal(f"réinitialisation de {login}", "acceptée", told))
+    tries = (("son nouveau mot de passe", new, "accordée"), ("un mauvais mot de passe", wrong, "refusée"))
+    for label, password, wanted in tries:
+        seen = probe.call("smb.use", LEG, timeout=50, address=text(bench, "lan_srv"), domain=text(bench, "netbios"),
+                          people={login: password}, acts=[[login, "list", "", ""]])[0]  # fmt: skip
+        expect.equal(f"liste des partages de srv par {login}, avec {label}", wanted, _shown(seen))
 
 
 @check("CP09-S3.c", causes=("CP09-S2.a", "CP09-S1.a"), nodes=("dc",))
@@ -95,20 +117,21 @@ def check_privileged(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     directory, problem = read_directory(bench, probe)
     expect.require(expect.true("annuaire lu par une personne de l'agence", "oui", problem or "oui", not problem))
     for rid, name in PRIVILEGED.items():
-        group = directory.by_rid(rid)
-        expect.equal(f"membres de « {name} »", "l'administrateur d'origine", show(strangers(directory, group)))
+        _expect_alone(expect, name, directory, directory.by_rid(rid))
     builtin = next((one for one in directory.entries if sid_of(one) == "S-1-5-32-544"), None)
-    expect.equal("membres de « Administrateurs »", "l'administrateur d'origine", show(strangers(directory, builtin)))
+    _expect_alone(expect, "Administrateurs", directory, builtin)
 
 
-def strangers(directory: Directory, group: dict[str, Any] | None) -> list[str]:
-    """Who is in a privileged group: the built-in administrator alone is called so; a group not found has nobody."""
-    if group is None:
-        return ["groupe introuvable"]
-    found = directory.everybody_in(group)
-    names = sorted(first(one, "samaccountname") or one["dn"] for one in found
-                   if not sid_of(one).endswith(f"-{ADMINISTRATOR}"))  # fmt: skip
-    return names or (["l'administrateur d'origine"] if found else [])
+def _expect_alone(expect: Expect, name: str, directory: Directory, group: Entry | None) -> None:
+    wanted = "personne d'autre que l'administrateur d'origine"
+    found = ["groupe introuvable"] if group is None else strangers(directory, group)
+    expect.equal(f"membres de « {name} »", wanted, show(found) if found else wanted)
+
+
+def strangers(directory: Directory, group: Entry) -> list[str]:
+    """Who is in a privileged group beside the built-in administrator."""
+    return sorted(first(one, "samaccountname") or one["dn"] for one in directory.everybody_in(group)
+                  if not sid_of(one).endswith(f"-{ADMINISTRATOR}"))  # fmt: skip
 
 
 def granted(written: dict[str, str], read: dict[str, str], word: str) -> str:

@@ -18,6 +18,10 @@ Undo = Callable[[str, Callable[[], object]], None]
 """What the fixture `undo` gives: what it puts back, and how."""
 REFUSALS = {19, 49, 50, 53}
 """LDAP codes that are the directory's own no: constraint, credentials, rights, unwilling (RFC 4511, appendix A)."""
+TICKETS = {"granted": "obtenu", "wrong password": "refusé", "expired": "refusé : mot de passe expiré",
+           "revoked": "refusé : compte verrouillé ou désactivé", "unknown": "refusé : compte inconnu",
+           "skew": "refusé : horloges décalées", "unreachable": "pas de réponse"}  # fmt: skip
+"""State of kerberos.obtain -> what became of the ticket."""
 ADMINISTRATORS = ("Administrator", "Administrateur")
 """The built-in administrator's name, which depends on the language of the server."""
 
@@ -57,13 +61,14 @@ class Trial:
         return self.administer(account, {"unicodePwd": password})
 
     def ticket(self, login: str, password: str) -> str:
-        """How the Kerberos service answers that password (a state of kerberos.obtain)."""
-        return str(self.probe.call("kerberos.obtain", LEG, timeout=50, **ticket(self.bench, login, password))["state"])
+        """How the Kerberos service answers that password, in words: a silence is no refusal."""
+        told = self.probe.call("kerberos.obtain", LEG, timeout=50, **ticket(self.bench, login, password))
+        return TICKETS.get(told["state"], told["reason"] or "autre réponse")
 
     def unlock(self, login: str, account: Entry) -> None:
         """Let the account in again. Raises ProbeError when it does not get in with the subject's password."""
         told = self.administer(account, {"lockoutTime": "0"})
-        if told["code"] != 0 or self.ticket(login, text(self.bench, "mdp_essai")) != "granted":
+        if told["code"] != 0 or self.ticket(login, text(self.bench, "mdp_essai")) != TICKETS["granted"]:
             raise ProbeError(f"{login} could not be unlocked: {told['reason']}")
 
     @staticmethod
@@ -87,7 +92,7 @@ class Trial:
     def _put_back(self, login: str, account: Entry) -> None:
         """Raises ProbeError when the account does not have the subject's password in the end."""
         usual = text(self.bench, "mdp_essai")
-        if self.ticket(login, usual) != "granted":
+        if self.ticket(login, usual) != TICKETS["granted"]:
             told = self.administer(account, {"unicodePwd": usual})
             if told["code"] != 0:
                 raise ProbeError(f"the password of {login} could not be put back: {told['reason']}")

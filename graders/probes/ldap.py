@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-UNREACHABLE = 255
-"""Exit status of the tools when no LDAP answer came at all."""
+UNREACHABLE = 128
+"""Exit status of the tools from which on no LDAP answer came: errors of the client's side are negative (ldap.h)."""
 Entry = dict[str, Any]
 
 
