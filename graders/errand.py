@@ -6,12 +6,15 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from graders.engine.snapshot import MissingError
 from graders.probe_client import SETTLE_SECONDS, ProbeError
 from labs.deadline import Deadline
 from labs.errors import DeadlineError
 from labs.ssh import UnreachableError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from graders.login import Login
 
 # One errand at a time on a machine; the lock is on a folder that is there, so that nothing is left behind.
@@ -24,6 +27,7 @@ echo "$d"
 """
 LOOK = "cat %s/told 2>/dev/null && rm -rf %s"
 OVER = "test -e %s/told"
+BUSY = "errands at work"
 LATE = "statut-124"
 """What a program writes of a trial that timeout(1) ended: neither granted nor refused."""
 
@@ -67,7 +71,20 @@ def settle(login: Login) -> None:
         with contextlib.suppress(UnreachableError, DeadlineError):
             for _ in deadline.ticks(0.5):
                 if login(node).run(OVER, place).rc == 0:
+                    login.over.add(place)
                     break
+
+
+def busy(login: Login, nodes: Sequence[str]) -> bool:
+    """Whether errands that nobody came for yet may still be at work on one of these machines."""
+    if login.notebook.snapshot.replaying:
+        with contextlib.suppress(MissingError):
+            return bool(login.notebook.recall("grader", BUSY))
+        return False
+    found = any(node in nodes and place not in login.over for node, place in _started(login))
+    if found:
+        login.notebook.keep("grader", BUSY, True)
+    return found
 
 
 def leave_nothing(login: Login) -> None:

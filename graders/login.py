@@ -44,6 +44,8 @@ class Login:
         self._clients: dict[str, paramiko.SSHClient] = {}
         self.early: dict[tuple[str, str], Answer] = {}
         """Answers that nobody asked for yet: (machine, command) -> answer."""
+        self.over: set[str] = set()
+        """Folders of errands that have ended."""
 
     def __call__(self, node: str) -> Any:
         """The testinfra host of a machine; a command raises UnreachableError when neither route works."""

@@ -11,7 +11,7 @@ from graders.check import check
 from graders.errand import Errand, run_errand
 from graders.expect import Expect, show
 from graders.login import Login
-from graders.probe_client import ProbeClient
+from graders.probe_client import ProbeClient, ProbeError
 from labs.deadline import Deadline
 
 SCRIPT = "/usr/local/bin/preparer-dossiers"
@@ -19,13 +19,18 @@ HEADER = "identifiant;nom;service"
 MANY_SECONDS = 300.0
 """More than the subject gives for 500 people: how fast a script goes here depends on the centre's machines too."""
 # One program for all the runs of a check: an emulated machine takes long to start one, and answers one question at a
-# time. It gives each run a folder of its own, and tells what the script left there.
+# time. It gives each run a folder of its own, and tells what the script left there. The script has what a terminal and
+# a scheduler give a program; when it is stopped, so are its children.
 RUNNER = """
-import json, os, shutil, subprocess, sys, tempfile
+import errno, json, os, shutil, signal, subprocess, sys, tempfile, time
 script, runs = sys.argv[1], json.loads(sys.argv[2])
 place = os.path.realpath(tempfile.mkdtemp(prefix="controle-", dir="/srv"))
 os.chmod(place, 0o755)
 os.chdir(place)
+home = dict(os.environ, HOME="/root", USER="root", LOGNAME="root", SHELL="/bin/sh", LANG="C.UTF-8",
+            PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+why = {errno.ENOENT: "script ou interprète absent", errno.EACCES: "script non exécutable",
+       errno.ENOEXEC: "script sans première ligne #!"}
 def tree(root):
     found = {}
     for folder, _, files in os.walk(root):
@@ -37,27 +42,54 @@ def tree(root):
             with open(path, encoding="utf-8", errors="replace") as stream:
                 found[os.path.normpath(os.path.join(name, file))] = stream.read(200)
     return found
+def others(root):
+    return {name for name in tree(place) if not os.path.join(place, name).startswith(root)}
+def attempt(command, seconds):
+    try:
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                 text=True, errors="replace", env=home, start_new_session=True)
+    except OSError as problem:
+        return None, "", why.get(problem.errno, os.strerror(problem.errno)), False
+    try:
+        out, err = child.communicate(timeout=seconds)
+        return child.returncode, out, err, False
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.communicate()
+        return None, "", "pas terminé en %d s" % seconds, True
+def pace():
+    began = time.monotonic()
+    for _ in range(20):
+        subprocess.run(["/bin/true"])
+    return (time.monotonic() - began) / 20
 told = []
 for run in runs:
-    source, root = os.path.join(place, run["name"] + ".csv"), os.path.join(place, run["root"])
+    source, root = os.path.join(place, run["name"] + ".csv"), os.path.join(place, "dossiers", run["root"])
     if run["text"] is not None:
         with open(source, "w", encoding="utf-8") as stream:
             stream.write(run["text"])
     os.makedirs(root, exist_ok=True)
-    before = sorted(os.listdir(place))
-    try:
-        done = subprocess.run([script, *run["options"], source, root], capture_output=True, text=True,
-                              errors="replace", stdin=subprocess.DEVNULL, timeout=run["seconds"])
-        status, out, err = done.returncode, done.stdout, done.stderr
-    except (OSError, subprocess.TimeoutExpired) as problem:
-        status, out, err = None, "", str(problem)
-    strays = sorted(set(os.listdir(place)) - set(before))
-    told.append({"status": status, "out": out[-4000:], "err": err[-600:], "tree": tree(root), "strays": strays})
+    for folder in run["used"]:
+        if os.path.isdir(os.path.join(root, folder)):
+            for name in ("rapport.txt", "LISEZMOI.txt"):
+                with open(os.path.join(root, folder, name), "a", encoding="utf-8") as stream:
+                    stream.write("travail\\n")
+    before, start = others(root), tree(root)
+    status, out, err, late = attempt([script, *run["options"], source, root], run["seconds"])
+    told.append({"status": status, "out": out[-4000:], "err": err[-600:], "tree": tree(root), "start": start,
+                 "strays": sorted(others(root) - before), "pace": pace() if late else 0.0})
 os.chdir("/")
 shutil.rmtree(place)
 print(json.dumps(told))
 """
 END = "fin des passages"
+SLOW_SECONDS = 0.02
+"""To start a program that does nothing, beyond which the centre's machine is why a script is late."""
+# The script itself, links followed, then every folder above it.
+OWNERS = """
+f=$(readlink -e %s) || exit 0
+while stat -c '%%U %%G %%a %%n' "$f" && [ "$f" != / ]; do f=$(dirname "$f"); done
+"""
 
 
 @dataclass(frozen=True)
@@ -84,6 +116,14 @@ def hidden_rows(word: str) -> list[Row]:
         Row(f"etoile.{word}", "* ? [a] & < >", "R&D *"),
         Row("", "Sans identifiant", "Accueil", good=False),
         Row(f"-rf.{word}", "Tiret au début", "-service"),
+        Row(f"$(touch injection).{word}", "Commande dans l'identifiant", "Après $(touch injection)"),
+        Row(f"l'ami.{word}", "Apostrophe", "L'atelier `touch injection`"),
+        Row(f".cache.{word}", "Point au début", "Accueil", good=False),
+        Row(f"fuite/a.{word}", "Barre au milieu", "Accueil", good=False),
+        Row(f"sans.{word}", "Sans service", "", good=False),
+        Row(f"point.{word}", "Service caché", ".fuite", good=False),
+        Row(f"barre.{word}", "Service à étages", "fuite/b", good=False),
+        Row(f"sortie.{word}", "Service qui sort", "../../fuite", good=False),
     ]
 
 
@@ -105,7 +145,8 @@ def check_result(probe: ProbeClient, login: Login, expect: Expect, deadline: Dea
     """Le script crée les bons dossiers pour des exports qu'il n'a jamais vus, et rien d'autre.
 
     Accents, espaces, caractères du shell, doublons, lignes vides ; un export sans personne, un autre de 500
-    personnes. Une ligne dangereuse est refusée sans arrêter les autres, et aucun texte n'est exécuté.
+    personnes. Une ligne dangereuse est refusée sans arrêter les autres, et aucun texte n'est exécuté. Le script est
+    lancé sous root, dans des dossiers de root.
     """
     word = probe.nonce("hidden rows")
     rows = hidden_rows(word)
@@ -115,7 +156,7 @@ def check_result(probe: ProbeClient, login: Login, expect: Expect, deadline: Dea
     wrong = misplaced([row for row in rows if row.good], full["tree"])
     expect.true("export inédit : dossiers et fichiers", "ceux des lignes acceptées", show(wrong) if wrong else
                 "ceux des lignes acceptées", not wrong)  # fmt: skip
-    expect.equal("export inédit : fichiers créés ailleurs", [], [*full["strays"], *injected(full["tree"])])
+    expect.equal("export inédit : fichiers créés ailleurs", [], full["strays"])
     refused = full["status"] not in {None, 0} and bool(full["err"].strip())
     expect.equal("lignes dangereuses signalées (erreur et code de retour)", "oui", "oui" if refused else "non")
     ended = many["status"] is not None
@@ -131,19 +172,19 @@ def check_result(probe: ProbeClient, login: Login, expect: Expect, deadline: Dea
 def check_behaviour(probe: ProbeClient, login: Login, expect: Expect, deadline: Deadline) -> None:
     """Le script peut être relancé, simulé, et dit quand il échoue.
 
-    Une simulation annonce chaque dossier et ne crée rien ; un second passage réussit sans rien changer ; un export
-    absent donne un code de retour non nul et un message sur la sortie d'erreur.
+    Une simulation annonce chaque dossier et ne crée rien ; un second passage réussit sans rien changer, ni les fichiers
+    déposés depuis ; un export absent donne un code de retour non nul et un message sur la sortie d'erreur.
     """
     rows = two_rows(probe)
     dry, once, twice, absent = answers(login, _behaviour(probe), deadline)
     expect.require(expect.equal("simulation : code de retour", "0", status(dry)))
     expect.equal("simulation : dossiers créés", {}, dry["tree"])
-    silent = [row.login for row in rows if row.login not in dry["out"]]
+    silent = unannounced(rows, dry["out"] + "\n" + dry["err"])
     expect.all_of("simulation : dossiers annoncés", "tous", silent, len(rows))
     expect.equal("premier passage : code de retour", "0", status(once))
     expect.equal("premier passage : dossiers manquants", [], misplaced(rows, once["tree"]))
     expect.equal("second passage : code de retour", "0", status(twice))
-    expect.equal("second passage : dossiers changés", "non", "non" if once["tree"] == twice["tree"] else "oui")
+    expect.equal("second passage : dossiers changés", "non", "non" if twice["start"] == twice["tree"] else "oui")
     failed = absent["status"] not in {None, 0}
     expect.true("export absent : code de retour", "non nul", status(absent), failed)
     told = "rien" if not absent["err"].strip() else "un message"
@@ -155,13 +196,15 @@ def check_behaviour(probe: ProbeClient, login: Login, expect: Expect, deadline: 
 def check_safety(probe: ProbeClient, login: Login, expect: Expect, deadline: Deadline) -> None:
     """Le script appartient à root et n'est modifiable que par lui ; les dossiers créés ne sont pas ouverts à tous.
 
-    Sont regardés le fichier du script, le dossier où il se trouve, et les droits d'un dossier qu'il crée.
+    Sont regardés le fichier du script, les dossiers où il se trouve vraiment, et les droits d'un dossier qu'il crée.
     """
-    path = "for f in %s %s; do stat -L -c '%%U %%a' \"$f\" 2>/dev/null || echo absent 0; done"
-    owners = [line.split() for line in login("srv").run(path, SCRIPT, SCRIPT.rpartition("/")[0]).stdout.splitlines()]
-    for name, (owner, mode) in zip(("script", "dossier du script"), owners, strict=True):
+    lines = login("srv").run(OWNERS, SCRIPT).stdout.splitlines()
+    expect.require(expect.equal("script", "présent", "présent" if lines else "absent"))
+    for index, line in enumerate(lines):
+        owner, group, mode, name = line.split(" ", 3)
         expect.require(expect.equal(f"{name} : propriétaire", "root", owner))
-        shared = int(mode, 8) & 0o002 or (int(mode, 8) & 0o020 and name == "script")
+        # A folder may be its group's: Debian has given /usr/local to `staff`, which nobody is in.
+        shared = int(mode, 8) & 0o002 or (int(mode, 8) & 0o020 and index == 0 and group != "root")
         expect.equal(f"{name} : modifiable par d'autres que root", "non", "oui" if shared else "non")
     row = one_row(probe)
     (told,) = answers(login, _safety(probe), deadline)
@@ -170,11 +213,21 @@ def check_safety(probe: ProbeClient, login: Login, expect: Expect, deadline: Dea
 
 
 def run(
-    name: str, lines: list[str] | None, *, root: str = "", options: list[str] | None = None, seconds: float = 30.0
+    name: str,
+    lines: list[str] | None,
+    *,
+    root: str = "",
+    options: list[str] | None = None,
+    seconds: float = 30.0,
+    used: list[str] | None = None,
 ) -> dict[str, Any]:
-    """One run of the script: its export (None: the file does not exist), and the folder that it is given."""
+    """One run of the script: its export (None: the file does not exist), and the folder that it is given.
+
+    In folders of `used`, somebody has left a file, and a line in the one that is there.
+    """
     text = None if lines is None else "\n".join(lines) + "\n"
-    return {"name": name, "text": text, "root": root or f"racine-{name}", "options": options or [], "seconds": seconds}
+    return {"name": name, "text": text, "root": root or f"racine-{name}", "options": options or [],
+            "seconds": seconds, "used": used or []}  # fmt: skip
 
 
 def errand(runs: list[dict[str, Any]]) -> Errand:
@@ -184,8 +237,14 @@ def errand(runs: list[dict[str, Any]]) -> Errand:
 
 
 def answers(login: Login, asked: Errand, deadline: Deadline) -> list[dict[str, Any]]:
-    """What each run of the script gave. Raises ProbeError when the runs told nothing."""
+    """What each run of the script gave.
+
+    Raises ProbeError when the runs told nothing, or when one was not over in time on a machine that is slow anyway.
+    """
     told: list[dict[str, Any]] = json.loads(run_errand(login, asked, deadline))
+    slow = max(one["pace"] for one in told)
+    if slow > SLOW_SECONDS:
+        raise ProbeError(f"the script was not over in time, on a machine that takes {slow:.3f} s to start a program")
     return told
 
 
@@ -205,8 +264,11 @@ def misplaced(rows: list[Row], tree: dict[str, str]) -> list[str]:
     return sorted(wrong)
 
 
-def injected(tree: dict[str, str]) -> list[str]:
-    return [name for name in tree if "injection" in name or "fuite" in name]
+def unannounced(rows: list[Row], told: str) -> list[str]:
+    """People whose folder has no line of its own in what a simulation said."""
+    paths = {row.login: f"{row.team}/{row.login}" for row in rows}
+    lines = [[login for login, path in paths.items() if path in line] for line in told.splitlines()]
+    return [row.login for row in rows if [row.login] not in lines]
 
 
 def status(told: dict[str, Any]) -> str:
@@ -230,7 +292,7 @@ def _behaviour(probe: ProbeClient) -> Errand:
     return errand([
         run("essai", lines, root="simulation", options=["--simulation"]),
         run("essai", lines, root="reel"),
-        run("essai", lines, root="reel"),
+        run("essai", lines, root="reel", used=[f"{row.team}/{row.login}" for row in two_rows(probe)]),
         run("absent", None, root="absent"),
     ])  # fmt: skip
 

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -19,7 +20,7 @@ from graders.cp09_directory import check_member, check_objects, check_policy, ch
 from graders.cp09_directory.check_controller import clock_offset
 from graders.cp09_directory.trial import Trial
 from graders.cp10_scripts import check_folders, check_schedule
-from graders.cp10_scripts.check_folders import HEADER, RUNNER, Row, hidden_rows, injected, misplaced, run
+from graders.cp10_scripts.check_folders import HEADER, RUNNER, Row, hidden_rows, misplaced, run, unannounced
 from graders.expect import Expect, Unmet
 from graders.probe_client import ProbeError
 from labs.deadline import Deadline
@@ -236,6 +237,8 @@ def test_a_session_that_hangs_is_no_refusal(tmp_path: Path, monkeypatch: pytest.
 
 
 NIGHT = str(BENCH.values["tache_moment"])
+THERE = cast("Login", lambda _node: SimpleNamespace(run=lambda *_: SimpleNamespace(rc=0)))
+"""A machine that has the script."""
 
 
 @pytest.mark.parametrize(
@@ -246,6 +249,8 @@ NIGHT = str(BENCH.values["tache_moment"])
         ("jamais", "jamais"),
         ("passage -9 dossiers", check_schedule.when(NIGHT, -9)),
         ("passage 3 root", "root"),
+        ("passage 3 dossiers\ndroits-de-root", "root"),
+        ("passage 3 dossiers\nencore 3602", f"encore {check_schedule.when(NIGHT, 3602)}"),
     ],
 )
 def test_a_task_is_judged_by_its_minute_and_its_account(
@@ -253,7 +258,7 @@ def test_a_task_is_judged_by_its_minute_and_its_account(
 ) -> None:
     monkeypatch.setattr(check_schedule, "run_errand", lambda *_: f"écart -1\n{told}\n")
     expect, good = Expect(), told in {"passage 2 dossiers", "passage 61 dossiers"}
-    arguments = (BENCH, cast("ProbeClient", Domain()), cast("Login", None), expect, Deadline.after(5))
+    arguments = (BENCH, cast("ProbeClient", Domain()), THERE, expect, Deadline.after(5))
     with contextlib.nullcontext() if good else pytest.raises(Unmet):
         check_schedule.check_task(*arguments)
         expect.conclude()
@@ -263,9 +268,10 @@ def test_a_task_is_judged_by_its_minute_and_its_account(
 def test_a_clock_that_did_not_stay_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check_schedule, "run_errand", lambda *_: "écart 600\njamais\n")
     with pytest.raises(ProbeError, match="clock of srv"):
-        check_schedule.check_task(
-            BENCH, cast("ProbeClient", Domain()), cast("Login", None), Expect(), Deadline.after(5)
-        )
+        check_schedule.check_task(BENCH, cast("ProbeClient", Domain()), THERE, Expect(), Deadline.after(5))
+    monkeypatch.setattr(check_schedule, "run_errand", lambda *_: "écart 0\njamais\narrêt 30\n")
+    with pytest.raises(ProbeError, match="stood still for 30 s"):
+        check_schedule.check_task(BENCH, cast("ProbeClient", Domain()), THERE, Expect(), Deadline.after(5))
     program = check_schedule._night(NIGHT, "n1").program
     subprocess.run(["sh", "-n"], input=program, text=True, check=True)
 
@@ -328,17 +334,18 @@ def test_the_scripts_of_the_solutions_do_what_is_asked(script: Path, tmp_path: P
     lines = [HEADER, rows[0].text]
     full, empty, dry, once, twice, absent = grade_script(
         script, tmp_path, run("cache", hidden_lines()), run("vide", [HEADER]),
-        run("a", lines, root="b", options=["--simulation"]), run("a", lines, root="c"), run("a", lines, root="c"),
-        run("absent", None),
+        run("a", lines, root="b", options=["--simulation"]), run("a", lines, root="c"),
+        run("a", lines, root="c", used=["Après vente/lea"]), run("absent", None),
     )  # fmt: skip
     assert misplaced([row for row in hidden_rows("mot") if row.good], full["tree"]) == []
-    assert (full["status"], full["strays"], injected(full["tree"])) == (1, [], [])
+    assert (full["status"], full["strays"]) == (1, [])
     assert "refusée" in full["err"]
     assert (empty["status"], empty["tree"]) == (0, {})
     assert (dry["status"], dry["tree"]) == (0, {})
-    assert "Après vente/lea" in dry["out"]
+    assert unannounced(rows, dry["out"]) == []
     assert (once["status"], misplaced(rows, once["tree"])) == (0, [])
-    assert (twice["status"], twice["tree"]) == (0, once["tree"])
+    assert (twice["status"], twice["tree"]) == (0, twice["start"])
+    assert twice["tree"]["Après vente/lea/LISEZMOI.txt"] == "Léa Noël\ntravail\n"
     assert once["tree"]["Après vente/lea/"] == "750"
     assert (absent["status"], absent["tree"]) == (1, {})
     assert absent["err"]
@@ -348,7 +355,45 @@ def test_the_scripts_of_the_solutions_do_what_is_asked(script: Path, tmp_path: P
 def test_a_script_that_is_not_there_is_told(tmp_path: Path) -> None:
     (told,) = grade_script(tmp_path / "nothing", tmp_path, run("vide", [HEADER]))
     assert told["status"] is None
-    assert "nothing" in check_folders.status(told)
+    assert check_folders.status(told) == "script ou interprète absent"
+
+
+def told_of(body: str, tmp_path: Path, *runs: dict[str, Any]) -> list[dict[str, Any]]:
+    script = tmp_path / "script"
+    script.write_text(f"#!/bin/sh\n{body}\n")
+    script.chmod(0o755)
+    place = tmp_path / "place"
+    place.mkdir()
+    return grade_script(script, place, *runs)
+
+
+def test_what_a_line_makes_the_shell_do_is_seen(tmp_path: Path) -> None:
+    """Commands in the account and in the service, a service that leads out of the place."""
+    body = """tail -n +2 "$1" | while IFS=';' read -r id nom service; do
+      [ -n "$id" ] && eval "mkdir -p \"$2/$service/$id\""; done"""
+    (told,) = told_of(body, tmp_path, run("cache", hidden_lines()))
+    assert {"injection", "fuite/"} <= set(told["strays"])
+
+
+def test_a_script_that_is_stopped_leaves_no_child_and_blames_a_slow_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, after = told_of('mkdir "$2/a"; (sleep 3; mkdir "$2/tard") & wait', tmp_path,
+                          run("a", [HEADER], seconds=0.5), run("b", [HEADER], seconds=0.5))  # fmt: skip
+    assert check_folders.status(slow) == "pas terminé en 0 s"
+    assert slow["tree"].keys() == after["tree"].keys() == {"a/"}
+    assert slow["pace"] > 0
+    for pace, problem in ((0.5, True), (0.001, False)):
+        monkeypatch.setattr(check_folders, "run_errand", lambda *_, pace=pace: json.dumps([{**slow, "pace": pace}]))
+        with pytest.raises(ProbeError, match="machine that takes") if problem else contextlib.nullcontext():
+            check_folders.answers(cast("Login", None), check_folders.errand([]), Deadline.after(5))
+
+
+def test_a_simulation_tells_each_folder_on_a_line_of_its_own() -> None:
+    rows = [Row("lea", "Léa", "Accueil"), Row("hugo", "Hugo", "Après vente")]
+    assert unannounced(rows, "mkdir /x/Accueil/lea\n/x/Après vente/hugo (simulation)\n") == []
+    assert unannounced(rows, "lea;Léa;Accueil\nhugo;Hugo;Après vente\n") == ["lea", "hugo"], "the export itself"
+    assert unannounced(rows, "Accueil/lea Après vente/hugo") == ["lea", "hugo"]
 
 
 def test_an_unquoted_shell_script_is_seen(tmp_path: Path) -> None:
