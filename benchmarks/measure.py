@@ -19,7 +19,10 @@ from labs.hypervisors.qemu import processes
 from labs.hypervisors.qemu.templates import qemu_version
 from labs.paths import ROOT
 
-AT_LEAST = frozenset({"cold_ratio", "speedup_vs_serial", "speedup_vs_ansible"})
+AT_LEAST = frozenset({
+    "cold_ratio", "speedup_vs_serial", "speedup_vs_ansible",
+    "wall_ratio_paramiko_20ms", "wall_ratio_default_ssh", "cpu_ratio_paramiko",
+})  # fmt: skip
 PLATEAU = str(Path(sys.executable).with_name("plateau"))
 
 
