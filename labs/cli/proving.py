@@ -39,7 +39,7 @@ def prove(
     repeat: Annotated[int, typer.Option("--repeat", min=0, help="Extra gradings of the solved bench.")] = 1,
     part: Annotated[
         list[str] | None,
-        typer.Option("--part", help="Only this: pristine, solution, alternatives, mutants; may be repeated."),
+        typer.Option("--part", help="Only this: pristine, solution, alternatives, mutants, faults; may be repeated."),
     ] = None,
     mutant: Annotated[
         list[str] | None,
@@ -56,10 +56,11 @@ def prove(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Prove a lab: untouched no point, solved all, alternatives all, every mutant caught. Exit status 0 only then."""
+    """Prove a lab: untouched no point, solved all, alternatives all, sabotages seen. Exit status 0 only then."""
     from rich.markup import escape
 
     from labs.cli.output import out, print_json
+    from labs.models.faults import load_faults
     from labs.models.lab import load_lab
     from labs.models.mutants import load_mutants
     from labs.prove.proof import PARTS, Wish
@@ -71,7 +72,8 @@ def prove(
         raise InputError(f"--part {unknown[0]}: must be one of {', '.join(PARTS)}")
     mutants = _chosen(load_mutants(loaded), mutant) if "mutants" in parts else []
     alternatives = tuple(loaded.alternatives) if "alternatives" in parts else ()
-    wish = Wish(parts, tuple(mutants), alternatives, repeat, share, reboot)
+    faults = tuple(load_faults(loaded)) if "faults" in parts else ()
+    wish = Wish(parts, tuple(mutants), faults, alternatives, repeat, share, reboot)
     ids = [f"seed-{number:02d}" for number in range(first, first + seeds)]
     proof = prove_lab(loaded, ids, wish, jobs=jobs, hypervisor=hypervisor, quiet=json, resume=resume)
     data = proof.to_json()
@@ -247,6 +249,7 @@ def _figures(data: dict[str, Any]) -> Any:
     made.add_row("points solved", shown(data["solution_percent"], " %"))
     made.add_row("alternatives", f"{alternatives['passed']} passed, {alternatives['failed']} failed")
     made.add_row("mutants", ", ".join(f"{number} {fate.replace('_', ' ')}" for fate, number in mutants.items()))
+    made.add_row("faults", ", ".join(f"{number} {fate.replace('_', ' ')}" for fate, number in data["faults"].items()))
     made.add_row("specificity", shown(data["specificity_percent"], " %"))
     made.add_row("flakes", str(data["flakes"]))
     made.add_row("time", duration(data["seconds"]))

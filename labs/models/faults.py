@@ -29,6 +29,21 @@ class Fault(Strict):
     green: list[str] = Field(min_length=1)
     """Checks that fail while the fault is there and pass once it is repaired, in the candidate's way or another."""
 
+    @property
+    def mistake(self) -> str:
+        """What is broken, in English: a fault is tried as a mutant is."""
+        return self.title.get("en") or next(iter(self.title.values()))
+
+    @property
+    def kills(self) -> list[str]:
+        """Checks that must not pass while the fault is there."""
+        return self.green
+
+    @property
+    def equivalent(self) -> None:
+        """A fault is always run."""
+        return None
+
 
 class FaultFile(Strict):
     """A lab's faults.yaml."""

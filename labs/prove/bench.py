@@ -15,8 +15,8 @@ from labs.errors import PlateauError
 from labs.execute import Executor, Outcome
 from labs.grade import EVERYTHING, Selection, grade
 from labs.hypervisors.base import Hypervisor
-from labs.models.mutants import Mutant
 from labs.paths import PLAYBOOKS
+from labs.prove.judge import Sabotaged
 from labs.prove.result import Seen
 from labs.sabotage import Sabotage
 from labs.sessionfiles import SessionFiles
@@ -82,8 +82,8 @@ class ProofBench:
         """Return the candidate's machines to a snapshot."""
         _require_well(self.room.executor.rollback([self._graded], name))
 
-    def apply(self, mutant: Mutant) -> str | None:
-        """Make the mistake; why it is not seen applied, or None when it is."""
+    def apply(self, mutant: Sabotaged) -> str | None:
+        """Make the mistake, or put the fault in; why it is not seen applied, or None when it is."""
         assert mutant.run is not None
         assert mutant.applied is not None
         return Sabotage(mutant.node, mutant.run, mutant.applied).apply(self.room.hypervisor, self.bench)

@@ -1,14 +1,18 @@
-"""What became of a mutant, from the verdicts seen. Pure."""
+"""What became of a mutant or a fault, from the verdicts seen. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from labs.models.faults import Fault
 from labs.models.mutants import Mutant
 from labs.prove.result import Fate, Seen
 
+Sabotaged = Mutant | Fault
+"""What is put into a solved bench, and the checks that must notice it."""
 
-def fate(mutant: Mutant, checks: Iterable[Seen]) -> tuple[Fate, str]:
+
+def fate(mutant: Sabotaged, checks: Iterable[Seen]) -> tuple[Fate, str]:
     """The mutant's fate and why, from the verdicts of its checks.
 
     Killed: none of its checks passed, at least one `failed`, and those blocked are so under one of its checks. A check
@@ -32,7 +36,7 @@ def fate(mutant: Mutant, checks: Iterable[Seen]) -> tuple[Fate, str]:
     return "killed", ""
 
 
-def stray(mutant: Mutant, checks: Iterable[Seen]) -> tuple[str, ...]:
+def stray(mutant: Sabotaged, checks: Iterable[Seen]) -> tuple[str, ...]:
     """Checks outside the mutant's own that are red on their own account, or blocked under a foreign cause."""
     return tuple(
         one.check
@@ -43,7 +47,7 @@ def stray(mutant: Mutant, checks: Iterable[Seen]) -> tuple[str, ...]:
     )
 
 
-def affected(mutant: Mutant, phases: Mapping[str, str]) -> tuple[list[str], bool]:
+def affected(mutant: Sabotaged, phases: Mapping[str, str]) -> tuple[list[str], bool]:
     """The mutant's checks in the sheet's order, and whether one of them is measured after a reboot."""
     chosen = [check for check in phases if check in mutant.kills]
     return chosen, any(phases[check] == "reboot" for check in chosen)

@@ -20,7 +20,7 @@ def _lines(data: Mapping[str, Any], machine: Mapping[str, str]) -> Iterator[str]
     yield ""
     yield "## Figures"
     yield ""
-    mutants, alternatives = data["mutants"], data["alternatives"]
+    mutants, faults, alternatives = data["mutants"], data["faults"], data["alternatives"]
     yield from _table(
         ("Figure", "Found", "Wanted"),
         (
@@ -33,6 +33,8 @@ def _lines(data: Mapping[str, Any], machine: Mapping[str, str]) -> Iterator[str]
                                    - mutants["equivalent"]), "all"),
             ("Mutants that nobody could tell (argued below)", mutants["equivalent"], ""),
             ("Mutants that reddened only their own checks", _shown(data["specificity_percent"], " %"), "≥ 95 %"),
+            ("Faults that turn their checks red", _of(faults["killed"], sum(faults.values()) - faults["killed"]),
+             "all"),
             ("Checks that changed their mind", data["flakes"], "0"),
             ("Time", f"{data['seconds'] / 60:.1f} min", ""),
             ("Taken up after an interruption", f"{data['resumed']}×", ""),
@@ -45,8 +47,15 @@ def _lines(data: Mapping[str, Any], machine: Mapping[str, str]) -> Iterator[str]
     yield ""
     yield "## Mutants"
     yield ""
-    yield from _table(("Mutant", "Machine", "The mistake", "Must turn red", "Fate"), _mutants(data))
+    yield from _table(("Mutant", "Machine", "The mistake", "Must turn red", "Fate"), _tried(data, "mutant"))
     yield ""
+    if data["fault_list"]:
+        yield "## Faults"
+        yield ""
+        yield "Breakdowns for break/fix work: while one is there, none of its checks passes."
+        yield ""
+        yield from _table(("Fault", "Machine", "What is broken", "Must turn red", "Fate"), _tried(data, "fault"))
+        yield ""
     yield "## Gradings"
     yield ""
     rows = ((one["seed"], one["state"], f"{one['points']:g} / {one['max_points']:g}", f"{one['seconds']:.0f} s")
@@ -54,8 +63,8 @@ def _lines(data: Mapping[str, Any], machine: Mapping[str, str]) -> Iterator[str]
     yield from _table(("Seed", "State", "Points", "Time"), rows)
 
 
-def _mutants(data: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    for name, mutant in data["mutant_list"].items():
+def _tried(data: Mapping[str, Any], kind: str) -> Iterator[tuple[str, ...]]:
+    for name, mutant in data[f"{kind}_list"].items():
         trials = [trial for trial in data["trials"] if trial["mutant"] == name]
         fates = [trial["fate"].replace("_", " ") + " at the second trial" * bool(trial["first"]) for trial in trials]
         told = mutant["equivalent"] or ", ".join(f"{fate} {fates.count(fate)}×" for fate in dict.fromkeys(fates))

@@ -10,18 +10,21 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
+from typing import Any
 
 from labs.errors import PlateauError
 from labs.grade import Selection
+from labs.models.faults import Fault
 from labs.models.lab import Lab
 from labs.models.mutants import Mutant
 from labs.prove import judge
 from labs.prove.bench import ProofBench
+from labs.prove.judge import Sabotaged
 from labs.prove.ledger import Ledger
 from labs.prove.result import Fate, Grading, Proof, Seen, Trial
 
 SOLVED = "solved"
-PARTS = ("pristine", "solution", "alternatives", "mutants")
+PARTS = ("pristine", "solution", "alternatives", "mutants", "faults")
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Wish:
 
     parts: frozenset[str] = frozenset(PARTS)
     mutants: tuple[Mutant, ...] = ()
+    faults: tuple[Fault, ...] = ()
     alternatives: tuple[str, ...] = ()
     repeat: int = 1
     """Extra gradings of the solved bench, to find checks that change their mind."""
@@ -37,12 +41,17 @@ class Wish:
     """Every how many mutants the whole suite is run (1: always, 0: never), to see what else turns red."""
     reboot: bool = True
 
+    @property
+    def sabotages(self) -> tuple[Sabotaged, ...]:
+        """Everything that is tried on the solved bench."""
+        return (*self.mutants, *self.faults)
+
 
 @dataclass(frozen=True)
 class Task:
-    """A mutant to try."""
+    """A mutant or a fault to try."""
 
-    mutant: Mutant
+    mutant: Sabotaged
     first: str = ""
     """Why it is tried again: the first trial told nothing."""
 
@@ -66,7 +75,7 @@ def deal(benches: Sequence[Sequence[ProofBench]], wish: Wish, ledger: Ledger) ->
     for seed, of_seed in enumerate(benches):
         queue: SimpleQueue[Task] = SimpleQueue()
         settled = ledger.settled(of_seed[0].id)
-        for mutant in wish.mutants:
+        for mutant in wish.sabotages:
             if mutant.id not in settled:
                 queue.put(Task(mutant))
         for number, bench in enumerate(of_seed):
@@ -94,7 +103,8 @@ def prove(
         seeds=list(dict.fromkeys(hand.bench.id for hand in hands)),
         checks=[check for task in lab.tasks for check in task.checks],
         alternatives=list(wish.alternatives),
-        mutants={one.id: one.model_dump(include={"node", "mistake", "kills", "equivalent"}) for one in wish.mutants},
+        mutants={one.id: _told(one) for one in wish.mutants},
+        faults={one.id: _told(one) for one in wish.faults},
         gradings=ledger.gradings,
         trials=ledger.trials,
         resumed=ledger.resumed,
@@ -110,13 +120,20 @@ def prove(
             raise
     tried = {(trial.seed, trial.mutant) for trial in proof.trials}
     for seed in proof.seeds:
-        proof.broken += [f"{seed}, mutant {one.id}: not tried" for one in wish.mutants if (seed, one.id) not in tried]
+        proof.broken += [
+            f"{seed}, {proof.kind(one.id)} {one.id}: not tried"
+            for one in wish.sabotages if (seed, one.id) not in tried
+        ]  # fmt: skip
     if not proof.broken:
         ledger.close()
     if not wish.reboot:
         proof.broken.append("the persistence phase was left out (--no-reboot)")
     proof.seconds = ledger.seconds
     return proof
+
+
+def _told(one: Sabotaged) -> dict[str, Any]:
+    return {"node": one.node, "mistake": one.mistake, "kills": list(one.kills), "equivalent": one.equivalent}
 
 
 class _Walk:
@@ -266,7 +283,7 @@ class _Walk:
         self._ledger.keep(dataclasses.replace(trial, first=task.first))
         self._bench.tell(f"{mutant.id}: {trial.fate.replace('_', ' ')}")
 
-    def _trial(self, mutant: Mutant, chosen: list[str], *, reboots: bool) -> Trial:
+    def _trial(self, mutant: Sabotaged, chosen: list[str], *, reboots: bool) -> Trial:
         began = time.monotonic()
 
         def trial(fate: Fate, detail: str, checks: Sequence[Seen] = (), *, whole: bool = False) -> Trial:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 Fate = Literal["killed", "survived", "not_applied", "unmeasured", "equivalent"]
 FATES: tuple[Fate, ...] = ("survived", "not_applied", "unmeasured", "killed", "equivalent")
-"""Worst first: a mutant tried on several seeds has the worst of its fates."""
+"""Worst first: a mutant, or a fault, tried on several seeds has the worst of its fates."""
 GREEN = frozenset({"passed", "not_applicable", "manual"})
 
 
@@ -55,10 +55,11 @@ class Grading:
 
 @dataclass(frozen=True)
 class Trial:
-    """One mutant on one bench."""
+    """One mutant, or one fault, on one bench."""
 
     seed: str
     mutant: str
+    """Its id."""
     fate: Fate
     seconds: float
     red: tuple[str, ...] = ()
@@ -83,6 +84,8 @@ class Proof:
     alternatives: list[str]
     mutants: dict[str, dict[str, Any]]
     """By id: node, mistake, kills, equivalent (why, or None)."""
+    faults: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The same of the lab's faults."""
     gradings: list[Grading] = field(default_factory=list)
     trials: list[Trial] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
@@ -94,8 +97,12 @@ class Proof:
     def of(self, state: str) -> list[Grading]:
         return [one for one in self.gradings if one.state == state or one.state.startswith(state + " ")]
 
+    def kind(self, name: str) -> str:
+        """`mutant` or `fault`."""
+        return "fault" if name in self.faults else "mutant"
+
     def fates(self) -> dict[str, Fate]:
-        """Each mutant's worst fate over the seeds it was tried on."""
+        """Each mutant's and fault's worst fate over the seeds it was tried on."""
         found: dict[str, Fate] = {}
         for trial in self.trials:
             before = found.get(trial.mutant, "equivalent")
@@ -123,13 +130,19 @@ class Proof:
             *_points_on(self.of("pristine")),
             *_not_full(self.of("solution"), self.checks),
             *_not_full(self.of("alternative"), self.checks),
-            *(_trial_line(trial) for trial in self.trials if trial.fate not in {"killed", "equivalent"} or trial.stray),
+            *(
+                _trial_line(self.kind(trial.mutant), trial)
+                for trial in self.trials
+                if trial.fate not in {"killed", "equivalent"} or trial.stray
+            ),
             *(f"flake: {one} did not always get the same verdict on an unchanged bench" for one in self.flakes()),
         ]
 
     def to_json(self) -> dict[str, Any]:
         """The figures first, then everything they come from."""
-        fates = list(self.fates().values())
+        fates = self.fates()
+        of_faults = [fate for name, fate in fates.items() if self.kind(name) == "fault"]
+        of_mutants = [fate for name, fate in fates.items() if self.kind(name) == "mutant"]
         alternatives = {name: self._alternative_passed(name) for name in self.alternatives}
         pristine, solution = self.of("pristine"), self.of("solution")
         return {
@@ -139,8 +152,9 @@ class Proof:
             "checks": len(self.checks),
             "pristine_points": max((one.points for one in pristine), default=None),
             "solution_percent": min((one.percent for one in solution), default=None),
-            "mutants": {name: fates.count(name) for name in ("killed", "survived", "not_applied", "unmeasured",
-                                                             "equivalent")},
+            "mutants": {name: of_mutants.count(name) for name in ("killed", "survived", "not_applied", "unmeasured",
+                                                                  "equivalent")},
+            "faults": {name: of_faults.count(name) for name in ("killed", "survived", "not_applied", "unmeasured")},
             "alternatives": {
                 "passed": sum(one is True for one in alternatives.values()),
                 "failed": sum(one is False for one in alternatives.values()),
@@ -153,6 +167,7 @@ class Proof:
             "seed_ids": self.seeds,
             "check_ids": self.checks,
             "mutant_list": self.mutants,
+            "fault_list": self.faults,
             "gradings": [{**dataclasses.asdict(one), "points": one.points, "max_points": one.max_points}
                          for one in self.gradings],
             "trials": [dataclasses.asdict(one) for one in self.trials],
@@ -183,8 +198,8 @@ def _not_full(gradings: Iterable[Grading], wanted: list[str]) -> Iterable[str]:
                 yield f"{grading.seed}, {grading.state}: {one.check} is {one.verdict}: {one.message}"
 
 
-def _trial_line(trial: Trial) -> str:
-    line = f"{trial.seed}, mutant {trial.mutant}: {trial.fate.replace('_', ' ')}"
+def _trial_line(kind: str, trial: Trial) -> str:
+    line = f"{trial.seed}, {kind} {trial.mutant}: {trial.fate.replace('_', ' ')}"
     if trial.stray:
         line += f", and it also reddened {', '.join(trial.stray)}"
     return f"{line}: {trial.detail}" if trial.detail else line

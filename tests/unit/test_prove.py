@@ -8,6 +8,7 @@ import pytest
 from labs.cli.proving import prove_lab
 from labs.errors import EnvironmentLackError, InputError, PlateauError
 from labs.lock import exclusive
+from labs.models.faults import Fault
 from labs.models.lab import load_lab
 from labs.models.mutants import Mutant, load_mutants
 from labs.prove import judge
@@ -212,6 +213,17 @@ def test_the_whole_walk(lab, walk):
     assert bench.state == "gone"
 
 
+def test_a_fault_is_tried_as_a_mutant_is_and_counted_apart(lab, walk):
+    fault = Fault(id="F08", title={"fr": "Relais arrêté", "en": "Relay stopped"}, node="rtr", call={"fr": "Rien !"},
+                  run="x", applied="y", green=[A])  # fmt: skip
+    told = walk(lab, Wish(faults=(fault,)))[1].to_json()
+    assert told["wrong"] == []
+    assert (told["faults"]["killed"], told["mutants"]["killed"]) == (1, 0)
+    assert "| F08 | rtr | Relay stopped | CP06-S1.a | killed 1× |" in page(told, {})
+    dated_at_once = walk(lab, Wish(faults=(fault,)), notices=False)[1]
+    assert dated_at_once.wrong() == ["seed-01, fault F08: survived: CP06-S1.a still passes"]
+
+
 def test_two_benches_share_the_work_of_a_seed(lab, ledger):
     wish = Wish(mutants=tuple(mutant(A, name=f"CP06-S1.m{number}") for number in range(1, 8)),
                 alternatives=("alternatives/x.yml",))  # fmt: skip
@@ -354,8 +366,9 @@ def test_the_page_tells_what_the_json_has(lab, walk):
     assert "Nothing." in page(walk(lab)[1].to_json(), {})
 
 
-def test_every_mutant_of_the_project_loads_and_every_graded_check_has_one():
-    lab = load_lab("reseau")
+@pytest.mark.parametrize("name", ["annuaire", "interco", "reseau"])
+def test_every_mutant_of_the_project_loads_and_every_graded_check_has_one(name):
+    lab = load_lab(name)
     killed = {check for one in load_mutants(lab) for check in one.kills}
     assert {check for task in lab.tasks for check in task.checks} - killed == set()
 
