@@ -58,8 +58,9 @@ class Snapshot:
 
     def record(self, observation: Observation) -> None:
         """Keep an observation; it is on disk when this returns to the kernel's care (a kill loses nothing)."""
-        self._last[observation.question] = observation
-        if self.path is not None and not self.replaying:
+        if self.replaying:
+            self._last[observation.question] = observation
+        elif self.path is not None:
             # Not asdict(): it copies every answer, which costs more than all the rest of keeping it.
             text = json.dumps(vars(observation), ensure_ascii=False)
             self._write(text.encode("utf-8", "backslashreplace") + b"\n")
