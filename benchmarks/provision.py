@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -52,6 +52,8 @@ class Model:
 
 LOCAL = Model("local", False, 0.0, 1.0)
 THIN = Model("thin", True, 5.0, 0.2)
+UNCAPPED = {"boots_per_node": 256, "machines": 1024}
+"""The loop and the play boot everything at once: beside them Plateau may, too."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -88,9 +90,16 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         figures |= {f"many_{key}": value for key, value in many.items()} | {"growth_ratio": round(per_vm, 3)}
         figures["rss_mb"] = max(figures["rss_mb"], many["rss"])
     if options.beside:
-        ours = cohort(folder / "ours", LOCAL, options.beside)["makespan"]
+        ours = cohort(folder / "ours", LOCAL, options.beside, UNCAPPED)["makespan"]
+        capped = local if options.beside == options.benches else cohort(folder / "capped", LOCAL, options.beside)
         serial = beside(folder / "serial", options.beside, serial_loop)
-        figures |= {"beside_ours": ours, "beside_serial": serial, "speedup_vs_serial": round(serial / ours, 2)}
+        figures |= {
+            "beside_ours": ours,
+            "beside_ours_capped": capped["makespan"],
+            "beside_serial": serial,
+            "speedup_vs_serial": round(serial / ours, 2),
+            "speedup_vs_serial_capped": round(serial / capped["makespan"], 2),
+        }
         if options.ansible:
             (folder / "ansible").mkdir()
             way = functools.partial(ansible_play, Path(options.ansible), folder / "ansible")
@@ -103,9 +112,9 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     return figures
 
 
-def cohort(folder: Path, model: Model, benches: int) -> dict[str, Any]:
+def cohort(folder: Path, model: Model, benches: int, caps: Mapping[str, int] | None = None) -> dict[str, Any]:
     """Bring a cohort up in a process of its own. Times are Proxmox VE's (real ones divided by the model's scale)."""
-    with cluster_of(folder, model) as place:
+    with cluster_of(folder, model, caps) as place:
         command = [sys.executable, "-m", "benchmarks.controller", str(folder), str(benches)]
         print(f"  {model.name}: {benches} x {len(ROLES)} machines", file=sys.stderr, flush=True)
         environment = {**os.environ, SECRET_VARIABLE: SECRET}
@@ -137,15 +146,18 @@ def lower_bound(model: Model, per_node: dict[str, int], place: Place) -> float:
     return boots + pace.clone
 
 
-def cluster_of(folder: Path, model: Model) -> AbstractContextManager[Place]:
-    """A cluster with room for everybody."""
+def cluster_of(folder: Path, model: Model, caps: Mapping[str, int] | None = None) -> AbstractContextManager[Place]:
+    """A cluster with room for everybody; `caps` are those of the profile where they are not the defaults."""
     wanted = Wanted(
         nodes=NODES,
         storages={"tank": True} if model.shared else {"local": False},
         roles=("rtr", "srv", "ws", "probe"),
         zone="vlan",
         node_memory_mb=1 << 20,
-        options={"network": {"mode": "sdn", "zone": "zone1", "tags": {"first": 100, "last": 3999}}},
+        options={
+            "network": {"mode": "sdn", "zone": "zone1", "tags": {"first": 100, "last": 3999}},
+            "caps": dict(caps or {}),
+        },
     )
     return cluster(folder / "cluster", wanted, Pace(scale=model.scale, storage_lock=model.storage_lock))
 
