@@ -26,7 +26,7 @@ def check_snmp(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     """rtr et srv se laissent superviser en SNMPv3, et de cette seule façon.
 
     Depuis le réseau des serveurs, l'utilisateur demandé lit (authentification et chiffrement) ; il n'écrit pas, ne lit
-    pas sans chiffrement, et la communauté « public » n'obtient rien. Depuis le LAN, rien ne répond.
+    pas sans chiffrement, et la communauté « public » n'obtient rien. Depuis le LAN et depuis Internet, rien ne répond.
     """
     _start(bench, probe)
     names = {}
@@ -73,9 +73,10 @@ def _refused(bench: Bench, names: dict[str, str]) -> list[tuple[str, str, dict[s
             "communauté « private »": {"community": "private"},
         }
         found += [(f"{node} : {label}", NEAR, {"address": asked["address"], **way}) for label, way in ways.items()]
-    far = {"srv": text(bench, "serveurs_srv"), "rtr": text(bench, "lan_passerelle")}
-    return found + [(f"{node} : lecture depuis le LAN", "lan", {"address": address, **user})
-                    for node, address in far.items()]  # fmt: skip
+    far = (("srv", "le LAN", "lan", "serveurs_srv"), ("rtr", "le LAN", "lan", "lan_passerelle"),
+           ("rtr", "Internet", "wan", "wan_rtr"))  # fmt: skip
+    return found + [(f"{node} : lecture depuis {where}", leg, {"address": text(bench, address), **user})
+                    for node, where, leg, address in far]  # fmt: skip
 
 
 def _user(bench: Bench) -> dict[str, Any]:

@@ -22,14 +22,15 @@ LOGGED = 'w=%s; { journalctl -k -q --no-pager -o cat -n 400; cat /var/log/*.log;
 def _start(bench: Bench, probe: ProbeClient) -> None:
     probe.prefetch("inject.send", **_inject(bench))
     probe.prefetch("scan.tcp_ports", "wan", timeout=SCAN_SECONDS + 5, **_scan(bench))
+    probe.prefetch("dns.query", "wan", **_resolver(bench))
 
 
 @check("CP07-S4.a", needs=("CP06-S5.a",), nodes=("rtr", "srv"), early=_start, seconds=90)
 def check_firewall(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     """Vu d'Internet, seul le port publié est ouvert et rien ne contourne le pare-feu.
 
-    Les 65 535 ports de rtr sont balayés. Les machines internes restent hors d'atteinte : ni connexion directe, ni
-    paquet hors connexion, ni port source complaisant, ni adresse du LAN usurpée.
+    Les 65 535 ports TCP de rtr sont balayés, et rtr n'y résout aucun nom. Les machines internes restent hors
+    d'atteinte : ni connexion directe, ni paquet hors connexion, ni port source complaisant, ni adresse du LAN usurpée.
     """
     wan_rtr, published = text(bench, "wan_rtr"), number(bench, "port_publie")
     alive = probe.call("icmp.ping", "wan", address=wan_rtr)
@@ -45,6 +46,8 @@ def check_firewall(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     others = [port for port in scan["open"] if port != published]
     label = f"ports TCP ouverts sur {wan_rtr}, hors {published} (65 535 ports balayés)"
     expect.none(label, others)
+    answered = probe.call("dns.query", "wan", **_resolver(bench))[0]["answered"]
+    expect.equal(f"réponse de {wan_rtr} à une question DNS (UDP 53)", "aucune", "une" if answered else "aucune")
 
 
 @check("CP07-S4.b", causes=("CP07-S4.a",), nodes=("rtr",), seconds=90)
@@ -75,6 +78,12 @@ def _scan(bench: Bench) -> dict[str, Any]:
         "mac": bench.node("rtr").mac("wan"),
         "window": SCAN_SECONDS,
     }
+
+
+def _resolver(bench: Bench) -> dict[str, Any]:
+    """A question that only an open resolver answers, or refuses: either way its port is open to the Internet."""
+    question = [f"www.{text(bench, 'internet_zone')}", "A"]
+    return {"server": text(bench, "wan_rtr"), "questions": [question], "recursion": True}
 
 
 def _inject(bench: Bench) -> dict[str, Any]:
