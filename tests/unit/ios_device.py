@@ -53,6 +53,7 @@ class IosDevice:
         self.known = folder / "device"
         self._loop = asyncio.new_event_loop()
         self._server: asyncssh.SSHAcceptor | None = None
+        self._connections: list[asyncssh.SSHServerConnection] = []
         ready = threading.Event()
         self._thread = threading.Thread(target=self._serve, args=(ready,), daemon=True)
         self._thread.start()
@@ -70,7 +71,12 @@ class IosDevice:
         asyncio.set_event_loop(self._loop)
 
         async def start() -> None:
+            connections = self._connections
+
             class Door(asyncssh.SSHServer):
+                def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+                    connections.append(conn)
+
                 def password_auth_supported(self) -> bool:
                     return True
 
@@ -91,6 +97,8 @@ class IosDevice:
     async def _end(self) -> None:
         assert self._server is not None
         self._server.close()
+        for connection in self._connections:  # closing the server leaves them, and their sockets, to the collector
+            connection.abort()
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
         await asyncio.sleep(0.05)
