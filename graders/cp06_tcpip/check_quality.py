@@ -15,6 +15,8 @@ KEPT = 199
 """One packet of two hundred may be lost: less than 1 %."""
 LARGE: dict[str, Any] = {"count": 10, "every": 0.1, "window": 3.0, "size": 1472}
 """1472 bytes of data make a packet of 1500: what a page or a file is carried in."""
+LARGE_KEPT = 9
+"""A size that does not pass loses them all; losses at random are counted on the small ones."""
 SLOW_SECONDS = 0.5
 QUESTIONS = 20
 
@@ -30,8 +32,8 @@ def _start(bench: Bench, probe: ProbeClient) -> None:
 def check_quality(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     """Le réseau rend un service stable : ni perte, ni lenteur, ni paquet de grande taille arrêté.
 
-    Deux cents échos dans chaque sens à travers rtr (moins de 1 % de perte), dix de la taille maximale, vingt questions
-    DNS : ils aboutissent.
+    Deux cents échos dans chaque sens à travers rtr (moins de 1 % de perte), dix de la taille maximale (une perte au
+    plus), vingt questions DNS : ils aboutissent.
     """
     _start(bench, probe)
     for leg, target in _ways(bench):
@@ -40,8 +42,8 @@ def check_quality(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
         median = sorted(small["seconds"])[len(small["seconds"]) // 2] if small["seconds"] else None
         expect.within(f"temps d'aller-retour médian vers {target}, en secondes", 0, SLOW_SECONDS, median)
         large = probe.call("icmp.ping", leg, address=target, **LARGE)
-        expect.equal(f"échos de 1500 octets revenus de {target}, sur {LARGE['count']}", LARGE["count"],
-                     large["received"])  # fmt: skip
+        expect.within(f"échos de 1500 octets revenus de {target}, sur {LARGE['count']}", LARGE_KEPT, LARGE["count"],
+                      large["received"])  # fmt: skip
     name = f"srv.{text(bench, 'domaine')}"
     asked = probe.call("dns.query", "lan", server=text(bench, "serveurs_srv"), questions=[[name, "A"]] * QUESTIONS)
     answered = sum(bool(one["answered"]) for one in asked)
