@@ -10,18 +10,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from graders.vantage import text, toward_router
 from labs.bench import Bench
 from labs.variants import token
 
 NAMES = {"lan": "LAN", "serveurs": "serveurs", "wan": "Internet", "invites": "invités", "siege": "siège"}
 STATES = {"open": "passe", "arrived": "arrive, sans réponse", "refused": "refusé", "filtered": "refusé"}
+CONTROL = "Internet vers l'adresse publique de rtr, ICMP"
+"""Must pass: it shows that frames put on that card are received."""
 PATIENCE = 8.0
 """Seconds that a permitted flow may take; a refused one is watched for the matrix's own window."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Traffic between two zones. `drawn` adds the candidate's own port to what must be refused."""
+    """Traffic between two zones: tcp/N, udp/N, or icmp. `drawn` adds the candidate's own port to what is refused."""
 
     origin: str
     to: str
@@ -44,8 +47,7 @@ class Flow:
 
     @property
     def label(self) -> str:
-        protocol, _, port = self.service.partition("/")
-        return f"{NAMES[self.rule.origin]} vers {NAMES[self.rule.to]}, {protocol.upper()} {port}"
+        return f"{NAMES[self.rule.origin]} vers {NAMES[self.rule.to]}, {called(self.service)}"
 
 
 def flows(bench: Bench, rules: Iterable[Rule]) -> list[Flow]:
@@ -70,7 +72,7 @@ def request(bench: Bench, chosen: Iterable[Flow], hosts: Mapping[str, str]) -> d
                 "to": flow.rule.to,
                 "address": address[flow.rule.to],
                 "protocol": flow.service.partition("/")[0],
-                "port": int(flow.service.partition("/")[2]),
+                "port": int(flow.service.partition("/")[2] or 0),
                 **({"patience": PATIENCE} if flow.permitted else {}),
             }
             for flow in chosen
@@ -78,6 +80,45 @@ def request(bench: Bench, chosen: Iterable[Flow], hosts: Mapping[str, str]) -> d
         "extra": {"wan": somewhere},
         "window": 3.0,
     }
+
+
+def sources(seen: Mapping[str, Any], wanted: Mapping[str, tuple[str, str]]) -> list[tuple[str, str, str]]:
+    """Label, expected and observed source of flows; `wanted`: id -> label and source."""
+    return [
+        (label, expected, seen[flow_id]["source"] or "flux non arrivé") for flow_id, (label, expected) in wanted.items()
+    ]
+
+
+def from_internet(bench: Bench, hosts: Mapping[str, str], services: Iterable[str]) -> dict[str, Any]:
+    """The parameters of inject.send for what must not enter from the Internet; `hosts` as in `request`."""
+    source = internet_host(bench)
+    shots: list[dict[str, Any]] = [
+        {"id": CONTROL, "protocol": "icmp", "source": source, "address": text(bench, "wan_rtr")}
+    ]
+    for zone, host in hosts.items():
+        for service in services:
+            protocol, _, port = service.partition("/")
+            label = f"Internet vers {NAMES[zone]}, {called(service)}"
+            shots.append({"id": label, "protocol": protocol, "source": source, "address": host, "port": int(port or 0)})
+    return {**toward_router(bench), "shots": shots, "watch": list(hosts)}
+
+
+def compare_closed(request: Mapping[str, Any], seen: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Label, expected and observed of each shot of `from_internet`: only the control passes."""
+    rows = [(CONTROL, "passe", "passe" if seen[CONTROL]["replies"] else "refusé")]
+    for shot in request["shots"]:
+        if shot["id"] != CONTROL:
+            rows.append((shot["id"], "refusé", "passe" if seen[shot["id"]]["arrived"] else "refusé"))
+    return rows
+
+
+def called(service: str) -> str:
+    """A service as it is written: TCP 22, ICMP.
+
+    >>> called("udp/53")
+    'UDP 53'
+    """
+    return service.upper().replace("/", " ")
 
 
 def compare(chosen: Iterable[Flow], seen: Mapping[str, Any]) -> list[tuple[str, str, str]]:

@@ -102,6 +102,14 @@ class NodeBackend(BaseBackend):  # type: ignore[misc]
         notebook.add(f"{answer.route}:{self.node}", text, f"[{answer.status}] {shown}", answer.seconds)
         return self.result(answer.status or 0, self.encode(text), answer.stdout, answer.stderr)
 
+    def get_encoding(self) -> str:
+        """The commands run with a UTF-8 locale: the machine need not be asked."""
+        return "UTF-8"
+
+    def decode(self, data: bytes) -> str:
+        """Text for the checks: a file in another encoding must not stop the grader."""
+        return data.decode("utf-8", "replace")
+
     def _recall(self, text: str) -> Answer:
         found = self.login.notebook.recall(f"login:{self.node}", text)
         if "error" in found:

@@ -27,9 +27,9 @@ class BenchNode:
         return self.model.owner == "candidate"
 
     def nic_index(self, segment: str) -> int:
-        """Position (0 = eth1) of the access card on `segment`. Raises KeyError when there is none."""
+        """Position (0 = eth1) of the card that carries `segment`, a trunk included. Raises KeyError when none does."""
         for index, nic in enumerate(self.spec.nics):
-            if nic.segment == segment:
+            if segment in (nic.segment, *(name for _, name in nic.trunk)):
                 return index
         raise KeyError(f"{self.name} has no card on {segment}")
 

@@ -14,6 +14,8 @@ from labs.deadline import Deadline
 
 SCAN_SECONDS = 30.0
 ALLOWED = (22,)
+LISTENING = "ss -Hltun sport = :%s"
+"""Netid, state, two queues, local address and port, peer (ss(8))."""
 ALIVE = "exec 3<>/dev/tcp/127.0.0.1/%s && head -c 20 <&3"
 
 
@@ -22,12 +24,12 @@ def _start(bench: Bench, probe: ProbeClient) -> None:
     probe.prefetch("inject.send", **_datagram(bench))
 
 
-@check("CP03-S5.a", needs=("CP03-S2.a",), nodes=("ws",), early=_start, seconds=90)
+@check("CP03-S5.a", causes=("CP03-S2.a",), nodes=("ws",), early=_start, seconds=90)
 def check_host_firewall(bench: Bench, probe: ProbeClient, login: Login, expect: Expect) -> None:
     """Vu du LAN, le poste n'offre que SSH et le ping.
 
-    Ses 10 000 premiers ports TCP sont balayés, et l'agent d'inventaire, qui reste en service sur le poste, ne répond
-    ni en TCP ni en UDP.
+    Ses 10 000 premiers ports TCP sont balayés, et l'agent d'inventaire, qui reste en service sur le poste et à l'écoute
+    sur le réseau, ne répond ni en TCP ni en UDP.
     """
     _expect_ping(bench, probe, expect)
     scan = probe.call("scan.tcp_ports", "lan", timeout=SCAN_SECONDS + 5, **_scan(bench))
@@ -35,6 +37,7 @@ def check_host_firewall(bench: Bench, probe: ProbeClient, login: Login, expect: 
         raise ProbeError(f"the scan ended after {scan['sent']} ports")
     expect.same_set("ports TCP ouverts du poste, vus du LAN", ALLOWED, scan["open"])
     _expect_silence(bench, probe, expect)
+    _expect_listening(bench, login, expect)
     alive = login("ws").run("bash -c %s", ALIVE.replace("%s", str(number(bench, "port_inventaire"))))
     expect.equal("agent d'inventaire, interrogé depuis le poste lui-même", "inventaire", show(alive.stdout.strip()))
 
@@ -64,6 +67,14 @@ def _expect_silence(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     seen = probe.call("inject.send", **_datagram(bench))["inventaire"]
     answered = [reply for reply in seen["replies"] if reply.startswith("udp:")]
     expect.equal("réponse de l'agent d'inventaire en UDP", "aucune", "une" if answered else "aucune")
+
+
+def _expect_listening(bench: Bench, login: Login, expect: Expect) -> None:
+    """An agent that listens to the loopback only is no longer one, and needs no firewall."""
+    told = login("ws").run(LISTENING, str(number(bench, "port_inventaire"))).stdout
+    sockets = [line.split() for line in told.splitlines()]
+    heard = {one[0] for one in sockets if len(one) > 4 and not one[4].startswith(("127.", "[::1]"))}
+    expect.same_set("protocoles sur lesquels l'agent écoute encore le réseau", ["tcp", "udp"], heard)
 
 
 def _scan(bench: Bench) -> dict[str, Any]:

@@ -32,9 +32,7 @@ def check_properties(bench: Bench, probe: ProbeClient, login: Login, expect: Exp
     """
     _expect_outside(bench, expect, _outside(bench, probe))
     _expect_inside(bench, login, expect)
-    servers, domains = _resolver(login)
-    expect.same_set("serveurs DNS", [text(bench, "serveurs_srv")], servers)
-    expect.contains("domaine de recherche", text(bench, "domaine"), domains)
+    _expect_resolver(bench, expect, _resolver(login))
     asked = probe.call("dns.query", "lan", **_known_name(bench))
     known = sorted(record["data"] for record in asked[0].get("answers", []))
     if known:  # otherwise srv does not serve the zone yet, which is not the workstation's fault
@@ -48,11 +46,14 @@ def check_properties_after_reboot(
 ) -> None:
     """Le poste garde ses réglages réseau après un redémarrage.
 
-    Même adresse, sans doublon sur le LAN, une seule route par défaut, et le poste répond encore au-delà du routeur.
+    Même adresse, sans doublon sur le LAN, une seule route par défaut, mêmes serveur et domaine DNS, et le poste répond
+    encore au-delà du routeur.
     """
     seen = converge(patience, lambda: _outside(bench, probe), lambda one: bool(one[0]) and one[1] > 0)
     _expect_outside(bench, expect, seen)
     _expect_inside(bench, login, expect)
+    wanted = _wanted(bench)
+    _expect_resolver(bench, expect, converge(patience, lambda: _resolver(login), lambda one: _as_wanted(wanted, one)))
 
 
 def _who_has(bench: Bench) -> dict[str, Any]:
@@ -95,6 +96,21 @@ def _expect_inside(bench: Bench, login: Login, expect: Expect) -> None:
         if route.get("dev") != MANAGEMENT
     ]
     expect.equal("route par défaut", [f"{text(bench, 'lan_passerelle')} par {card}"], routes)
+
+
+def _wanted(bench: Bench) -> tuple[str, str]:
+    """DNS server and search domain of the plan."""
+    return text(bench, "serveurs_srv"), text(bench, "domaine")
+
+
+def _as_wanted(wanted: tuple[str, str], seen: tuple[set[str], set[str]]) -> bool:
+    return seen[0] == {wanted[0]} and wanted[1] in seen[1]
+
+
+def _expect_resolver(bench: Bench, expect: Expect, seen: tuple[set[str], set[str]]) -> None:
+    server, domain = _wanted(bench)
+    expect.same_set("serveurs DNS", [server], seen[0])
+    expect.contains("domaine de recherche", domain, seen[1])
 
 
 def _json(host: Any, command: str) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import ipaddress
 from typing import Any
 
 from graders.check import check
+from graders.cp06_tcpip import pool
 from graders.expect import Expect, converge, show
 from graders.probe_client import ProbeClient
 from graders.vantage import number, text
@@ -15,7 +16,7 @@ from labs.deadline import Deadline
 ONE: dict[str, Any] = {"count": 1, "window": 9.0, "linger": 3.5}
 QUICK: dict[str, Any] = {"count": 1, "window": 9.0, "linger": 1.0}
 SILENCE: dict[str, Any] = {"count": 2, "window": 6.0, "linger": 6.0}
-CROWD = 20
+FIXED = ("lan_passerelle", "lan_poste", "lan_imprimante", "lan_controle")
 
 
 def _start_one(_bench: Bench, probe: ProbeClient) -> None:
@@ -58,15 +59,16 @@ def check_one_server(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
 
 @check("CP06-S1.b", causes=("CP06-S1.a",), nodes=("rtr", "srv"), early=_start_crowd)
 def check_pool(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
-    """La plage DHCP respecte les adresses réservées.
+    """La plage DHCP est celle du plan, et respecte les adresses réservées.
 
-    Vingt machines inconnues, qui demandent chacune une adresse hors de la plage, reçoivent chacune une adresse de la
-    plage, jamais une adresse fixe ; l'imprimante reçoit toujours la sienne.
+    Des machines inconnues, qui demandent chacune une adresse hors de la plage, en reçoivent une de la plage, jamais une
+    adresse fixe ; d'autres, qui en demandent les premières et les dernières adresses, les obtiennent ; l'imprimante
+    reçoit toujours la sienne.
     """
-    offers = probe.call("dhcp.discover", "lan", timeout=40, **_crowd(bench))
-    served = {offer["mac"] for offer in offers}
-    expect.require(expect.equal("machines inconnues qui reçoivent une offre", CROWD, len(served)))
-    _expect_in_pool(bench, expect, offers)
+    asked = _crowd(bench)
+    offers = probe.call("dhcp.discover", "lan", timeout=40, **asked)
+    for row in pool.compare(bench, "lan_plage", asked, offers):
+        expect.equal(*row)
     printer = probe.call("dhcp.discover", "lan", **_printer(bench))
     addresses = {offer["address"] for offer in printer}
     expect.same_set("adresse offerte à l'imprimante", [text(bench, "lan_imprimante")], addresses)
@@ -106,14 +108,7 @@ def check_dhcp_after_reboot(bench: Bench, probe: ProbeClient, expect: Expect, pa
 
 
 def _crowd(bench: Bench) -> dict[str, Any]:
-    """Twenty random machines: servers grant the address that a client asks for when it is theirs to give."""
-    lan = ipaddress.IPv4Network(text(bench, "lan"))
-    first = ipaddress.IPv4Address(text(bench, "lan_plage_debut"))
-    last = ipaddress.IPv4Address(text(bench, "lan_plage_fin"))
-    fixed = [text(bench, name) for name in ("lan_passerelle", "lan_poste", "lan_imprimante", "lan_controle")]
-    edges = [str(one) for one in (first - 1, last + 1, first - 2, last + 2, first - 10, last + 10, lan[2], lan[-2])]
-    spread = [str(lan[number]) for number in (10, 40, 60, 80, 90, 205, 220, 240)]
-    return {"count": CROWD, "requested": fixed + edges + spread, "window": 28.0, "linger": 1.0}
+    return pool.crowd(bench, "lan", "lan_plage", FIXED)
 
 
 def _relayed(bench: Bench) -> dict[str, Any]:
@@ -123,10 +118,3 @@ def _relayed(bench: Bench) -> dict[str, Any]:
 
 def _printer(bench: Bench) -> dict[str, Any]:
     return {"macs": [text(bench, "imprimante_mac")], "window": 9.0, "linger": 1.0}
-
-
-def _expect_in_pool(bench: Bench, expect: Expect, offers: list[dict[str, Any]]) -> None:
-    first = ipaddress.IPv4Address(text(bench, "lan_plage_debut"))
-    last = ipaddress.IPv4Address(text(bench, "lan_plage_fin"))
-    outside = [o["address"] for o in offers if not first <= ipaddress.IPv4Address(o["address"]) <= last]
-    expect.all_of("adresses offertes dans la plage", f"toutes entre {first} et {last}", outside, len(offers))

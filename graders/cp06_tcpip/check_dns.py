@@ -82,8 +82,7 @@ def check_transfer(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
 
     Une machine quelconque du LAN, puis du réseau des serveurs, demande le transfert de chaque zone (AXFR).
     """
-    networks = [f"{{{{ {name} | reverse_zone }}}}" for name in ZONES]
-    zones = [text(bench, "domaine"), *(render(one, bench.values) for one in networks)]
+    zones = [text(bench, "domaine"), *_reverse_zones(bench)]
     alive = probe.call("dns.query", "lan", server=text(bench, "serveurs_srv"), questions=[[zones[0], "SOA"]],
                        window=8.0)[0]  # fmt: skip
     expect.require(expect.equal(f"{zones[0]} SOA", "une réponse", "une réponse" if alive["answered"] else "rien"))
@@ -203,7 +202,12 @@ def _records(bench: Bench) -> list[tuple[str, str, str]]:
         (domain, "NS", ""),
         (domain, "SOA", ""),
         *reverse,
+        *((zone, rdtype, "") for zone in _reverse_zones(bench) for rdtype in ("NS", "SOA")),
     ]
+
+
+def _reverse_zones(bench: Bench) -> list[str]:
+    return [render(f"{{{{ {name} | reverse_zone }}}}", bench.values) for name in ZONES]
 
 
 def _data(answer: Answer, rdtype: str) -> list[str]:

@@ -13,6 +13,8 @@ from labs.deadline import Deadline
 
 FOLLOW_SECONDS = 30.0
 """How long a route may take to appear or to disappear, as the subject says."""
+TRIAL, OWN = "essai", "reseau"
+"""Static protocols of the head office's router: a prefix that no plan names, and the network behind it."""
 QUIET_LEGS = ("lan", "invites")
 ANSWERS, SILENT = "répond", "ne répond pas"
 
@@ -22,14 +24,16 @@ def _start(bench: Bench, probe: ProbeClient) -> None:
         probe.prefetch("ospf.heard", leg)
 
 
-@check("CP06-S5.b", needs=("CP06-S4.a",), nodes=("rtr",), early=_start, seconds=240)
+@check("CP06-S5.b", causes=("CP06-S4.a",), nodes=("rtr",), early=_start, seconds=360)
 def check_dynamic_routing(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     """rtr échange ses routes avec le routeur du siège, et suit leurs changements.
 
     L'adjacence authentifiée est établie ; le siège apprend le LAN, mais ni les invités ni une route par défaut. Le
     siège annonce un réseau qui n'est dans aucun plan : le LAN l'atteint ; il le retire : rtr n'y mène plus ; il
-    l'annonce de nouveau : le LAN l'atteint. Aucun message de routage n'est envoyé au LAN ni aux invités.
+    l'annonce de nouveau : le LAN l'atteint. Il retire de même son propre réseau, puis l'annonce de nouveau. Aucun
+    message de routage n'est envoyé au LAN ni aux invités.
     """
+    probe.call("ospf.announce", router="siege", protocol=OWN, on=True)  # whatever an interrupted grading left
     learned = ospf.settle(bench, probe, ospf.NEIGHBOUR_SECONDS)
     expect.require(expect.equal(*ospf.adjacency(bench, learned)))
     expect.contains("LAN appris par le siège", text(bench, "lan"), learned["prefixes"])
@@ -55,16 +59,24 @@ def check_dynamic_routing_after_reboot(bench: Bench, probe: ProbeClient, expect:
 
 
 def _follow(bench: Bench, probe: ProbeClient) -> list[tuple[str, str, str]]:
-    """Announce a prefix that no plan names, withdraw it, announce it again; the last step withdraws it for good."""
-    host = text(bench, "siege_essai_hote")
+    """Announce a prefix that no plan names, withdraw it, announce it again; the office's own: withdraw, announce.
+
+    In the end the first is withdrawn for good, and the second is announced.
+    """
+    trials = ((TRIAL, "siege_essai_hote", (True, False, True)), (OWN, "siege_hote", (False, True)))
     rows: list[tuple[str, str, str]] = []
     try:
-        for on, label in ((True, "annoncé"), (False, "retiré"), (True, "annoncé de nouveau")):
-            probe.call("ospf.announce", router="siege", protocol="essai", on=on)
-            row = _reached(probe, host) if on else _silent(bench, probe, host)
-            rows.append((f"{host}, depuis le LAN, réseau {label} par le siège", *row))
+        for protocol, name, steps in trials:
+            host, again = text(bench, name), protocol == OWN
+            for on in steps:
+                probe.call("ospf.announce", router="siege", protocol=protocol, on=on)
+                row = _reached(probe, host) if on else _silent(bench, probe, host)
+                what = ("annoncé de nouveau" if again else "annoncé") if on else "retiré"
+                rows.append((f"{host}, depuis le LAN, réseau {what} par le siège", *row))
+                again = again or not on
     finally:
-        probe.call("ospf.announce", router="siege", protocol="essai", on=False)
+        for protocol, on in ((TRIAL, False), (OWN, True)):
+            probe.call("ospf.announce", router="siege", protocol=protocol, on=on)
     return rows
 
 

@@ -28,7 +28,7 @@ def _start(bench: Bench, probe: ProbeClient) -> None:
         probe.prefetch("icmp.ping", leg, address=target, **LARGE)
 
 
-@check("CP06-C2.a", needs=("CP06-S5.a",), causes=("CP06-S2.a",), nodes=("rtr", "srv"), seconds=90)
+@check("CP06-C2.a", causes=("CP06-S5.a", "CP06-S2.a"), nodes=("rtr", "srv"), seconds=90)
 def check_quality(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     """Le réseau rend un service stable : ni perte, ni lenteur, ni paquet de grande taille arrêté.
 

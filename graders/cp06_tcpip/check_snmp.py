@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from graders.check import check
-from graders.expect import Expect
+from graders.expect import Expect, converge
 from graders.probe_client import ProbeClient, ProbeError
 from graders.vantage import text
 from labs.bench import Bench
+from labs.deadline import Deadline
 
 WRITTEN = "plateau-ecriture"
 NEAR = "serveurs"
@@ -48,6 +49,23 @@ def check_snmp(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     for node, asked in _reads(bench) if all(names.values()) else []:
         if not probe.call("snmp.get", NEAR, timeout=PATIENCE, **asked)["ok"]:
             raise ProbeError(f"snmp.get: {node} answered before the refusals and not after them")
+
+
+@check("CP06-S6.b", needs=("CP06-S6.a",), nodes=("rtr", "srv"), phase="reboot", seconds=120)
+def check_snmp_after_reboot(bench: Bench, probe: ProbeClient, expect: Expect, patience: Deadline) -> None:
+    """rtr et srv se laissent encore superviser après un redémarrage.
+
+    Depuis le réseau des serveurs, l'utilisateur demandé lit les deux machines.
+    """
+    reads = _reads(bench)
+    told = converge(
+        patience,
+        lambda: {node: probe.call("snmp.get", NEAR, timeout=PATIENCE, **asked) for node, asked in reads},
+        lambda told: all(one["ok"] for one in told.values()),
+    )
+    for node, one in told.items():
+        observed = "accordée" if one["ok"] else f"refusée ({one['reason'] or 'pas de réponse'})"
+        expect.true(f"{node} : {READ}", "accordée", observed, one["ok"])
 
 
 def _reads(bench: Bench) -> list[tuple[str, dict[str, Any]]]:

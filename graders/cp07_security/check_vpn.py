@@ -16,6 +16,8 @@ from labs.deadline import Deadline
 PROFILES = {"wireguard": "/home/candidat/nomade.conf", "openvpn": "/home/candidat/nomade.ovpn"}
 LIMIT = 32768
 LAN_PORT, CLOSED_PORT = 80, 445
+DOORS = (("lan_passerelle", 22), ("nomades_rtr", 22), ("internet_web", 80))
+"""Services that are not the probe's: rtr's administration, and a web site of the Internet."""
 SECRETS = (
     r"^[[:space:]]*PrivateKey[[:space:]]*=[[:space:]]*[A-Za-z0-9+/]{42}"
     r"|^-+BEGIN [A-Z ]*PRIVATE KEY|^-+BEGIN OpenVPN Static key"
@@ -54,8 +56,8 @@ def check_remote_access(bench: Bench, probe: ProbeClient, login: Login, expect: 
 def check_remote_access_limits(bench: Bench, probe: ProbeClient, login: Login, expect: Expect) -> None:
     """L'accès distant ne donne que ce qu'il doit, et seulement à qui détient la clé.
 
-    Le nomade n'atteint ni les invités, ni le siège, ni un autre service du LAN ; le même profil avec une autre clé
-    n'ouvre rien ; aucune clé privée n'est lisible par tout le monde sur rtr.
+    Le nomade n'atteint ni les invités, ni le siège, ni Internet, ni l'administration de rtr, ni un autre service du
+    LAN ; le même profil avec une autre clé n'ouvre rien ; aucune clé privée n'est lisible par tout le monde sur rtr.
     """
     kind, profile = _profile(login, expect)
     seen = _use(bench, probe, kind, profile, reuse=True)
@@ -67,6 +69,8 @@ def check_remote_access_limits(bench: Bench, probe: ProbeClient, login: Login, e
     for address in (text(bench, "siege_hote"), text(bench, "invites_controle")):
         answered = seen["pings"][address] > 0
         expect.equal(f"{address}, ping à travers le tunnel", "refusé", "répond" if answered else "refusé")
+    for door, opened in seen["doors"].items():
+        expect.equal(f"nomade vers {door} (TCP)", "refusé", "passe" if opened else "refusé")
     stranger = _use(bench, probe, kind, profile, stranger=True)
     reached = any(stranger["words"].values()) or any(stranger["pings"].values()) or stranger["up"]
     expect.equal("accès avec une clé inconnue", "refusé", "accepté" if reached else "refusé")
@@ -127,6 +131,7 @@ def _use(
         "pings": [text(bench, name) for name in ("lan_poste", "lan_controle")],
         "beyond": [text(bench, name) for name in ("siege_hote", "invites_controle")],
         "words": _words(bench),
+        "doors": [[text(bench, name), port] for name, port in DOORS],
         "stranger": stranger,
     }
     answer: dict[str, Any] = probe.call("vpn.use", timeout=60, reuse=reuse, origin="wan", **trial)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from graders import flows
 from graders.flows import Flow, Rule
-from graders.vantage import text
+from graders.vantage import text, toward_router
 from labs.bench import Bench
+from labs.variants import render
 
+OUTSIDE = ("tcp/53", "tcp/80", "tcp/443", "udp/53")
 RULES = (
-    Rule("lan", "serveurs", ("tcp/22", "tcp/53", "tcp/80", "tcp/8000", "udp/53"), ("tcp/445", "tcp/3389", "udp/161")),
-    Rule("lan", "wan", ("tcp/53", "tcp/80", "tcp/443", "udp/53"), ("tcp/23", "tcp/25", "udp/161")),
-    Rule("serveurs", "wan", ("tcp/53", "tcp/80", "tcp/443", "udp/53"), ("tcp/23", "tcp/25")),
-    Rule("serveurs", "lan", (), ("tcp/22", "tcp/445", "tcp/8000", "udp/53"), drawn=False),
+    Rule(
+        "lan",
+        "serveurs",
+        ("tcp/22", "tcp/53", "tcp/80", "tcp/8000", "udp/53", "udp/67", "icmp"),
+        ("tcp/445", "tcp/3389", "udp/161"),
+    ),
+    Rule("lan", "wan", (*OUTSIDE, "icmp"), ("tcp/23", "tcp/25", "udp/161")),
+    Rule("serveurs", "wan", (*OUTSIDE, "icmp"), ("tcp/23", "tcp/25", "udp/161")),
+    Rule("serveurs", "lan", ("icmp",), ("tcp/22", "tcp/445", "tcp/8000", "udp/53"), drawn=False),
 )
 FROM_INTERNET = ("tcp/22", "tcp/53", "tcp/80", "tcp/8000", "udp/53", "icmp")
 
@@ -25,5 +33,56 @@ def chosen(bench: Bench) -> list[Flow]:
 
 def request(bench: Bench) -> dict[str, Any]:
     """The parameters of flow.matrix for all of them, between the probe's own hosts."""
-    hosts = {zone: text(bench, f"{zone}_controle") for zone in ("lan", "serveurs")}
-    return flows.request(bench, chosen(bench), hosts)
+    return flows.request(bench, chosen(bench), _hosts(bench))
+
+
+def from_internet(bench: Bench) -> dict[str, Any]:
+    """The parameters of inject.send for what must not enter beside the publication."""
+    return flows.from_internet(bench, _hosts(bench), FROM_INTERNET)
+
+
+def bypass(bench: Bench) -> dict[str, Any]:
+    """The parameters of inject.send for packets that go round a firewall, each with the sentence that names it."""
+    return {**toward_router(bench), "shots": _shots(bench), "watch": ["lan", "serveurs"]}
+
+
+def compare_bypass(request: Mapping[str, Any], seen: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Label, expected and observed: nothing arrives, nor gets an answer."""
+    rows = []
+    for one in request["shots"]:
+        told = seen[one["id"]]
+        answered = any(reply == "syn-ack" or reply.startswith("udp:") for reply in told["replies"])
+        rows.append((one["id"], "refusé", "passe" if told["arrived"] or answered else "refusé"))
+    return rows
+
+
+def shot(label: str, protocol: str, source: str, address: str, port: int, **more: Any) -> dict[str, Any]:
+    """A packet of inject.send."""
+    return {"id": label, "protocol": protocol, "source": source, "address": address, "port": port, **more}
+
+
+def _shots(bench: Bench) -> list[dict[str, Any]]:
+    outside, wan_rtr = flows.internet_host(bench), text(bench, "wan_rtr")
+    zones = {"LAN": ("lan", "lan_controle"), "réseau des serveurs": ("serveurs", "serveurs_controle")}
+    shots = [
+        shot("connexion SSH directe à srv", "tcp", outside, text(bench, "serveurs_srv"), 22),
+        shot(f"connexion SSH à {wan_rtr} depuis le port source 53", "tcp", outside, wan_rtr, 22, sport=53),
+    ]
+    for zone, (_, name) in zones.items():
+        host = text(bench, name)
+        for sport in (53, 80, 443):
+            label = f"ACK hors connexion vers le {zone}, port source {sport}"
+            shots.append(shot(label, "tcp", outside, host, flows.drawn_port(bench), sport=sport, flags="A"))
+        shots.append(shot(f"connexion vers le {zone} depuis le port source 53", "tcp", outside, host, 22, sport=53))
+    for zone, other in (("LAN", "réseau des serveurs"), ("réseau des serveurs", "LAN")):
+        network, _ = zones[zone]
+        source, host = render(f"{{{{ {network} | host(77) }}}}", bench.values), text(bench, zones[other][1])
+        for service in ("TCP 22", "TCP 80", "ICMP"):
+            protocol, _, port = service.lower().partition(" ")
+            label = f"adresse usurpée du {zone}, {service} vers le {other}"
+            shots.append(shot(label, protocol, source, host, int(port or 0)))
+    return shots
+
+
+def _hosts(bench: Bench) -> dict[str, str]:
+    return {zone: text(bench, f"{zone}_controle") for zone in ("lan", "serveurs")}

@@ -81,6 +81,7 @@ def relayed(
     with legs.inside(server_leg):
         link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     with raw, link:
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # flow.matrix may listen there at the same time
         link.bind(("", 67))
         end, again = time.monotonic() + window, 0.0
         while not offers and (now := time.monotonic()) < end:

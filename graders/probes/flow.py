@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from .legs import Legs, card, packet_socket
-from .packets import ACK, SYN, TCP, UDP, Packet, parse
+from .packets import ACK, ICMP, SYN, TCP, UDP, Packet, icmp_echo, parse
 
 Flow = dict[str, Any]
+ECHO_REPLY, ECHO_REQUEST = 0, 8
 
 
 def matrix(
@@ -22,8 +23,9 @@ def matrix(
 ) -> dict[str, dict[str, Any]]:
     """Try every flow at once, from leg `from` to a listener of ours on leg `to`.
 
-    A flow: id, from, to, address, protocol (tcp, udp), port, and optionally `patience`, the seconds it may take
-    (default `window`). `extra` gives a leg one more address, for the time of the call.
+    A flow: id, from, to, address, protocol (tcp, udp, or icmp: an echo, without port), port, and optionally
+    `patience`, the seconds it may take (default `window`). `extra` gives a leg one more address, for the time of the
+    call.
     State of each: `open` (our word went and its answer came back), `arrived` (seen on the other side, no answer back),
     `refused`, `filtered`. `source` is the address that the other side saw.
 
@@ -54,7 +56,7 @@ class _FarSide:
         self.words: dict[bytes, str] = {}
         """Word received by a listener -> source address."""
         self.captured: dict[tuple[str, bytes | tuple[int, int]], str] = {}
-        """Leg, and word of a UDP datagram or (port, sequence number) of a SYN, as it comes in -> source address."""
+        """Leg, and word of a UDP datagram or echo request, or (port, sequence number) of a SYN -> source address."""
         self.sent: dict[tuple[str, int, str, int], int] = {}
         """Sequence number of each SYN that left: what tells it again behind an address translation."""
         self.selector = stack.enter_context(selectors.DefaultSelector())
@@ -62,6 +64,8 @@ class _FarSide:
             with legs.inside(leg):
                 self._register(stack.enter_context(packet_socket(card())), f"capture:{leg}")
         for leg, protocol, address, port in {(f["to"], f["protocol"], f["address"], f["port"]) for f in flows}:
+            if protocol == "icmp":  # the kernel of the far side answers an echo
+                continue
             kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
             with legs.inside(leg):
                 listener = stack.enter_context(socket.socket(socket.AF_INET, kind))
@@ -112,12 +116,14 @@ class _FarSide:
                 self.sent[packet.source, packet.sport, packet.destination, packet.dport] = packet.seq
             else:
                 self.captured[leg, (packet.dport, packet.seq)] = packet.source
-        elif packet.protocol == UDP and not outgoing:
+        elif not outgoing and (packet.protocol == UDP or packet.icmp_type == ECHO_REQUEST):
             self.captured[leg, packet.payload] = packet.source
 
     def judge(self, attempt: _Attempt) -> dict[str, Any]:
         """What became of one attempt."""
         source = self.words.get(attempt.word)
+        if attempt.flow["protocol"] == "icmp":
+            source = self.captured.get((attempt.flow["to"], attempt.word))
         if attempt.state == "open" and source:
             return {"state": "open", "source": source}
         key: bytes | tuple[int, int] = attempt.word
@@ -142,10 +148,14 @@ class _Attempt(threading.Thread):
 
     def run(self) -> None:
         """Send the word, wait for it to come back reversed."""
-        kind = socket.SOCK_STREAM if self.flow["protocol"] == "tcp" else socket.SOCK_DGRAM
-        with self.legs.inside(self.flow["from"]), socket.socket(socket.AF_INET, kind) as link:
+        kind, protocol, exchange = {
+            "tcp": (socket.SOCK_STREAM, 0, self._tcp),
+            "udp": (socket.SOCK_DGRAM, 0, self._udp),
+            "icmp": (socket.SOCK_RAW, ICMP, self._icmp),
+        }[self.flow["protocol"]]
+        with self.legs.inside(self.flow["from"]), socket.socket(socket.AF_INET, kind, protocol) as link:
             try:
-                back = self._tcp(link) if kind == socket.SOCK_STREAM else self._udp(link)
+                back = exchange(link)
                 self.state = "open" if back == self.word[::-1] else self.state
             except TimeoutError:
                 self.state = "filtered"
@@ -173,6 +183,22 @@ class _Attempt(threading.Thread):
             link.settimeout(min(1.0, left))
             with contextlib.suppress(TimeoutError):
                 return link.recv(64)
+        return b""
+
+    def _icmp(self, link: socket.socket) -> bytes:
+        """The word reversed, as the others bring it back, once the echo reply that holds it came."""
+        ident = int.from_bytes(os.urandom(2), "big")
+        end, again = time.monotonic() + self.patience, 0.0
+        link.connect((self.target[0], 0))
+        while (now := time.monotonic()) < end:
+            if now >= again:
+                link.send(icmp_echo(ident, 1, self.word))
+                again = now + 1.0
+            link.settimeout(max(0.01, min(end, again) - now))
+            with contextlib.suppress(TimeoutError):
+                reply = link.recv(2048)
+                if reply[(reply[0] & 15) * 4] == ECHO_REPLY and reply.endswith(self.word):
+                    return self.word[::-1]
         return b""
 
 

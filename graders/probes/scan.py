@@ -1,7 +1,8 @@
 """Full TCP scan from one leg, in frames of our own, clocked by the target's echo replies.
 
 The target's speed is not known (an emulated router is slow), so a batch of SYN ends with an ICMP echo: its reply says
-that the batch went through the queues, and the next one may leave. A batch whose echo is lost is sent again.
+that the batch went through the queues, and the next one may leave. A batch whose echo is lost is sent again. A target
+that answers no echo, or only so many a second, is scanned at a steady pace.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from .packets import ACK, ICMP, IPV4, SYN, TCP, ethernet, icmp_echo, ipv4, parse
 BATCH = 256
 IN_FLIGHT = 3
 PATIENCE = 1.5
+LOST_BATCHES = 12
 SO_ATTACH_FILTER = 26
 # Of all that comes in, Python sees only SYN-ACK segments and echo replies: a router that resets every port is not felt.
 FILTER = (
@@ -86,6 +88,8 @@ class _Scan:
                 del waiting[number]
                 todo.append(number)
                 lost += 1
+            # Echoes that are lost again and again are limited, not lost: the clock is of no use any more.
+            clocked = clocked and lost < LOST_BATCHES
         complete = not todo and not waiting
         self._receive(0.5)
         return {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import ipaddress
 import os
 import select
 import signal
@@ -23,7 +24,7 @@ from . import icmp
 from .legs import CLONE_NEWNET, Legs, card, packet_socket
 
 LINK = "nomade"
-BIND_SECONDS, RUN_SECONDS = 20.0, 20.0
+BIND_SECONDS, RUN_SECONDS, DOOR_SECONDS = 20.0, 20.0, 4.0
 OPENVPN_KNOWN = {
     "client", "tls-client", "pull", "dev", "dev-type", "proto", "remote", "port", "rport", "nobind", "float",
     "resolv-retry", "persist-key", "persist-tun", "cipher", "data-ciphers", "data-ciphers-fallback", "auth",
@@ -45,6 +46,7 @@ def use(
     pings: list[str],
     beyond: list[str],
     words: list[dict[str, Any]],
+    doors: list[list[Any]] | None = None,
     stranger: bool = False,
     window: float = 12.0,
 ) -> dict[str, Any]:
@@ -52,17 +54,21 @@ def use(
 
     pings: addresses to ping through the tunnel. words: TCP connections to a listener of ours, each {"id", "leg",
     "address", "port"}. beyond (and words with "beyond": true): the same by a client who sends everything into the
-    tunnel, whatever routes the profile gives. stranger: somebody who has the profile but not its key.
+    tunnel, whatever routes the profile gives. doors: TCP services of others, each [address, port], tried likewise.
+    stranger: somebody who has the profile but not its key.
 
     up: a session was established. address: the inner one. pings: address -> replies. words: id -> the source that the
-    listener saw, or None. clear: whether one of our words crossed `origin` readable. reason: why it is not up.
+    listener saw, or None. doors: "address:port" -> whether it opened. clear: whether one of our words crossed `origin`
+    readable. reason: why it is not up.
 
     >>> use(legs, origin="wan", kind="wireguard", profile="[Interface] …", pings=["10.1.2.20"], beyond=[],
     ...     words=[])
-    {'up': True, 'address': '10.9.8.2', 'pings': {'10.1.2.20': 3}, 'words': {}, 'clear': False, 'reason': ''}
+    {'up': True, 'address': '10.9.8.2', 'pings': {'10.1.2.20': 3}, 'words': {}, 'doors': {}, 'clear': False,
+     'reason': ''}
     """
     client: _Client = _WireGuard(legs, origin) if kind == "wireguard" else _OpenVpn(legs, origin)
-    answer: dict[str, Any] = {"up": False, "address": "", "pings": {}, "words": {}, "clear": False, "reason": ""}
+    answer: dict[str, Any] = {"up": False, "address": "", "pings": {}, "words": {}, "doors": {}, "clear": False}
+    answer["reason"] = ""
     _own_network()
     with tempfile.TemporaryDirectory() as folder, client:
         try:
@@ -76,6 +82,7 @@ def use(
                     client.widen()
                 chosen = [word for word in words if bool(word.get("beyond")) == far]
                 answer["pings"] |= _at_once(ears, chosen, addresses)
+            answer["doors"] = _opened(doors or [])
             answer["words"], answer["clear"] = ears.heard(), ears.clear
         answer["up"], answer["reason"] = client.up()
         answer["address"] = client.address
@@ -89,6 +96,19 @@ def _at_once(ears: _Ears, words: list[dict[str, Any]], addresses: list[str]) -> 
         for said in [pool.submit(ears.speak, word) for word in words]:
             said.result()
         return {address: int(ping.result()["received"]) for address, ping in pings.items()}
+
+
+def _opened(doors: list[list[Any]]) -> dict[str, bool]:
+    """Which services accept a connection through the tunnel."""
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        tried = {f"{address}:{port}": pool.submit(_opens, str(address), int(port)) for address, port in doors}
+        return {name: one.result() for name, one in tried.items()}
+
+
+def _opens(address: str, port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((address, port), DOOR_SECONDS):
+        return True
+    return False
 
 
 class _ProfileError(Exception):
@@ -128,7 +148,7 @@ class _Client:
         self.address = address.partition("/")[0]
         lines = [f"address add {address} {f'peer {peer}' if peer else ''} dev {LINK}"]
         lines += [f"link set {LINK} mtu {mtu} up" if mtu else f"link set {LINK} up"]
-        lines += [f"route replace {route} dev {LINK}" for route in routes if ":" not in route]
+        lines += [f"route replace {_network(route)} dev {LINK}" for route in routes if ":" not in route]
         _obey("ip", "-batch", "-", text="\n".join(lines) + "\n")
 
 
@@ -156,7 +176,9 @@ class _WireGuard(_Client):
         allowed = [
             one for peer in sections["peer"] for key, value in peer if key == "allowedips" for one in _list(value)
         ]
-        inner = [one for one in _list(own["address"]) if ":" not in one]
+        given = [one for section in sections["interface"] for key, value in section if key == "address"
+                 for one in _list(value)]  # fmt: skip
+        inner = [one for one in given if ":" not in one]
         if not inner:
             raise _ProfileError("no IPv4 address in Address")
         self._plug(inner[0], "", allowed, own.get("mtu", ""))
@@ -197,6 +219,8 @@ class _OpenVpn(_Client):
             for number in range(1, 20)
             if (network := given.get(f"route_network_{number}"))
         ]
+        if any(line.split()[:1] == ["redirect-gateway"] for line in profile.splitlines()):
+            routes.append("default")
         address, peer = given.get("ifconfig_local", ""), given.get("ifconfig_remote", "")
         if not address:
             raise _ProfileError("the server gave no address")
@@ -336,6 +360,18 @@ def _foreign_identity(folder: Path) -> dict[str, str]:
     _run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
          "-subj", "/CN=nomade", "-keyout", str(key), "-out", str(certificate))  # fmt: skip
     return {"key": key.read_text(), "cert": certificate.read_text(), "secret": os.urandom(256).hex()}
+
+
+def _network(route: str) -> str:
+    """A route as ip(8) wants it: a profile may name a network by one of its hosts, as wg(8) and openvpn(8) allow.
+
+    >>> _network("10.1.2.1/24")
+    '10.1.2.0/24'
+    """
+    try:
+        return str(ipaddress.IPv4Interface(route).network)
+    except ValueError:
+        return route
 
 
 def _length(mask: str) -> int:
