@@ -23,6 +23,8 @@ BATCH = 256
 IN_FLIGHT = 3
 PATIENCE = 1.5
 LOST_BATCHES = 12
+TWICE = 2
+"""Without a clock nothing says that a batch was heard: each is sent again."""
 SO_ATTACH_FILTER = 26
 # Of all that comes in, Python sees only SYN-ACK segments and echo replies: a router that resets every port is not felt.
 FILTER = (
@@ -71,7 +73,7 @@ class _Scan:
         batches = {n + 1: ports[at : at + BATCH] for n, at in enumerate(range(0, len(ports), BATCH))}
         clocked = self._clock_works()
         waiting: dict[int, float] = {}
-        todo = list(batches)
+        todo = list(batches) * (1 if clocked else TWICE)
         lost = 0
         while (todo or waiting) and (now := time.monotonic()) < end:
             if todo and len(waiting) < IN_FLIGHT:
@@ -81,15 +83,15 @@ class _Scan:
             self._receive(0 if todo and len(waiting) < IN_FLIGHT else 0.02)
             for number in [n for n in waiting if n in self.replied]:
                 del waiting[number]
-            if not clocked:  # no echo to wait for: a slow steady pace, and each batch twice
+            if not clocked:  # no echo to wait for: a slow steady pace
                 time.sleep(BATCH / 8000)
                 waiting.clear()
             for number in [n for n, at in waiting.items() if now - at > PATIENCE]:
                 del waiting[number]
                 todo.append(number)
                 lost += 1
-            # Echoes that are lost again and again are limited, not lost: the clock is of no use any more.
-            clocked = clocked and lost < LOST_BATCHES
+            if clocked and lost >= LOST_BATCHES:  # so many are not lost, but limited: they tell nothing any more
+                clocked, todo, waiting = False, [*todo, *waiting] * TWICE, {}
         complete = not todo and not waiting
         self._receive(0.5)
         return {

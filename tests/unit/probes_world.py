@@ -52,6 +52,7 @@ table inet poste { chain entree { type filter hook input priority 0; policy drop
 """
 INVENTORY = CATALOGUE / "reseau" / "files" / "ws" / "inventaire.py.j2"
 SEGMENTS = ("lan", "serveurs", "wan")
+ZONES = ("lan", "serveurs")
 
 
 class Process:
@@ -276,9 +277,10 @@ def dns_data(world: NetWorld, work: Work) -> str:
     records += [[pointer, "PTR", f"{name}."] for pointer, name in reverse.items()]
     records += [
         [f"intranet.{domain}", "CNAME", f"srv.{domain}."], [domain, "MX", f"10 srv.{domain}."],
-        [domain, "TXT", f'"{v("jeton_dns")}"'], [domain, "NS", f"srv.{domain}."],
-        [domain, "SOA", f"srv.{domain}. root.{domain}. 1 3600 600 86400 300"],
+        [domain, "TXT", f'"{v("jeton_dns")}"'],
     ]  # fmt: skip
+    for zone in (domain, *(render(f"{{{{ {name} | reverse_zone }}}}", world.bench.values) for name in ZONES)):
+        records += [[zone, "NS", f"srv.{domain}."], [zone, "SOA", f"srv.{domain}. root.{domain}. 1 3600 600 86400 300"]]
     wrong = {tuple(key.split()): value for key, value in work.dns.items()}
     records = [[name, rdtype, wrong.get((name, rdtype), right)] for name, rdtype, right in records]
     records = [record for record in records if record[2]]

@@ -151,6 +151,9 @@ def test_flow_states_and_source(world, probe):
             flow("denied", "lan", "serveurs", inside, "tcp", 445),
             flow("denied udp", "lan", "serveurs", inside, "udp", 161),
             flow("translated", "lan", "wan", elsewhere, "tcp", 443),
+            flow("echo", "lan", "serveurs", inside, "icmp", 0),
+            flow("translated echo", "lan", "wan", elsewhere, "icmp", 0),
+            flow("denied echo", "wan", "serveurs", inside, "icmp", 0),
             flow("same segment", "wan", "wan", elsewhere, "tcp", 9999),
         ],
         extra={"wan": elsewhere},
@@ -161,6 +164,9 @@ def test_flow_states_and_source(world, probe):
     assert seen["denied"]["state"] == seen["denied udp"]["state"] == "filtered"
     assert seen["translated"] == {"state": "open", "source": world.v("wan_rtr")}
     assert seen["same segment"]["state"] == "open"
+    assert seen["echo"] == {"state": "open", "source": world.v("lan_controle")}
+    assert seen["translated echo"] == {"state": "open", "source": world.v("wan_rtr")}
+    assert seen["denied echo"]["source"] is None
     assert elsewhere not in world.run("wan", "ip -4 address show dev lo"), "the address was taken away"
 
 
@@ -214,6 +220,19 @@ def test_scan_of_a_machine_that_answers_no_echo(world, probe):
         world.run("rtr", "nft -a list chain inet filter input | sed -n 's/.*echo-request drop # handle //p' | "
                          "xargs -I% nft delete rule inet filter input handle %")  # fmt: skip
     assert (scan["open"], scan["complete"], scan["clock"]) == ([port], True, "pace")
+
+
+def test_scan_of_a_machine_that_limits_its_echoes(world, probe):
+    world.run(
+        "rtr", "nft insert rule inet filter input icmp type echo-request limit rate over 2/second burst 2 packets drop"
+    )
+    request = {"source": world.v("internet_web"), "address": world.v("wan_rtr"), "mac": "52:54:00:00:00:01"}
+    try:
+        scan = probe.call("scan.tcp_ports", "wan", **request, timeout=60)
+    finally:
+        world.run("rtr", "nft -a list chain inet filter input | sed -n 's/.*limit rate.* drop # handle //p' | "
+                         "xargs -I% nft delete rule inet filter input handle %")  # fmt: skip
+    assert (scan["open"], scan["complete"], scan["clock"]) == ([int(world.v("port_publie"))], True, "pace")
 
 
 def test_agent_kills_what_is_too_slow_and_serves_the_rest(world, probe):
