@@ -6,6 +6,7 @@ import ipaddress
 import json
 from typing import Any
 
+from graders import internet
 from graders.check import check
 from graders.expect import Expect, show
 from graders.login import Login
@@ -43,6 +44,7 @@ def check_access(bench: Bench, probe: ProbeClient, login: Login, expect: Expect)
     Le poste demande par leur nom la vitrine de srv et un site d'Internet à chaque fois différent ; le serveur DNS du
     fournisseur et le site voient passer la demande.
     """
+    internet.require(bench, probe)
     names = [f"{probe.nonce(f'visit {number}')}.{text(bench, 'internet_zone')}" for number in range(TIMES)]
     inside = f"http://intranet.{text(bench, 'domaine')}:{text(bench, 'port_vitrine')}/"
     urls = [url for name in names for url in (inside, f"http://{name}/")]

@@ -6,6 +6,7 @@ import ipaddress
 import struct
 from typing import Any
 
+from graders import internet
 from graders.check import check
 from graders.expect import Expect, converge, show
 from graders.probe_client import ProbeClient
@@ -62,6 +63,7 @@ def check_recursion(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     Un nom d'Internet jamais demandé est résolu à travers le serveur du fournisseur ; un nom inconnu de l'agence
     n'existe pas ; depuis Internet, aucune résolution n'est offerte.
     """
+    internet.require(bench, probe)
     web = text(bench, "internet_web")
     for leg, zone in ZONES.items():
         name = _internet_name(bench, probe, leg)

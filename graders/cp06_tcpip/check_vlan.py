@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
-from graders import administration, flows
+from graders import administration, flows, internet
 from graders.administration import Side
 from graders.check import check
 from graders.cp06_tcpip import ospf, pool
@@ -120,6 +120,7 @@ def check_guest_network(bench: Bench, probe: ProbeClient, expect: Expect) -> Non
     du bout et du dehors de la plage. La première résout un nom d'Internet auprès du serveur du fournisseur et ouvre un
     site, qui la voit sous l'adresse publique de l'agence.
     """
+    internet.require(bench, probe)
     offers = probe.call("dhcp.discover", "invites", **LEASE)
     servers = sorted({f"{offer['server']} ({offer['frame_source']})" for offer in offers})
     expect.require(expect.equal("serveurs DHCP qui répondent aux invités", 1, len(servers)))
@@ -137,6 +138,7 @@ def check_guest_network_after_reboot(bench: Bench, probe: ProbeClient, expect: E
 
     Une machine y reçoit une adresse, et ouvre un site d'Internet par son nom.
     """
+    internet.require(bench, probe)
     offers = converge(patience, lambda: probe.call("dhcp.discover", "invites", **LEASE), bool)
     expect.require(expect.true("offre chez les invités", "au moins une", str(len(offers)), bool(offers)))
     _expect_offer(bench, expect, offers[0])

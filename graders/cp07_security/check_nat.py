@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from graders import internet
 from graders.check import check
 from graders.cp07_security import policy
 from graders.expect import Expect, converge
@@ -23,6 +24,7 @@ def check_nat(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     Le LAN et le réseau des serveurs atteignent Internet avec l'adresse de rtr ; le port publié mène à la vitrine, qui
     voit l'adresse réelle du client ; entre le LAN et les serveurs, rien n'est traduit.
     """
+    internet.require(bench, probe)
     wan_rtr, host = text(bench, "wan_rtr"), text(bench, "lan_controle")
     _start(bench, probe)
     page, published, inside = (url for _, url in _pages(bench, probe))
@@ -59,6 +61,7 @@ def check_nat_after_reboot(bench: Bench, probe: ProbeClient, expect: Expect, pat
 
     La vitrine répond à un client d'Internet ; un site d'Internet voit l'adresse publique de l'agence.
     """
+    internet.require(bench, probe)
     (leg_web, page), (leg_shown, published), _ = _pages(bench, probe)
 
     def ask() -> tuple[str, str]:

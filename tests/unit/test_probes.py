@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from graders import internet
 from graders.notebook import Notebook
 from graders.probe_client import ProbeClient, ProbeError
 from graders.probes.packets import SYN, checksum, ethernet, icmp_echo, ipv4, parse, tcp, udp
@@ -305,3 +306,15 @@ def test_namespaces_work_for_an_ordinary_user(tmp_path):
         client.close()
     finally:
         world.close()
+
+
+@pytest.mark.parametrize("service", ["internet_dns", "internet_web"])
+def test_a_broken_internet_of_the_centre_is_an_error(world, probe, service):
+    with probe.alone():
+        internet.require(world.bench, probe)
+    world.run("wan", f"ip address delete {world.v(service)}/32 dev lo")
+    try:
+        with probe.alone(), pytest.raises(ProbeError, match=f"{world.v(service)} does not answer"):
+            internet.require(world.bench, probe)
+    finally:
+        world.run("wan", f"ip address add {world.v(service)}/32 dev lo")
