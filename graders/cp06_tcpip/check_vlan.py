@@ -85,7 +85,7 @@ def check_vlan(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
 
 @check("CP06-S4.b", causes=("CP06-S4.a", "CP06-S5.b"), nodes=("rtr",), seconds=180)
 def check_flows_between_vlans(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
-    """Entre les invités, le LAN, le siège et Internet, seuls les flux prévus passent.
+    """Entre le LAN, les invités, le siège et Internet, seuls les flux prévus passent.
 
     La sonde essaie chaque flux entre ses propres machines : ceux du tableau aboutissent, réponse comprise et sans
     traduction entre le LAN et le siège ; d'autres n'arrivent pas. rtr ne s'administre que depuis le LAN et n'offre
