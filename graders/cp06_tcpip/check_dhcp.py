@@ -62,8 +62,8 @@ def check_pool(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     """La plage DHCP est celle du plan, et respecte les adresses réservées.
 
     Des machines inconnues, qui demandent chacune une adresse hors de la plage, en reçoivent une de la plage, jamais une
-    adresse fixe ; d'autres, qui en demandent les premières et les dernières adresses, les obtiennent ; l'imprimante
-    reçoit toujours la sienne.
+    adresse fixe ; parmi d'autres, qui en demandent les premières et les dernières adresses, une au moins à chaque bout
+    obtient la sienne ; l'imprimante reçoit toujours la même.
     """
     asked = _crowd(bench)
     offers = probe.call("dhcp.discover", "lan", timeout=40, **asked)

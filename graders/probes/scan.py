@@ -22,6 +22,8 @@ from .packets import ACK, ICMP, IPV4, SYN, TCP, ethernet, icmp_echo, ipv4, parse
 BATCH = 256
 IN_FLIGHT = 3
 PATIENCE = 1.5
+PACE = BATCH / 8000
+"""Seconds between two batches when nothing tells how fast the target is."""
 LOST_BATCHES = 12
 TWICE = 2
 """Without a clock nothing says that a batch was heard: each is sent again."""
@@ -74,7 +76,7 @@ class _Scan:
         clocked = self._clock_works()
         waiting: dict[int, float] = {}
         todo = list(batches) * (1 if clocked else TWICE)
-        lost = 0
+        lost, limited, pace = 0, False, PACE
         while (todo or waiting) and (now := time.monotonic()) < end:
             if todo and len(waiting) < IN_FLIGHT:
                 number = todo.pop(0)
@@ -84,15 +86,20 @@ class _Scan:
             for number in [n for n in waiting if n in self.replied]:
                 del waiting[number]
             if not clocked:  # no echo to wait for: a slow steady pace
-                time.sleep(BATCH / 8000)
+                time.sleep(pace)
                 waiting.clear()
             for number in [n for n, at in waiting.items() if now - at > PATIENCE]:
                 del waiting[number]
                 todo.append(number)
                 lost += 1
             if clocked and lost >= LOST_BATCHES:  # so many are not lost, but limited: they tell nothing any more
-                clocked, todo, waiting = False, [*todo, *waiting] * TWICE, {}
-        complete = not todo and not waiting
+                clocked, limited, todo, waiting = False, True, [*todo, *waiting] * TWICE, {}
+                pace = max(
+                    PACE, (end - now) * 0.7 / max(1, len(todo))
+                )  # it may be slow as well: take the time there is
+        if limited:  # limited or dead? Only the first answers at the end
+            self.replied.clear()
+        complete = not todo and not waiting and (not limited or self._clock_works())
         self._receive(0.5)
         return {
             "open": sorted(self.open),

@@ -229,11 +229,24 @@ def test_scan_of_a_machine_that_limits_its_echoes(world, probe):
     )
     request = {"source": world.v("internet_web"), "address": world.v("wan_rtr"), "mac": "52:54:00:00:00:01"}
     try:
-        scan = probe.call("scan.tcp_ports", "wan", **request, timeout=60)
+        scan = probe.call("scan.tcp_ports", "wan", **request, last=12000, window=20, timeout=60)
     finally:
         world.run("rtr", "nft -a list chain inet filter input | sed -n 's/.*limit rate.* drop # handle //p' | "
                          "xargs -I% nft delete rule inet filter input handle %")  # fmt: skip
     assert (scan["open"], scan["complete"], scan["clock"]) == ([int(world.v("port_publie"))], True, "pace")
+
+
+def test_scan_of_a_machine_that_dies_meanwhile_is_not_complete(world, probe):
+    request = {"source": world.v("internet_web"), "address": world.v("wan_rtr"), "mac": "52:54:00:00:00:01"}
+    world.run(
+        "rtr", "nft insert rule inet filter input icmp type echo-request limit rate over 1/hour burst 1 packets drop"
+    )
+    try:
+        scan = probe.call("scan.tcp_ports", "wan", **request, last=12000, window=20, timeout=60)
+    finally:
+        world.run("rtr", "nft -a list chain inet filter input | sed -n 's/.*limit rate.* drop # handle //p' | "
+                         "xargs -I% nft delete rule inet filter input handle %")  # fmt: skip
+    assert not scan["complete"]
 
 
 def test_agent_kills_what_is_too_slow_and_serves_the_rest(world, probe):
