@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -132,18 +131,28 @@ def test_boots_are_entered_once_and_left() -> None:
 
 
 def test_one_machine_of_a_node_finds_out_how_long_a_boot_takes() -> None:
-    power, first, second = Power(), NodeKey("s", "c", "a"), NodeKey("s", "c", "b")
+    now = 1000.0
+    power, first, second = Power(lambda: now), NodeKey("s", "c", "a"), NodeKey("s", "c", "b")
     for key in (first, second):
         power.started(key)
     assert power.patience(first, "n1") == 0
     assert power.patience(second, "n1") > 0
-    power.missed(first, time.monotonic())
+    now += 10
+    power.missed(first, now)
     assert power.patience(first, "n1") == 0
+    now += 10
     power.answered(first)
     assert power.patience(second, "n1") == 0
-    third = NodeKey("s", "c", "d")
-    power.started(third)
-    assert 0 < power.patience(third, "n1") < 0.5
+    power.answered(second)
+    third, fourth = NodeKey("s", "c", "d"), NodeKey("s", "c", "e")
+    for key in (third, fourth):
+        power.started(key)
+    assert power.patience(third, "n1") == 15, "the scout asks between what was too early and what sufficed"
+    now += 15
+    assert power.patience(third, "n1") == 0
+    assert 0 < power.patience(fourth, "n1") <= 5
+    now += 5
+    assert power.patience(fourth, "n1") == 0
     assert power.patience(NodeKey("s", "c", "not started by us"), "n1") == 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 from labs.hypervisors.base import NodeKey, NodeStatus
@@ -20,7 +21,8 @@ JITTER_SECONDS = 2.5
 class Power:
     """The latest statuses, and the pace of boots; shared by all threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._lock = threading.Lock()
         self._seen: dict[NodeKey, tuple[float, NodeStatus]] = {}
         self._since: dict[NodeKey, float] = {}
@@ -35,7 +37,7 @@ class Power:
         """A status that is fresh enough to be told again."""
         with self._lock:
             moment, status = self._seen.get(key, (float("-inf"), None))
-        return status if time.monotonic() - moment < BELIEVED_SECONDS else None
+        return status if self._clock() - moment < BELIEVED_SECONDS else None
 
     def remember(self, status: NodeStatus) -> NodeStatus:
         """Note what the cluster said; the moment of the start is told the same as long as it is the same start."""
@@ -47,7 +49,7 @@ class Power:
                 if known is None or abs(known - status.since) > JITTER_SECONDS:
                     self._since[status.key] = status.since
                 status = replace(status, since=self._since[status.key])
-            self._seen[status.key] = (time.monotonic(), status)
+            self._seen[status.key] = (self._clock(), status)
         return status
 
     def forget(self, key: NodeKey) -> None:
@@ -60,21 +62,21 @@ class Power:
         with self._lock:
             self._seen.pop(key, None)
             self._since.pop(key, None)
-            self._started[key] = time.monotonic()
+            self._started[key] = self._clock()
 
     def answered(self, key: NodeKey) -> None:
         """Its agent answered for the first time: others will take about as long."""
         with self._lock:
             started = self._started.pop(key, None)
             if started is not None:
-                taken = time.monotonic() - started
+                taken = self._clock() - started
                 # Slowly: one that was quick does not make the others so, and a question too early costs 3 s.
                 self._hit = taken if self._hit is None else 0.7 * self._hit + 0.3 * taken
                 self._miss = min(self._miss, self._hit)
             self._leave(key)
 
     def missed(self, key: NodeKey, asked: float) -> None:
-        """Its agent did not answer a question asked at the monotonic time `asked`."""
+        """Its agent did not answer a question asked at the time `asked` of the same clock."""
         with self._lock:
             started = self._started.get(key)
             if started is not None:
@@ -95,7 +97,7 @@ class Power:
             started = self._started.get(key)
             if started is None:
                 return 0.0
-            age = time.monotonic() - started
+            age = self._clock() - started
             if self._hit is not None and age >= self._hit:
                 return 0.0
             scouts = self._scouts.setdefault(node, [])
