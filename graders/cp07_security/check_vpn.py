@@ -22,11 +22,21 @@ SECRETS = (
     r"^[[:space:]]*PrivateKey[[:space:]]*=[[:space:]]*[A-Za-z0-9+/]{42}"
     r"|^-+BEGIN [A-Z ]*PRIVATE KEY|^-+BEGIN OpenVPN Static key"
 )
-READABLE = (
-    "setpriv --reuid=65534 --regid=65534 --clear-groups find /etc /home /opt /srv /usr/local /var/lib -xdev -type f "
-    f"-size -64k -readable -exec grep -lsE -e {shlex.quote(SECRETS)} {{}} + 2>/dev/null; true"
-)
-"""Files with a private key that nobody in particular can read."""
+READABLE = f"""
+set -- -e {shlex.quote(SECRETS)}
+for key in $({{ wg show all private-key | cut -f 2
+               sed -n 's/^[[:space:]]*PrivateKey[[:space:]]*=//p' {PROFILES["wireguard"]}; }} 2>/dev/null |
+             tr -d ' \\t\\r' | grep -xE '[A-Za-z0-9+/]{{43}}=' | sed 's/+/[+]/g'); do
+  set -- "$@" -e "$key"
+done
+setpriv --reuid=65534 --regid=65534 --clear-groups find /etc /home /opt /srv /usr/local /var/lib -xdev -type f \\
+  -size -64k -readable -exec grep -lsE "$@" {{}} + 2>/dev/null
+true
+"""
+"""Files with a private key that nobody in particular can read.
+
+Not only those whose format says so: what `wg genkey` writes looks like a public key, so the keys in use are looked for.
+"""
 
 
 @check("CP07-S3.a", nodes=("rtr",), seconds=90)
