@@ -6,6 +6,7 @@ import shlex
 from typing import Any
 
 from graders.check import check
+from graders.cp07_security.identity import flaw
 from graders.expect import Expect, converge
 from graders.login import Login
 from graders.probe_client import ProbeClient
@@ -14,6 +15,8 @@ from labs.bench import Bench
 from labs.deadline import Deadline
 
 PROFILES = {"wireguard": "/home/candidat/nomade.conf", "openvpn": "/home/candidat/nomade.ovpn"}
+DEPARTED = {"wireguard": "/home/candidat/ancien.conf", "openvpn": "/home/candidat/ancien.ovpn"}
+"""The profile of somebody whose access was revoked."""
 LIMIT = 32768
 LAN_PORT, CLOSED_PORT = 80, 445
 DOORS = (("lan_passerelle", 22), ("nomades_rtr", 22), ("internet_web", 80))
@@ -23,19 +26,22 @@ SECRETS = (
     r"|^-+BEGIN [A-Z ]*PRIVATE KEY|^-+BEGIN OpenVPN Static key"
 )
 READABLE = f"""
+as_nobody() {{ setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }}
+as_nobody find /etc/passwd -readable -exec grep -l root {{}} + >/dev/null || exit 9
 set -- -e {shlex.quote(SECRETS)}
 for key in $({{ wg show all private-key | cut -f 2
                sed -n 's/^[[:space:]]*PrivateKey[[:space:]]*=//p' {PROFILES["wireguard"]}; }} 2>/dev/null |
              tr -d ' \\t\\r' | grep -xE '[A-Za-z0-9+/]{{43}}=' | sed 's/+/[+]/g'); do
   set -- "$@" -e "$key"
 done
-setpriv --reuid=65534 --regid=65534 --clear-groups find /etc /home /opt /srv /usr/local /var/lib -xdev -type f \\
+as_nobody find /etc /home /opt /srv /usr/local /var/lib -xdev -type f \\
   -size -64k -readable -exec grep -lsE "$@" {{}} + 2>/dev/null
 true
 """
 """Files with a private key that nobody in particular can read.
 
 Not only those whose format says so: what `wg genkey` writes looks like a public key, so the keys in use are looked for.
+It first shows that it can find: a machine without the tools has not hidden its keys well.
 """
 
 
@@ -84,10 +90,37 @@ def check_remote_access_limits(bench: Bench, probe: ProbeClient, login: Login, e
     stranger = _use(bench, probe, kind, profile, stranger=True)
     reached = any(stranger["words"].values()) or any(stranger["pings"].values()) or stranger["up"]
     expect.equal("accès avec une clé inconnue", "refusé", "accepté" if reached else "refusé")
-    readable = login("rtr").run(READABLE).stdout.split("\n")
-    exposed = [path for path in readable if path]
+    search = login("rtr").run(READABLE)
+    if search.rc != 0:
+        raise RuntimeError(
+            f"recherche des clés lisibles : {search.stderr.strip()[-200:] or 'setpriv, find ou grep absent'}"
+        )
+    exposed = [path for path in search.stdout.split("\n") if path]
     label = "fichiers de rtr avec une clé privée, lisibles par tout le monde"
     expect.none(label, exposed)
+
+
+@check("CP07-S3.d", needs=("CP07-S3.a",), nodes=("rtr",), seconds=90)
+def check_revoked_access(bench: Bench, probe: ProbeClient, login: Login, expect: Expect) -> None:
+    """L'accès d'une personne qui a quitté l'entreprise est révoqué.
+
+    Le profil remis pour elle est bien celui d'une autre personne, pour le même serveur ; il n'ouvre plus rien, alors
+    que celui du nomade fonctionne au même moment.
+    """
+    kind, profile = _profile(login, expect)
+    former = _issued(login, DEPARTED[kind])
+    expect.require(
+        expect.true(f"profil déposé sur rtr ({DEPARTED[kind]})", "oui", "oui" if former else "non", bool(former))
+    )
+    wrong = flaw(kind, profile, former)
+    expect.require(
+        expect.true("accès distinct au même serveur", "oui", f"non ({wrong})" if wrong else "oui", not wrong)
+    )
+    refused = _use(bench, probe, kind, former)
+    control = _use(bench, probe, kind, profile)["words"].get("lan")
+    expect.require(expect.true("témoin : le nomade atteint le LAN", "oui", "oui" if control else "non", bool(control)))
+    reached = any(refused["words"].values()) or any(refused["pings"].values()) or refused["up"]
+    expect.equal("accès avec le profil révoqué", "refusé", "accepté" if reached else "refusé")
 
 
 @check("CP07-S3.c", needs=("CP07-S3.a",), nodes=("rtr",), phase="reboot", seconds=120)
@@ -108,12 +141,17 @@ def _profile(login: Login, expect: Expect) -> tuple[str, str]:
     """Kind and content of the profile that was issued; the check ends here when there is none."""
     found = {}
     for kind, path in PROFILES.items():
-        answer = login("rtr").run("test -f %s && head -c %s -- %s", path, str(LIMIT), path)
-        if answer.rc == 0 and answer.stdout.strip():
-            found[kind] = answer.stdout
+        if content := _issued(login, path):
+            found[kind] = content
     label = f"profil déposé sur rtr ({' ou '.join(PROFILES.values())})"
     expect.require(expect.equal(label, 1, len(found)))
     return next(iter(found.items()))
+
+
+def _issued(login: Login, path: str) -> str:
+    """Content of a profile on rtr; empty when there is none."""
+    answer = login("rtr").run("test -f %s && head -c %s -- %s", path, str(LIMIT), path)
+    return answer.stdout if answer.rc == 0 and answer.stdout.strip() else ""
 
 
 def _words(bench: Bench) -> list[dict[str, Any]]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from graders.cp06_tcpip.check_plan import _facts, _rows
-from graders.probes import ospf, vpn
+from graders.cp07_security.identity import flaw
+from graders.probes import ospf, vpn_client, vpn_profile
 from labs.paths import CATALOGUE, PLAYBOOKS
 from labs.subject import addresses
 from tests.unit.lab_data import bench_of, nft_complaints, rendered
@@ -46,7 +48,7 @@ def test_rulesets_are_accepted(path: Path) -> None:
 
 
 def test_a_profile_runs_nothing_on_the_probe() -> None:
-    kept = vpn._allowed(
+    kept = vpn_profile.allowed(
         "client\nremote 198.51.100.2 1194\nscript-security 2\nup /bin/evil\nplugin x.so\nlog /etc/passwd\n"
         "<key>\nSECRET\n</key>\n<up>\n/bin/evil\n</up>\n",
         {},
@@ -55,12 +57,13 @@ def test_a_profile_runs_nothing_on_the_probe() -> None:
 
 
 def test_a_stranger_has_the_profile_but_not_its_key() -> None:
-    kept = vpn._allowed("client\n<key>\nSECRET\n</key>\n<ca>\nCA\n</ca>\n", {"key": "OTHER\n"})
+    kept = vpn_profile.allowed("client\n<key>\nSECRET\n</key>\n<ca>\nCA\n</ca>\n", {"key": "OTHER\n"})
     assert kept == "client\n<key>\nOTHER\n</key>\n<ca>\nCA\n</ca>\n"
 
 
 def test_wireguard_sections_are_read_as_wg_quick_writes_them() -> None:
-    found = vpn._sections("[Interface]\nPrivateKey = a=\nPostUp = evil # no\n\n[peer]\nAllowedIPs=10.0.0.0/8, ::/0\n")
+    text = "[Interface]\nPrivateKey = a=\nPostUp = evil # no\n\n[peer]\nAllowedIPs=10.0.0.0/8, ::/0\n"
+    found = vpn_profile.sections(text)
     assert found == {
         "interface": [[("privatekey", "a="), ("postup", "evil")]],
         "peer": [[("allowedips", "10.0.0.0/8, ::/0")]],
@@ -122,8 +125,62 @@ def test_a_machine_that_tells_nonsense_has_no_addresses(told: str) -> None:
 
 def test_a_profile_that_cannot_be_used_is_the_candidates_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name as endpoint keeps wg(8) asking for it: the profile does not work, and the probe can tell."""
-    monkeypatch.setattr(vpn, "RUN_SECONDS", 0.1)
-    with pytest.raises(vpn._ProfileError, match="no end after"):
-        vpn._obey("sleep", "5")
+    monkeypatch.setattr(vpn_client, "RUN_SECONDS", 0.1)
+    with pytest.raises(vpn_client.ProfileError, match="no end after"):
+        vpn_client.obey("sleep", "5")
     with pytest.raises(RuntimeError, match="no end after"):
-        vpn._run("sleep", "5")
+        vpn_client.run("sleep", "5")
+
+
+WIREGUARD = (
+    "[Interface]\nPrivateKey = {key}\nAddress = 10.1.9.{host}/24\n[Peer]\nPublicKey = {server}\nEndpoint = {at}\n"
+)
+
+
+def wireguard(key: str, host: int, server: str = "S=", at: str = "198.51.100.2:51820") -> str:
+    return WIREGUARD.format(key=key, host=host, server=server, at=at)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "why"),
+    [
+        (wireguard("B=", 3), ""),
+        (wireguard("A=", 3), "la même clé que le nomade"),
+        (wireguard("B=", 3, server="T="), "pas le même serveur"),
+        (wireguard("B=", 3, at="198.51.100.9:51820"), "pas le même serveur"),
+        (
+            "[Interface]\nAddress = 10.1.9.3/24\n[Peer]\nPublicKey = S=\nEndpoint = 198.51.100.2:51820\n",
+            "pas de clé privée",
+        ),
+        ("n'importe quoi", "pas de clé privée"),
+    ],
+)
+def test_only_another_persons_access_can_be_seen_revoked(theirs: str, why: str) -> None:
+    assert flaw("wireguard", wireguard("A=", 2), theirs) == why
+
+
+def openvpn(certificate: str, authority: str = "", remote: str = "198.51.100.2 1194") -> str:
+    ca = f"<ca>\n{authority}\n</ca>\n" if authority else ""
+    return f"client\nremote {remote}\n{ca}<cert>\n{certificate}\n</cert>\n<key>\nK\n</key>\n"
+
+
+def test_a_revoked_certificate_is_one_of_the_same_authority(tmp_path: Path) -> None:
+    def openssl(*words: str) -> str:
+        subprocess.run(["openssl", *words], cwd=tmp_path, check=True, capture_output=True)
+        return (tmp_path / words[words.index("-out") + 1]).read_text()
+
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    authority = openssl("req", "-x509", *curve, "-subj", "/CN=CA", "-keyout", "ca.key", "-out", "ca.crt")
+    stranger = openssl("req", "-x509", *curve, "-subj", "/CN=ancien", "-keyout", "x.key", "-out", "x.crt")
+    openssl("req", *curve, "-subj", "/CN=ancien", "-keyout", "a.key", "-out", "a.csr")
+    issued = openssl(
+        "x509", "-req", "-in", "a.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-out", "a.crt"
+    )
+    ours = openvpn("OURS", authority)
+    assert flaw("openvpn", ours, openvpn(f"Certificate:\n    Data: (easy-rsa's words)\n{issued}", authority)) == ""
+    assert flaw("openvpn", ours, openvpn(stranger, authority)) == "certificat d'une autre autorité"
+    assert flaw("openvpn", ours, openvpn("not PEM", authority)) == "certificat d'une autre autorité"
+    assert flaw("openvpn", ours, openvpn("OURS", authority)) == "le même certificat que le nomade"
+    assert flaw("openvpn", ours, openvpn(issued, authority, "198.51.100.9 1194")) == "pas le même serveur"
+    assert flaw("openvpn", openvpn("OURS"), openvpn(stranger)) == ""  # fingerprints: there is no authority
+    assert "clé partagée" in flaw("openvpn", ours, "client\nremote 198.51.100.2 1194\n<secret>\nS\n</secret>\n")
