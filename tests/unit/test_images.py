@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from labs import images
 from labs.errors import EnvironmentLackError, InputError
+from labs.hypervisors.base import NodeKey, NodeSpec
+from labs.hypervisors.qemu.driver import QemuHypervisor
 from labs.images import digests, initramfs, model, stage, store
 from labs.images.model import FileEntry, Role
+from labs.models.profile import Profile
 
 
 @pytest.fixture
@@ -103,3 +107,19 @@ def test_files_go_into_the_tree_as_root_with_their_mode() -> None:
         assert archive.getnames() == ["etc", "etc/sudoers.d", "etc/sudoers.d/x"]
         member = archive.getmember("etc/sudoers.d/x")
         assert (member.mode, member.uid, member.size) == (0o440, 0, 3)
+
+
+def test_a_depot_of_older_data_is_built_again_though_every_role_is_there(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Machines without the packages that the subject promises are no bench."""
+    built = []
+    facts = {"disk": cache, "kernel": cache, "initrd": cache, "built": 0.0, "size_bytes": 0}
+    image = store.RoleImage(role="ws", release="trixie", digest="d", **facts)
+    monkeypatch.setattr(images, "find", lambda _role, _release: image)
+    monkeypatch.setattr(images, "build", lambda roles, release, progress: built.append((roles, release)))
+    hypervisor = QemuHypervisor(Profile(instant=False))
+    spec = NodeSpec(NodeKey("s", "c", "ws"), "ws", "trixie", 384, 1, ())
+    assert hypervisor.missing([spec]) == ["package depot trixie"]
+    hypervisor.prepare([spec], lambda _what, _step: None)
+    assert built == [(["ws"], "trixie")]

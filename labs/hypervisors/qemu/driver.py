@@ -78,6 +78,8 @@ class QemuHypervisor:
         """What `prepare` would have to make, in the words of the plan."""
         wanted = {(spec.role, spec.release) for spec in specs}
         absent = [f"image {role}-{release}" for role, release in sorted(wanted) if not images.find(role, release)]
+        releases = sorted({spec.release for spec in specs})
+        absent += [f"package depot {release}" for release in releases if images.find_depot(release) is None]
         if absent or not self._profile.instant:
             return absent
         return [
@@ -89,7 +91,7 @@ class QemuHypervisor:
     def prepare(self, specs: Sequence[NodeSpec], progress: Callable[[str, str], None]) -> None:
         for release in sorted({spec.release for spec in specs}):
             roles = sorted({spec.role for spec in specs if spec.release == release})
-            if any(images.find(role, release) is None for role in roles):
+            if images.find_depot(release) is None or any(images.find(role, release) is None for role in roles):
                 images.build(roles, release, progress=progress)
         if not self._profile.instant:
             return
