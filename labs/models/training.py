@@ -12,7 +12,8 @@ def training_of(lab: Lab, name: str) -> Training:
         if training.id == name:
             return training
     known = ", ".join(training.id for training in lab.trainings)
-    raise InputError(f"lab {lab.name} has no training version {name!r}; " + (f"it has {known}" if known else "nor any"))
+    others = f"; it has {known}" if known else ", nor any other"
+    raise InputError(f"lab {lab.name} has no training version {name!r}{others}")
 
 
 def cut_down(lab: Lab, training: Training) -> Lab:
