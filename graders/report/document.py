@@ -88,7 +88,7 @@ def _frame(w: Writer, candidate: CandidateResult) -> dict[str, Any]:
         "date": text.local(header.started, w.lang),
         "training": training_note(w.t, header),
         "footer": w.t("footer", version=w.shown(header.grader_version), run=w.shown(header.run)),
-        "privacy": w.t("privacy"),
+        "privacy": w.t("training_privacy" if header.training else "privacy"),
     }
 
 
