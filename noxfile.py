@@ -8,6 +8,8 @@ from pathlib import Path
 
 import nox
 
+from labs.models.lab import lab_names, load_lab
+
 nox.needs_version = ">=2025.5"
 nox.options.default_venv_backend = "none"
 nox.options.sessions = ["tests"]
@@ -81,12 +83,15 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def nightly(session: nox.Session) -> None:
-    """What CI runs each night: the suite, the demonstration, the proof of every lab, the benchmark of three benches."""
+    """What CI runs each night: the suite, the demonstration, the proof of every lab and version, the benchmarks."""
     tests(session)
     python(session, "-m", "pytest", "tests/e2e/nightly_no_trace.py")
     plateau(session, "demo")
-    for lab in sorted(path.parent.name for path in Path("labs/catalogue").glob("*/lab.yaml")):
+    for lab in lab_names():
         plateau(session, "prove", lab, "--seeds", "2", "--repeat", "3")
+        for training in load_lab(lab).trainings:
+            states = ("--part", "pristine", "--part", "solution", "--repeat", "0")
+            plateau(session, "prove", lab, "--training", training.id, *states)
     python(session, "-m", "benchmarks", "bench-up")
     python(session, "-m", "benchmarks", "documents")
 

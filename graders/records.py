@@ -80,6 +80,8 @@ class RunHeader:
     """The lab's barème beyond its points (labs.models.bareme); empty means its defaults."""
     versions: dict[str, str] = field(default_factory=dict)
     """Python, and digests of the checks, the referential and the dependencies (graders.versions)."""
+    training: dict[str, Any] = field(default_factory=dict)
+    """The training version that was worked on: id, title {fr, en}; empty for the whole lab. No result of a title."""
     uid: str = ""
     """The session's name on the hypervisor, which the machines' hardware addresses derive from."""
     format: int = FORMAT

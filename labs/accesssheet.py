@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from labs.page import escape, french, page
 from labs.sessionfiles import SessionFiles, write_private
+from labs.subject import duration
 
 if TYPE_CHECKING:
     from labs.bench import Bench
@@ -35,6 +36,16 @@ def write(bench: Bench, hypervisor: Hypervisor, files: SessionFiles, user: str |
     return written
 
 
+def _version(bench: Bench) -> list[str]:
+    """In a training version, which one, and what it asks for."""
+    training, lab = bench.session.training, bench.session.lab
+    if training is None:
+        return []
+    parts = ", ".join(escape(task.title["fr"]) for task in lab.tasks)
+    told = f"{escape(training.title['fr'])}** ({duration(lab.duration_minutes)}, {lab.points:g} points)"
+    return [f"**Version d'entraînement : {told}.", "", f"À faire : {parts}. Le sujet dit ce qui est déjà en place.", ""]
+
+
 def markdown(bench: Bench, hypervisor: Hypervisor, user: str | None = None) -> str:
     """The sheet as Markdown; a machine without an address yet is shown without one.
 
@@ -45,6 +56,7 @@ def markdown(bench: Bench, hypervisor: Hypervisor, user: str | None = None) -> s
         "",
         f"**{escape(bench.session.file.title)}** — {escape(bench.candidate.name)}",
         "",
+        *_version(bench),
         f"Compte, sur chaque machine : `{ACCOUNT}` — mot de passe : `{bench.password}`",
         "",
         "Ce compte peut tout faire avec `sudo`.",

@@ -73,8 +73,11 @@ def run_playbook(
     progress: Progress | None = None,
     cancelled: threading.Event | None = None,
     fail_fast: bool = False,
+    partial: bool = False,
 ) -> Summary:
     """Run `playbook` (a path, or a name under playbooks/) on the hosts or groups of `limit`, or on all.
+
+    With `partial`, `limit` may leave some of its plays, or all, without a host: they are passed over.
 
     Raises PlaybookError for the first failure (with `fail_fast` at once, else when the other hosts are done),
     DeadlineError when time is up, InterruptedRunError once `cancelled` is set; nothing is left running in any case, nor
@@ -90,6 +93,7 @@ def run_playbook(
             "inventory": str(inventory.absolute()),
             "limit": ",".join(limit),
             "variables": dict(variables or {}),
+            "partial": partial,
         }
         child = _child(request, folder)
         hosts = _follow(child, path, deadline, progress, cancelled, fail_fast=fail_fast)

@@ -20,6 +20,7 @@ STATUS = {
     "runner_on_failed": "failed",
     "runner_on_unreachable": "unreachable",
 }
+NO_HOST = "playbook_on_no_hosts_matched"
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -36,7 +37,7 @@ def main() -> int:
 
     def on_event(event: dict[str, Any]) -> bool:
         told = translate(event)
-        if told is not None:
+        if told is not None and not (request["partial"] and event["event"] == NO_HOST):
             tell(told)
         return False  # keep no copy on disk
 
@@ -111,7 +112,7 @@ def descendants(ancestor: int) -> list[int]:
 def translate(event: dict[str, Any]) -> dict[str, Any] | None:
     """One of ansible-runner's events as (task, host, status, message), or None when it says nothing to us."""
     data = event.get("event_data") or {}
-    if event["event"] == "playbook_on_no_hosts_matched":
+    if event["event"] == NO_HOST:
         return {"problem": "no host of the inventory matches"}
     if event["event"] == "playbook_on_stats":
         return {"hosts": recap(data)}

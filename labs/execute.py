@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from labs import identity, ssh
+from labs import identity, prepare, ssh
 from labs.bench import Bench, BenchNode
 from labs.deadline import Deadline
 from labs.errors import InterruptedRunError, PlateauError
-from labs.hypervisors.base import BenchKey, Hypervisor, Power
+from labs.hypervisors.base import BenchKey, Hypervisor, NodeKey, Power
 from labs.journal import Journal
 from labs.models.session import Session
 from labs.plan import Action, NodePlan, Plan
@@ -22,6 +23,9 @@ SEGMENTS_SECONDS = 60.0
 NODE_SECONDS = 300.0
 SSH_SECONDS = 120.0
 DELETE_SECONDS = 180.0
+INTERRUPTED = "interrupted before it was finished; run the command again to go on"
+PREPARATION = "preparation"
+"""In an outcome, beside the machines: the playbook of a training version."""
 
 Progress = Callable[[str, str], None]
 """Called with (subject, step): a subject is `candidate/node` or `candidate`."""
@@ -53,6 +57,7 @@ class Executor:
         self._progress = progress
         self._files = SessionFiles(session.folder)
         self._workers = session.profile.workers
+        self._prepared = session.preparation is not None
         self._cancelled = threading.Event()
         self._lock = threading.Lock()
 
@@ -75,6 +80,8 @@ class Executor:
                 job = self._node_work(bench, node, actions[node.spec.key], patience, outcome)
                 work.append((bench.candidate.id, node.name, job))
         self._parallel(work, outcome)
+        if self._prepared:
+            self._prepare(benches, actions, outcome)
         return outcome
 
     def renew(self, benches: Sequence[Bench]) -> Outcome:
@@ -116,6 +123,31 @@ class Executor:
 
         return self._on_each(benches, f"rollback {name}", back)
 
+    def _prepare(self, benches: Sequence[Bench], actions: Mapping[NodeKey, NodePlan], outcome: Outcome) -> None:
+        """Put what the training version takes as given on the machines that were just made, then mark them ready.
+
+        Not on those of a bench of which some did not come up: all that is not ready is made again by the next run.
+        """
+        work: list[tuple[str, str, Callable[[], None]]] = []
+        for bench in benches:
+            fresh = [node for node in bench.graded_nodes if actions[node.spec.key].action.makes]
+            if fresh and bench.candidate.id not in outcome.errors:
+                work.append((bench.candidate.id, PREPARATION, self._preparation(bench, fresh)))
+        self._parallel(work, outcome, at_once=os.cpu_count())  # each is an Ansible of its own
+
+    def _preparation(self, bench: Bench, fresh: Sequence[BenchNode]) -> Callable[[], None]:
+        def run() -> None:
+            if self._cancelled.is_set():
+                raise InterruptedRunError(INTERRUPTED)
+            with contextlib.ExitStack() as steps:
+                for node in fresh:
+                    steps.enter_context(self._journal.step("prepare", node.spec.key))
+                prepare.prepare(bench, fresh, self._hypervisor, self._files, self._progress, self._cancelled)
+            for node in fresh:
+                self._mark_ready(node)
+
+        return run
+
     def _on_each(self, benches: Sequence[Bench], action: str, work: Callable[[BenchNode], None]) -> Outcome:
         outcome = Outcome()
 
@@ -145,7 +177,7 @@ class Executor:
                 outcome.changed += 1
             if plan.action is Action.RECREATE:
                 self._step("delete", node, lambda: self._hypervisor.delete(node.spec.key, Deadline.after(60)))
-            self._bring_up(bench, node, Deadline.after(patience), fresh=plan.action is not Action.START)
+            self._bring_up(bench, node, Deadline.after(patience), fresh=plan.action.makes)
 
         return run
 
@@ -158,9 +190,14 @@ class Executor:
         if fresh:
             self._step("configure", node, lambda: self._configure(bench, node, deadline))
         self._step("wait for SSH", node, lambda: self._wait_ssh(node))
-        if fresh:
-            self._step("mark ready", node, lambda: hypervisor.mark_ready(key))
-        self._progress(f"{key.candidate}/{node.name}", "ready")
+        if not fresh:
+            self._progress(f"{key.candidate}/{node.name}", "ready")
+        elif not (self._prepared and node.graded):
+            self._mark_ready(node)
+
+    def _mark_ready(self, node: BenchNode) -> None:
+        self._step("mark ready", node, lambda: self._hypervisor.mark_ready(node.spec.key))
+        self._progress(f"{node.spec.key.candidate}/{node.name}", "ready")
 
     def _configure(self, bench: Bench, node: BenchNode, deadline: Deadline) -> None:
         script = identity.script(bench, node, self._files) + self._hypervisor.guest_setup(node.spec.key)
@@ -185,14 +222,16 @@ class Executor:
 
     def _step(self, action: str, node: BenchNode, work: Callable[[], object]) -> None:
         if self._cancelled.is_set():
-            raise InterruptedRunError("interrupted before it was finished; run the command again to go on")
+            raise InterruptedRunError(INTERRUPTED)
         self._progress(f"{node.spec.key.candidate}/{node.name}", action)
         with self._journal.step(action, node.spec.key):
             work()
 
-    def _parallel(self, work: Sequence[tuple[str, str, Callable[[], None]]], outcome: Outcome) -> None:
+    def _parallel(
+        self, work: Sequence[tuple[str, str, Callable[[], None]]], outcome: Outcome, at_once: int | None = None
+    ) -> None:
         """Run all; PlateauErrors are collected, Ctrl-C lets begun steps finish, anything else surfaces."""
-        with ThreadPoolExecutor(max_workers=self._workers) as pool:
+        with ThreadPoolExecutor(max_workers=at_once or self._workers) as pool:
             futures: list[tuple[str, str, Future[None]]] = []
             try:
                 for candidate, node, run in work:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labs.sessionfiles import SessionFiles, write_private
@@ -39,16 +40,20 @@ def write(session: Session, benches: Sequence[Bench], hypervisor: Hypervisor, fi
 
     Give all the benches of the session: both files are replaced as a whole, atomically.
     """
-    endpoints = {
-        host_name(node): endpoint
-        for bench in benches
-        for node in bench.nodes
-        if (endpoint := hypervisor.status(node.spec.key).ssh) is not None
-    }
     files.folder.mkdir(parents=True, exist_ok=True)
     files.keys.mkdir(mode=0o700, parents=True, exist_ok=True)
+    endpoints = _endpoints(benches, hypervisor)
     write_private(files.known_hosts, known_hosts(benches, endpoints, files).encode(), mode=0o644)
     write_private(files.inventory, to_yaml(inventory(session, benches, endpoints, files)).encode())
+
+
+def write_apart(bench: Bench, hypervisor: Hypervisor, files: SessionFiles, folder: Path) -> Path:
+    """The same for one bench, in a folder of its own: the session's files may be of other benches at this moment."""
+    endpoints = _endpoints([bench], hypervisor)
+    path, known = folder / files.inventory.name, folder / files.known_hosts.name
+    write_private(known, known_hosts([bench], endpoints, files).encode())
+    write_private(path, to_yaml(inventory(bench.session, [bench], endpoints, files, known)).encode())
+    return path
 
 
 def host_name(node: BenchNode) -> str:
@@ -64,9 +69,13 @@ def candidate_group(session: Session, candidate: str) -> str:
 
 
 def inventory(
-    session: Session, benches: Sequence[Bench], endpoints: dict[str, tuple[str, int]], files: SessionFiles
+    session: Session,
+    benches: Sequence[Bench],
+    endpoints: dict[str, tuple[str, int]],
+    files: SessionFiles,
+    known: Path | None = None,
 ) -> dict[str, Any]:
-    """The inventory as data, in a fixed order; pure."""
+    """The inventory as data, in a fixed order; `known` is the file of host keys, by default the session's. Pure."""
     groups: dict[str, dict[str, Any]] = {}
     owners: dict[str, dict[str, Any]] = {CANDIDATES: {"hosts": {}}, CENTRE: {"hosts": {}}}
     for bench in benches:
@@ -82,7 +91,8 @@ def inventory(
             owners[CANDIDATES if node.graded else CENTRE]["hosts"][name] = {}
         if hosts:
             groups[candidate_group(session, bench.candidate.id)] = {"hosts": hosts, "vars": bench.variables}
-    return {"all": {"vars": _connection(files), "children": {**owners, **dict(sorted(groups.items()))}}}
+    connection = _connection(files, known or files.known_hosts)
+    return {"all": {"vars": connection, "children": {**owners, **dict(sorted(groups.items()))}}}
 
 
 def known_hosts(benches: Sequence[Bench], endpoints: dict[str, tuple[str, int]], files: SessionFiles) -> str:
@@ -129,8 +139,17 @@ def _quoted(value: Any) -> Any:
     return value
 
 
-def _connection(files: SessionFiles) -> dict[str, Any]:
-    key, known = files.grader_key.absolute(), files.known_hosts.absolute()
+def _endpoints(benches: Sequence[Bench], hypervisor: Hypervisor) -> dict[str, tuple[str, int]]:
+    return {
+        host_name(node): endpoint
+        for bench in benches
+        for node in bench.nodes
+        if (endpoint := hypervisor.status(node.spec.key).ssh) is not None
+    }
+
+
+def _connection(files: SessionFiles, known: Path) -> dict[str, Any]:
+    key, known = files.grader_key.absolute(), known.absolute()
     options = " ".join(f"-o {option}" for option in SSH_OPTIONS)
     return {
         "ansible_user": "root",

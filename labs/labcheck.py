@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,15 @@ from jinja2 import TemplateError
 
 from labs import diagram, subject
 from labs.bench import Bench, compute_bench
+from labs.checksource import graded_ids, graded_needs
 from labs.errors import InputError
 from labs.models.faults import load_faults
-from labs.models.lab import Lab, Node, Segment, Task, load_lab_file
+from labs.models.lab import Lab, Node, Segment, Task, Training, load_lab_file
 from labs.models.loader import line_of, read_yaml
 from labs.models.mutants import load_mutants, mutant_files
 from labs.models.profile import Profile
 from labs.models.session import Candidate, Session, SessionFile
+from labs.models.training import cut_down
 from labs.paths import GRADERS, PLAYBOOKS
 from labs.variants import ValueComputationError, render
 
@@ -82,10 +84,11 @@ def _check_words(lab: Lab, problems: _Problems) -> bool:
     before = len(problems.lines)
     texts: list[tuple[list[Any], Any]] = [(["title"], lab.title), (["summary"], lab.summary)]
     texts += [(["subject_values", name], text) for name, text in lab.subject_values.items()]
-    titled: dict[str, Sequence[Segment | Node | Task]] = {
+    titled: dict[str, Sequence[Segment | Node | Task | Training]] = {
         "segments": lab.segments,
         "nodes": lab.nodes,
         "tasks": lab.tasks,
+        "trainings": lab.trainings,
     }
     for kind, items in titled.items():
         texts += [([kind, index, "title"], item.title) for index, item in enumerate(items)]
@@ -110,6 +113,7 @@ def _check_names(lab: Lab, problems: _Problems) -> None:
     for playbook in lab.alternatives:
         if not (PLAYBOOKS / playbook).is_file():
             problems.add("alternatives", f"no such playbook under playbooks/ (found {playbook!r})")
+    _check_trainings(lab, problems)
     rows = _referential_rows(lab, problems)
     known = graded_ids()
     for index, task in enumerate(lab.tasks):
@@ -121,19 +125,19 @@ def _check_names(lab: Lab, problems: _Problems) -> None:
                 problems.add(field, f"referential {lab.referential} has no such row", at=loc)
 
 
-def graded_ids() -> dict[str, Path]:
-    """Check id -> the file of graders/ that grades it, read without running it."""
-    found = {}
-    for path in sorted(GRADERS.glob("*/check_*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if not isinstance(node, ast.FunctionDef):
-                continue
-            for decorator in node.decorator_list:
-                if not isinstance(decorator, ast.Call) or not isinstance(decorator.func, ast.Name):
-                    continue
-                if decorator.func.id == "check" and decorator.args and isinstance(decorator.args[0], ast.Constant):
-                    found[str(decorator.args[0].value)] = path
-    return found
+def _check_trainings(lab: Lab, problems: _Problems) -> None:
+    """Their playbooks exist, and each keeps what its checks need: that need would otherwise never be looked at."""
+    needs = graded_needs()
+    for index, training in enumerate(lab.trainings):
+        if training.preparation and not (PLAYBOOKS / training.preparation).is_file():
+            message = f"no such playbook under playbooks/ (found {training.preparation!r})"
+            problems.add(f"trainings.{index}.preparation", message, at=["trainings", index, "preparation"])
+        kept = {check for task in training.keep(lab.tasks) for check in task.checks}
+        graded = {check for task in lab.tasks for check in task.checks}
+        for check in sorted(kept):
+            for need in sorted(graded.intersection(needs.get(check, ())) - kept):
+                message = f"{check} needs {need}, which the version leaves out; keep both, or give {check} as done too"
+                problems.add(f"trainings.{index}.tasks", message, at=["trainings", index, "tasks"])
 
 
 def _referential_rows(lab: Lab, problems: _Problems) -> set[str]:
@@ -293,9 +297,17 @@ def _check_subjects(benches: list[Bench], problems: _Problems) -> None:
                 problems.add_in(path, "no such file; every lab has a subject in French")
             continue
         text = path.read_text(encoding="utf-8")
-        for bench in benches:
+        for bench in [*benches, *_versions(benches[0])]:
             values = subject.context(bench, language, diagram.text(lab, language))
             _rendered(problems, path, text, values)
+
+
+def _versions(bench: Bench) -> Iterator[Bench]:
+    """The same bench in each training version."""
+    session = bench.session
+    for training in session.lab.trainings:
+        file = session.file.model_copy(update={"training": training.id})
+        yield replace(bench, session=replace(session, file=file, lab=cut_down(session.lab, training)))
 
 
 def _rendered(

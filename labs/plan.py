@@ -15,6 +15,8 @@ DISK_PER_NODE_MB = 700
 """What a candidate's work and two RAM snapshots usually add to the shared image."""
 INSTANT_CPU_SECONDS = 3.5
 COLD_CPU_SECONDS = 25.0
+PREPARATION_CPU_SECONDS = 20.0
+"""Of one machine, by the playbook of a training version."""
 IMAGE_SECONDS = 90.0
 TEMPLATE_SECONDS = 35.0
 
@@ -27,6 +29,11 @@ class Action(StrEnum):
     """It exists, but a killed run left it half configured: nobody has worked in it."""
     START = "start"
     KEEP = "keep"
+
+    @property
+    def makes(self) -> bool:
+        """Whether the machine is a new one, in its first state."""
+        return self in {Action.CREATE, Action.RECREATE}
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,7 @@ def make_plan(
     """Compare what the benches need with what exists and what the host has."""
     nodes = node_plans(benches, existing)
     to_run = [node.spec for node in nodes if node.action is not Action.KEEP]
-    to_make = [node.spec for node in nodes if node.action in {Action.CREATE, Action.RECREATE}]
+    to_make = [node.spec for node in nodes if node.action.makes]
     overhead = TCG_OVERHEAD_MB if host.accelerator != "kvm" else 40
     needs = (
         Need("memory", sum(s.memory_mb + overhead for s in to_run), host.memory_free_mb - memory_reserve_mb, "MiB"),
@@ -93,6 +100,9 @@ def make_plan(
     )
     cold = len(to_run) - (len(to_make) if instant else 0)
     work = INSTANT_CPU_SECONDS * (len(to_run) - cold) + COLD_CPU_SECONDS * cold
+    if benches and benches[0].session.preparation:
+        probes = {node.spec.key for bench in benches for node in bench.nodes if not node.graded}
+        work += PREPARATION_CPU_SECONDS * sum(spec.key not in probes for spec in to_make)
     making = sum(IMAGE_SECONDS if what.startswith("image") else TEMPLATE_SECONDS for what in missing)
     if any(what.startswith("image") for what in missing):
         making += TEMPLATE_SECONDS * len(missing)

@@ -47,6 +47,11 @@ class SessionFiles:
         return self.folder / "hosts.yml"
 
     @property
+    def version(self) -> Path:
+        """Id of the training version that the benches were brought up for, empty for the whole lab."""
+        return self.folder / "version"
+
+    @property
     def access(self) -> Path:
         """Folder of the candidates' access sheets and subjects."""
         return self.folder / "access"

@@ -73,14 +73,20 @@ def template_path(bench: Bench, language: Language) -> Path:
 
 
 def context(bench: Bench, language: Language, drawing: str) -> dict[str, Any]:
-    """What a subject's template sees: the values, the machines, and the lab's own texts."""
-    lab = bench.session.lab
+    """What a subject's template sees: the values, the machines, and the lab's own texts.
+
+    `number` has the tasks that are worked on, numbered from 1: in a training version, `"dhcp" in number` tells whether
+    that part is in its subject.
+    """
+    lab, training = bench.session.lab, bench.session.training
     return {
         **bench.variables,
         "candidate": {"id": bench.candidate.id, "name": escape(bench.candidate.name)},
         "session": {"title": escape(bench.session.file.title), "mode": bench.session.file.mode},
         "lab": {"name": lab.name, "title": lab.title[language], "summary": lab.summary[language]},
         "nodes": [{"name": node.name, "title": node.title[language]} for node in lab.graded_nodes],
+        "training": {"id": training.id, "title": training.title[language]} if training else None,
+        "number": {task.id: number for number, task in enumerate(lab.tasks, 1)},
         "tasks": [{"title": task.title[language], "points": f"{lab.task_points(task):g}"} for task in lab.tasks],
         "task_points": {task.id: f"{lab.task_points(task):g}" for task in lab.tasks},
         "points": f"{lab.points:g}",

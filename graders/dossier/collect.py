@@ -41,7 +41,8 @@ def build(
 ) -> bytes:
     """The sealed dossier's bytes: the same records, marks and key give the same ones. `sources` spares reading them.
 
-    Raises DossierError when the run has no such candidate; ValueError or InputError when its files cannot be read.
+    Raises DossierError when the run has no such candidate or is of a training version; ValueError or InputError when
+    its files cannot be read.
     """
     files, header = gather(run_dir, session_folder, candidate, sources or report.read(run_dir))
     about = {
@@ -60,6 +61,8 @@ def gather(
 ) -> tuple[dict[str, bytes], RunHeader]:
     """The files that a dossier seals, records first. Raises as `build` does."""
     header = sources.run.header
+    if header.training:
+        raise DossierError(f"{run_dir}: a training version is no result of a title: there is nothing to seal")
     if candidate not in {bench.candidate for bench in sources.run.benches}:
         raise DossierError(f"{run_dir / RECORDS}: no candidate {candidate!r}")
     files = {RECORDS: records_of(sources.run, candidate).encode()}

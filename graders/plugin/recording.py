@@ -81,7 +81,7 @@ def now() -> str:
 
 def run_header(session: Session, run: str, hypervisor: str) -> RunHeader:
     """The first line of a records file."""
-    lab = session.lab
+    lab, training = session.lab, session.training
     return RunHeader(
         run=run,
         session=session.name,
@@ -101,6 +101,7 @@ def run_header(session: Session, run: str, hypervisor: str) -> RunHeader:
         ],
         bareme=lab.bareme.model_dump(mode="json"),
         versions=versions.collect(lab.referential),
+        training={"id": training.id, "title": dict(training.title)} if training else {},
         uid=session.uid,
     )
 

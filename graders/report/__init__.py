@@ -53,9 +53,9 @@ def write_all(run_dir: Path, lang: str = "fr") -> dict[str, Path]:
     """Write the cohort's documents beside a run's records.jsonl; returns each path by file name.
 
     report.html, html/<candidate>.html, junit.xml, marks.csv, moodle.csv, moodle.xml, gradescope/<candidate>.json, and
-    jury.xlsx when the referential is known here. Each file is replaced whole or not at all. Raises ValueError, naming
-    the line, when the records cannot be read, InputError when a form of marks cannot, OSError when the folder cannot be
-    read or written.
+    jury.xlsx when the referential is known here and it is no training version. Each file is replaced whole or not at
+    all. Raises ValueError, naming the line, when the records cannot be read, InputError when a form of marks cannot,
+    OSError when the folder cannot be read or written.
     """
     from graders.report import html, junit, jurygrid, marks, platforms
 
@@ -71,7 +71,7 @@ def write_all(run_dir: Path, lang: str = "fr") -> dict[str, Path]:
     for number, (name, candidate) in enumerate(zip(_file_names(result), result.candidates, strict=True)):
         documents[f"{GRADESCOPE_FOLDER}/{name}.json"] = platforms.gradescope(result, candidate)
         documents[f"{HTML_FOLDER}/{name}.html"] = pages.alone(number)
-    if result.header.referential in referentials.names():
+    if result.header.referential in referentials.names() and not result.header.training:
         documents["jury.xlsx"] = jurygrid.write(result, referentials.load(result.header.referential), lang)
     return {name: _replace(run_dir / name, document) for name, document in documents.items()}
 
@@ -87,7 +87,8 @@ def write_pdfs(
 
     `first_ccp` is the day on which the first CCP was obtained: from then on their years are counted.
 
-    Raises ValueError when the records cannot be read, when the referential is not known here or has no such CCP.
+    Raises ValueError when the records cannot be read, when the referential is not known here or has no such CCP, or
+    for a CCP of a training version.
     """
     from graders.report import document, facts, pdf
     from graders.report import writer as writing
@@ -95,6 +96,8 @@ def write_pdfs(
     sources = read(run_dir)
     result = sources.result
     referential = referentials.load(result.header.referential)
+    if ccp is not None and result.header.training:
+        raise ValueError(f"{result.header.run}: a training version is no result of a title: no document of {ccp}")
     if ccp is not None and ccp not in {activity.id for activity in referential.pack.activities}:
         known = ", ".join(activity.id for activity in referential.pack.activities)
         raise ValueError(f"no CCP {ccp!r} in {referential.id}; there are: {known}")

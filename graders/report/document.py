@@ -12,7 +12,7 @@ from graders.report.checkdata import check_data
 from graders.report.facts import facts, versions
 from graders.report.grid import GridActivity, GridCompetence, GridRow, grid
 from graders.report.measures import row_of
-from graders.report.writer import Writer, signed
+from graders.report.writer import Writer, signed, training_note
 from graders.rubric import Opinion
 
 
@@ -24,7 +24,7 @@ def document(
     return {
         **_frame(w, candidate),
         "kind": w.t("ccp_document", ccp=ccp) if ccp else w.t("document"),
-        "purpose": w.t("purpose"),
+        "purpose": w.t("training_purpose" if w.result.header.training else "purpose"),
         "note": w.t("ccp_note") if ccp else "",
         "banner": _banner(w, candidate, activities if ccp else None),
         "facts": facts(w, candidate, ccp, first),
@@ -86,8 +86,9 @@ def _frame(w: Writer, candidate: CandidateResult) -> dict[str, Any]:
         "id": w.shown(candidate.bench.candidate, 60),
         "session": w.shown(header.title, 160),
         "date": text.local(header.started, w.lang),
+        "training": training_note(w.t, header),
         "footer": w.t("footer", version=w.shown(header.grader_version), run=w.shown(header.run)),
-        "privacy": w.t("privacy"),
+        "privacy": w.t("training_privacy" if header.training else "privacy"),
     }
 
 
@@ -150,7 +151,7 @@ def _section(w: Writer, candidate: CandidateResult, c: GridCompetence) -> dict[s
     return {
         "id": c.id,
         "title": w.shown(c.title),
-        "note": w.t.count("observed_rows", c.observed, total=c.total),
+        "note": w.t.count("training_rows" if w.result.header.training else "observed_rows", c.observed, total=c.total),
         "result": c.result.value,
         "result_word": w.t(f"competence_{c.result.value}"),
         "eliminated": w.t("eliminated", checks=", ".join(eliminated)) if eliminated else "",

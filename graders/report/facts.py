@@ -7,7 +7,7 @@ import datetime
 from graders.records import RunHeader
 from graders.report import text
 from graders.report.aggregate import CandidateResult
-from graders.report.writer import Writer
+from graders.report.writer import Writer, training_version
 from labs.models.bareme import Bareme
 
 Facts = list[list[str]]
@@ -24,7 +24,7 @@ def facts(w: Writer, candidate: CandidateResult, ccp: str | None = None, first: 
     lab = w.shown(w.t.pick(header.lab_title, header.lab))
     found = [
         [w.t("referential"), w.official()],
-        [w.t("lab"), f"{lab} ({w.t('version', version=header.lab_version)})"],
+        [w.t("lab"), f"{lab} ({w.t('version', version=header.lab_version)}){training_version(w.t, header)}"],
         [w.t("date"), text.local(header.started, w.lang)],
         [w.t("mode"), w.t(f"mode_{header.mode}") if header.mode in ("exam", "training") else w.shown(header.mode)],
     ]

@@ -22,7 +22,7 @@ from graders.report.grid import grid
 from graders.report.messages import Messages
 from graders.report.outcomes import Outcome
 from graders.report.sheets import Sheet, sheets
-from graders.report.writer import Writer, signed
+from graders.report.writer import Writer, signed, training_note, training_version
 
 OUTCOME_SYMBOLS = {
     Outcome.MET: "✓",
@@ -90,6 +90,8 @@ def _values(result: RunResult, lang: str) -> dict[str, Any]:
     writer = Writer(result, referential, lang, messages) if referential else None
     return {
         "run": result.header,
+        "training_version": training_version(messages, result.header),
+        "training": training_note(messages, result.header),
         "referential": writer.official() if writer else result.header.referential,
         "sheets": partial(_sheets, referential=referential, lang=lang),
         "t": messages,

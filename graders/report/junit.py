@@ -29,6 +29,7 @@ def write(result: RunResult) -> str:
                 "candidate": candidate.bench.candidate,
                 "name": candidate.bench.name,
                 "lab": f"{header.lab} {header.lab_version}",
+                **({"training": str(header.training["id"])} if header.training else {}),
                 "hypervisor": header.hypervisor,
                 "grader_version": header.grader_version,
                 "seed_digest": header.seed_digest,

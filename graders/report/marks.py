@@ -31,7 +31,8 @@ def write(result: RunResult) -> str:
     lines = csv.writer(out, delimiter=";", lineterminator="\r\n")
     headings = ["identifiant", "nom", "total", "maximum", *map(cell, tasks), *_VERDICTS.values(), "non_execute"]
     on_twenty = ["note_sur_20"] if result.bareme.mark else []
-    lines.writerow([*headings, "notes_definitives", *on_twenty])
+    version = [cell(result.header.training["id"])] if result.header.training else []
+    lines.writerow([*headings, "notes_definitives", *on_twenty, *(["version_entrainement"] if version else [])])
     for candidate in result.candidates:
         tally = candidate.tally
         by_task = {task.id: task.tally.points for task in candidate.tasks}
@@ -46,6 +47,7 @@ def write(result: RunResult) -> str:
                 len(tally.missing),
                 "oui" if tally.complete else "non",
                 *(["" if candidate.mark is None else number(candidate.mark, "fr")] if on_twenty else []),
+                *version,
             ]
         )
     return BOM + out.getvalue()

@@ -74,7 +74,12 @@ def gradescope(result: RunResult, candidate: CandidateResult) -> str:
         "output": _feedback(candidate),
         "visibility": "visible",
         "tests": tests,
-        "extra_data": {"run": result.header.run, "lab": result.header.lab, "final": candidate.tally.complete},
+        "extra_data": {
+            "run": result.header.run,
+            "lab": result.header.lab,
+            **({"training": result.header.training["id"]} if result.header.training else {}),
+            "final": candidate.tally.complete,
+        },
     }
     return json_text(data) + "\n"
 

@@ -20,6 +20,7 @@ def build(run: Run, rubrics: Mapping[str, Rubric] | None = None) -> dict[str, An
         "lab": header.lab,
         "lab_version": header.lab_version,
         "mode": header.mode,
+        **({"training": header.training["id"]} if header.training else {}),
         "started": header.started,
         "final": result.final,
         "candidates": [_candidate(candidate) for candidate in result.candidates],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass
 
-from graders.records import Record, Verdict
+from graders.records import Record, RunHeader, Verdict
 from graders.referentials import Referential
 from graders.report import text
 from graders.report.aggregate import CandidateResult, RunResult
@@ -49,6 +49,22 @@ class Writer:
 
     def date(self, value: datetime.date | None) -> str:
         return f"{value:%d/%m/%Y}" if value else self.t("no_date")
+
+
+def training_note(t: Messages, header: RunHeader) -> str:
+    """What every document says first about a run of a training version; empty for the whole lab."""
+    if not header.training:
+        return ""
+    return t("training_note", title=text.visible(text.short(t.pick(header.training["title"], header.training["id"]))))
+
+
+def training_version(t: Messages, header: RunHeader) -> str:
+    """What follows the lab's name: a comma and the training version; empty for the whole lab."""
+    if not header.training:
+        return ""
+    title = t.pick(header.training["title"], header.training["id"])
+    told = f", {t('training_version', title=title, id=header.training['id'])}"
+    return text.typo(text.visible(text.short(told, 400)), t.lang)
 
 
 def worth(t: Messages, candidate: CandidateResult, record: Record) -> str:

@@ -32,11 +32,12 @@ def labs(json: JsonOption = False, lang: LangOption = "fr") -> None:
     if json:
         print_json([{**one.model_dump(mode="json"), "points": one.points} for one in found])
         return
-    shown = table("Lab", "Version", "Title", "Machines", "Points", "Time")
+    shown = table("Lab", "Version", "Title", "Machines", "Points", "Time", "Training versions")
     for one in found:
         nodes = ", ".join(node.name for node in one.nodes)
         title = one.title.get("fr" if lang == "fr" else "en", one.name)
-        shown.add_row(one.name, one.version, title, nodes, f"{one.points:g}", f"{one.duration_minutes} min")
+        versions = ", ".join(training.id for training in one.trainings)
+        shown.add_row(one.name, one.version, title, nodes, f"{one.points:g}", f"{one.duration_minutes} min", versions)
     out.print(shown)
 
 
@@ -44,10 +45,11 @@ def labs(json: JsonOption = False, lang: LangOption = "fr") -> None:
 def show(
     name: Annotated[str, typer.Argument(metavar="LAB")], json: JsonOption = False, lang: LangOption = "fr"
 ) -> None:
-    """A lab's diagram, tasks and points."""
+    """A lab's diagram, tasks, points and training versions."""
     from labs import diagram
     from labs.cli.output import out, print_json, table
     from labs.models.lab import load_lab
+    from labs.models.training import cut_down
 
     found = load_lab(name)
     if json:
@@ -63,6 +65,15 @@ def show(
         shown.add_row(task.id, task.title[language], ", ".join(task.checks), f"{found.task_points(task):g}")
     shown.add_row("", "", "", f"[bold]{found.points:g}[/]")
     out.print(shown)
+    if found.trainings:
+        versions = table("Training version", "", "Tasks", "Points", "Time", "Prepared by")
+        for training in found.trainings:
+            left = cut_down(found, training)
+            tasks = ", ".join(task.id for task in left.tasks)
+            minutes = f"{training.duration_minutes} min"
+            prepared = training.preparation or ""
+            versions.add_row(training.id, training.title[language], tasks, f"{left.points:g}", minutes, prepared)
+        out.print(versions)
 
 
 @lab.command("check")

@@ -34,16 +34,27 @@ def status(
     while True:
         found = rows(loaded, hypervisor, benches)
         if json:
-            print_json({"session": loaded.name, "nodes": found})
+            print_json({"session": loaded.name, "training": loaded.file.training, "nodes": found})
         else:
             if watch:
                 out.clear()
+            tell_training(loaded)
             out.print(as_table(found))
         if not watch:
             break
         time.sleep(2)
     if any(row["state"] != "ready" for row in found):
         raise typer.Exit(1)
+
+
+def tell_training(loaded: Session) -> None:
+    """One line about the training version that a session works on, if it does."""
+    from labs.cli.output import out
+
+    if training := loaded.training:
+        tasks = f"tasks {', '.join(task.id for task in loaded.lab.tasks)}"
+        prepared = f"prepared by {training.preparation}" if training.preparation else "on machines as they come"
+        out.print(f"training version {training.id}: {tasks}; {prepared}", markup=False, soft_wrap=True)
 
 
 def rows(loaded: Session, hypervisor: Hypervisor, benches: list[Bench]) -> list[dict[str, Any]]:

@@ -49,6 +49,10 @@ def prove(
         int, typer.Option("--whole-suite-every", min=0, help="Every how many mutants all checks run (0: never).")
     ] = 4,
     reboot: Annotated[bool, typer.Option("--reboot/--no-reboot", help="Prove what must survive a restart too.")] = True,
+    training: Annotated[
+        str | None,
+        typer.Option("--training", metavar="ID", help="One of its training versions, instead of the whole lab."),
+    ] = None,
     hypervisor: Annotated[str, typer.Option("--hypervisor", help="Hypervisor profile.")] = "qemu",
     write: Annotated[bool, typer.Option("--write", help="Write docs/validity/LAB.json and LAB.md.")] = False,
     resume: Annotated[
@@ -56,26 +60,32 @@ def prove(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Prove a lab: untouched no point, solved all, alternatives all, sabotages seen. Exit status 0 only then."""
+    """Prove a lab or a version: untouched no point, solved all, sabotages seen. Exit status 0 only then."""
     from rich.markup import escape
 
     from labs.cli.output import out, print_json
-    from labs.models.faults import load_faults
+    from labs.models import faults as all_faults
+    from labs.models import mutants as all_mutants
     from labs.models.lab import load_lab
-    from labs.models.mutants import load_mutants
+    from labs.models.training import cut_down, training_of
     from labs.prove.proof import PARTS, Wish
 
-    loaded = load_lab(lab)
-    parts = frozenset(part or (["mutants"] if mutant else PARTS))
-    unknown = sorted(parts - set(PARTS))
+    whole = load_lab(lab)
+    loaded = cut_down(whole, training_of(whole, training)) if training else whole
+    # Another way to do the whole work begins from nothing, not from what this way has prepared.
+    known = [one for one in PARTS if not training or one != "alternatives"]
+    parts = frozenset(part or (["mutants"] if mutant else known))
+    unknown = sorted(parts - set(known))
     if unknown:
-        raise InputError(f"--part {unknown[0]}: must be one of {', '.join(PARTS)}")
-    mutants = _chosen(load_mutants(loaded), mutant) if "mutants" in parts else []
+        version = f" of a training version: alternatives begin from nothing; it must be one of {', '.join(known)}"
+        raise InputError(f"--part {unknown[0]}" + (version if training else f": must be one of {', '.join(known)}"))
+    mutants = all_mutants.narrowed(all_mutants.load_mutants(whole), loaded) if "mutants" in parts else []
+    mutants = _chosen(mutants, mutant) if "mutants" in parts else []
     alternatives = tuple(loaded.alternatives) if "alternatives" in parts else ()
-    faults = tuple(load_faults(loaded)) if "faults" in parts else ()
+    faults = tuple(all_faults.narrowed(all_faults.load_faults(whole), loaded)) if "faults" in parts else ()
     wish = Wish(parts, tuple(mutants), faults, alternatives, repeat, share, reboot)
     ids = [f"seed-{number:02d}" for number in range(first, first + seeds)]
-    proof = prove_lab(loaded, ids, wish, jobs=jobs, hypervisor=hypervisor, quiet=json, resume=resume)
+    proof = prove_lab(loaded, ids, wish, jobs=jobs, hypervisor=hypervisor, quiet=json, resume=resume, training=training)
     data = proof.to_json()
     written: list[Path] = []
     if write:
@@ -95,9 +105,19 @@ def prove(
 
 
 def prove_lab(
-    lab: Lab, ids: list[str], wish: Wish, *, jobs: int, hypervisor: str, quiet: bool, resume: bool = False
+    lab: Lab,
+    ids: list[str],
+    wish: Wish,
+    *,
+    jobs: int,
+    hypervisor: str,
+    quiet: bool,
+    resume: bool = False,
+    training: str | None = None,
 ) -> Proof:
     """The work of `prove`: benches of sessions of its own, all deleted at the end.
+
+    `lab` is cut down to the version `training`, when it is one that is proved.
 
     More jobs than seeds: several benches, with the same values, share the work of a seed.
     """
@@ -116,18 +136,19 @@ def prove_lab(
         raise InputError(f"lab {lab.name}: no check in graders/ for {', '.join(lost)}; run plateau lab check")
     progress = Progress(quiet)
     stop = threading.Event()
-    home = state_dir() / "prove" / lab.name
+    home = state_dir() / "prove" / "-".join(filter(None, (lab.name, training)))
     folders = [home / f"bench-{number}" for number in range(1, max(1, jobs // len(ids)) + 1)]
     with contextlib.ExitStack() as stack:
         stack.enter_context(progress.showing())
         benches: list[list[ProofBench]] = [[] for _ in ids]
         for folder in folders:
-            found = stack.enter_context(_benches(folder, lab.name, ids, hypervisor, jobs, progress, stop))
+            found = stack.enter_context(_benches(folder, lab.name, training, ids, hypervisor, jobs, progress, stop))
             for seed, bench in enumerate(found):
                 benches[seed].append(bench)
-        ledger = _ledger(home / "proof.jsonl", asked(lab, ids, wish), resume=resume)
+        ledger = _ledger(home / "proof.jsonl", asked(lab, ids, wish, training), resume=resume)
         try:
-            return run(lab, deal(benches, wish, ledger), phases, wish, jobs, ledger=ledger, stop=stop)
+            hands = deal(benches, wish, ledger)
+            return run(lab, hands, phases, wish, jobs, ledger=ledger, stop=stop, training=training)
         except KeyboardInterrupt:
             kept = f"{len(ledger.trials)} mutants and {len(ledger.gradings)} gradings"
             raise InterruptedRunError(f"interrupted; {kept} are kept: the same command with --resume goes on") from None
@@ -150,6 +171,7 @@ def _ledger(path: Path, asked: Mapping[str, Any], *, resume: bool) -> Ledger:
 def _benches(
     folder: Path,
     lab: str,
+    training: str | None,
     ids: Sequence[str],
     hypervisor: str,
     jobs: int,
@@ -173,7 +195,7 @@ def _benches(
     try:
         # The session is written under its lock: another proof of this lab, still running, reads its own.
         with exclusive(files.lock, "prove") as lock, open_journal(files, "prove") as journal:
-            session = load_session(str(proof_session(folder, lab, ids, hypervisor)))
+            session = load_session(str(proof_session(folder, lab, ids, hypervisor, training)))
             driver = open_hypervisor(session.profile)
             _make_room(session, jobs, progress)
             executor = Executor(session, driver, journal)
@@ -193,7 +215,7 @@ def write_page(data: dict[str, Any]) -> list[Path]:
 
     from labs import __version__
     from labs.paths import ROOT
-    from labs.prove.page import page
+    from labs.prove.page import page, page_name
 
     folder = ROOT / "docs" / "validity"
     folder.mkdir(parents=True, exist_ok=True)
@@ -203,7 +225,7 @@ def write_page(data: dict[str, Any]) -> list[Path]:
         "Lab version": str(data["lab_version"]),
         "Machine": f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release()}",
     }
-    raw, shown = folder / f"{data['lab']}.json", folder / f"{data['lab']}.md"
+    raw, shown = folder / f"{page_name(data)}.json", folder / f"{page_name(data)}.md"
     raw.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     shown.write_text(page(data, machine), encoding="utf-8")
     return [raw, shown]
@@ -243,7 +265,7 @@ def _figures(data: dict[str, Any]) -> Any:
         return "not measured" if value is None else f"{value:g}{unit}"
 
     mutants, alternatives = data["mutants"], data["alternatives"]
-    made = table("Proof of " + data["lab"], "")
+    made = table(" ".join(filter(None, ("Proof of", data["lab"], data["training"]))), "")
     made.add_row("seeds, checks", f"{data['seeds']}, {data['checks']}")
     made.add_row("points untouched", shown(data["pristine_points"]))
     made.add_row("points solved", shown(data["solution_percent"], " %"))

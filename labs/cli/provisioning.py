@@ -40,6 +40,8 @@ def plan(session: SessionArg, candidate: CandidateOption = None, json: JsonOptio
         print_json(
             {
                 "session": loaded.name,
+                "training": loaded.file.training,
+                "preparation": loaded.preparation,
                 "fits": not made.problems,
                 "needs": [{**dataclasses.asdict(need), "fits": need.fits} for need in made.needs],
                 "missing": list(made.missing),
@@ -53,6 +55,7 @@ def plan(session: SessionArg, candidate: CandidateOption = None, json: JsonOptio
             verdict = "[green]fits[/]" if need.fits else "[red]does not fit[/]"
             needs.add_row(need.resource, f"{need.needed} {need.unit}", f"{need.available} {need.unit}", verdict)
         out.print(f"{loaded.name}: {len(benches)} benches of {loaded.lab.name}, {len(made.nodes)} machines")
+        cohort.tell_training(loaded)
         out.print(needs)
         for action in sorted({node.action for node in made.nodes}):
             out.print(f"{action.value}: {made.count(action)} machines")
@@ -82,6 +85,7 @@ def bring_up(loaded: Session, hypervisor: Hypervisor, benches: list[Bench], *, q
     from labs.execute import Executor
     from labs.hypervisors.base import Power
     from labs.lock import exclusive
+    from labs.prepare import keep_version
     from labs.sessionfiles import SessionFiles
 
     files = SessionFiles(loaded.folder)
@@ -92,6 +96,7 @@ def bring_up(loaded: Session, hypervisor: Hypervisor, benches: list[Bench], *, q
             raise EnvironmentLackError(f"{loaded.name} does not fit: {'; '.join(made.problems)}")
         if made.missing:
             hypervisor.prepare([node.spec for bench in benches for node in bench.nodes], progress)
+        keep_version(loaded, files)
         outcome = Executor(loaded, hypervisor, journal, progress).up(benches, made)
         present = {status.key.bench for status in hypervisor.list_nodes(loaded.uid) if status.power is Power.RUNNING}
         inventory.write(loaded, [bench for bench in compute_benches(loaded) if bench.key in present], hypervisor, files)
@@ -119,7 +124,7 @@ def reset(
     candidate: CandidateArg,
     to: Annotated[str, typer.Option("--to", help="baseline (as received) or frozen (as at the bell).")] = "baseline",
 ) -> None:
-    """Return one candidate's bench to what it received, or to the bell."""
+    """Return one candidate's bench to what it received (prepared, in a training version), or to the bell."""
     from labs.cli.output import out
 
     out.print(f"{candidate}: {go_back(session, candidate, to)} machines back at {to}")
@@ -127,9 +132,13 @@ def reset(
 
 def go_back(session: str, candidate: str, to: str) -> int:
     """The work of `reset`: how many machines went back. Raises InputError for a state that there is not."""
+    from labs.prepare import require_same_version
+    from labs.sessionfiles import SessionFiles
+
     if to not in {"baseline", "frozen"}:
         raise InputError(f"--to {to}: must be baseline or frozen")
     loaded, hypervisor, benches = open_session(session, [candidate])
+    require_same_version(loaded, hypervisor, SessionFiles(loaded.folder))
     outcome = _with_executor(
         loaded,
         hypervisor,
@@ -176,7 +185,7 @@ def take_down(
         left = [what for key in keys for what in hypervisor.leftovers(loaded.uid) if f"/{key.candidate}/" in what]
         if not candidates:
             left = hypervisor.leftovers(loaded.uid)
-            for generated in (files.inventory, files.known_hosts):
+            for generated in (files.inventory, files.known_hosts, files.version):
                 generated.unlink(missing_ok=True)
     if left:
         raise PlateauError(f"{loaded.name}: still there after down: {'; '.join(left[:5])}; run plateau down again")
@@ -185,7 +194,10 @@ def take_down(
 
 def _plan(loaded: Session, hypervisor: Hypervisor, benches: list[Bench]) -> Plan:
     from labs.plan import make_plan
+    from labs.prepare import require_same_version
+    from labs.sessionfiles import SessionFiles
 
+    require_same_version(loaded, hypervisor, SessionFiles(loaded.folder))
     if loaded.profile.driver == "proxmox":
         from labs.hypervisors.proxmox.driver import ProxmoxHypervisor
 
@@ -227,6 +239,7 @@ def _report(
         print_json(
             {
                 "session": loaded.name,
+                "training": loaded.file.training,
                 "changed": outcome.changed,
                 "seconds": round(seconds, 2),
                 "nodes": rows,
@@ -234,6 +247,7 @@ def _report(
             }
         )
         return
+    cohort.tell_training(loaded)
     out.print(cohort.as_table(rows))
     files = SessionFiles(loaded.folder)
     if outcome.changed:

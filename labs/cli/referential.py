@@ -79,8 +79,8 @@ def coverage(
     """Which rows checks decide, which have no check yet, which only a person judges. Refuses checks outside them."""
     from graders import referentials
     from graders.referentials import coverage as counting
+    from labs.checksource import graded_ids
     from labs.cli.output import out, print_json, table
-    from labs.labcheck import graded_ids
     from labs.models.lab import load_lab
 
     sheet = load_lab(lab) if lab else None

@@ -31,6 +31,19 @@ class Bareme(Strict):
     def threshold_of(self, row: str) -> float:
         return self.rows.get(row, self.threshold)
 
+    def only(self, checks: Iterable[str]) -> Bareme:
+        """What of it is about these checks."""
+        known = set(checks)
+        rows = {check.rpartition(".")[0] for check in known}
+        return self.model_copy(
+            update={
+                "rows": {row: share for row, share in self.rows.items() if row in rows},
+                "coefficients": {row: value for row, value in self.coefficients.items() if row in rows},
+                "eliminatory": tuple(check for check in self.eliminatory if check in known),
+                "hidden": tuple(check for check in self.hidden if check in known),
+            }
+        )
+
     def strangers(self, checks: Iterable[str]) -> list[str]:
         """What this names and the sheet does not have: checks, or rows that no check grades."""
         known = set(checks)

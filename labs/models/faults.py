@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import Field
 
 from labs.errors import InputError
-from labs.models.lab import Lab, Name, Text
+from labs.models.lab import Lab, Name, Text, load_lab
 from labs.models.loader import Strict, load
 from labs.paths import CATALOGUE
 
@@ -75,9 +76,19 @@ def load_faults(lab: Lab, path: Path | None = None) -> list[Fault]:
     return found
 
 
+def narrowed(faults: Sequence[Fault], lab: Lab) -> list[Fault]:
+    """Those that the sheet of `lab`, cut down to a training version, can notice, with the checks that must do so."""
+    graded = {check for task in lab.tasks for check in task.checks}
+    return [
+        fault.model_copy(update={"green": [check for check in fault.green if check in graded]})
+        for fault in faults
+        if graded.intersection(fault.green)
+    ]
+
+
 def find_fault(lab: Lab, fault_id: str) -> Fault:
-    """The fault of that id. Raises InputError that lists the lab's faults."""
-    faults = load_faults(lab)
+    """The fault of that id. Raises InputError that lists those that the sheet of `lab` can notice."""
+    faults = narrowed(load_faults(load_lab(lab.name)), lab)
     for fault in faults:
         if fault.id == fault_id:
             return fault

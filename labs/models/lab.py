@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -172,6 +173,36 @@ class Task(Strict):
         return checks
 
 
+class Training(Strict):
+    """A shorter version of the lab, for training: some of its tasks, on a bench where the rest is done already."""
+
+    id: Name
+    title: Text
+    duration_minutes: int = Field(ge=5, le=600)
+    tasks: list[Name] = Field(min_length=1)
+    """Those that are left to the candidate."""
+    given: list[str] = Field(default_factory=list)
+    """Checks of these tasks that the version takes as done: they are not graded."""
+    preparation: str | None = None
+    """Playbook, relative to playbooks/, that does on a fresh bench what the version takes as given."""
+
+    def keep(self, tasks: Sequence[Task]) -> list[Task]:
+        """What the version keeps of the lab's tasks, in their order. Raises ValueError when that is not possible."""
+        if unknown := sorted(set(self.tasks) - {task.id for task in tasks}):
+            known = ", ".join(task.id for task in tasks)
+            raise ValueError(f"training {self.id}: tasks: no task {unknown[0]!r}; the lab has {known}")
+        kept = [task for task in tasks if task.id in self.tasks]
+        if strangers := set(self.given) - {check for task in kept for check in task.checks}:
+            raise ValueError(f"training {self.id}: given: {', '.join(sorted(strangers))}: no check of its tasks")
+        left = []
+        for task in kept:
+            checks = {check: points for check, points in task.checks.items() if check not in self.given}
+            if not checks:
+                raise ValueError(f"training {self.id}: task {task.id} has no check left; take it out of tasks")
+            left.append(task.model_copy(update={"checks": checks}))
+        return left
+
+
 class Lab(Strict):
     """A lab of the catalogue (lab.yaml)."""
 
@@ -194,6 +225,8 @@ class Lab(Strict):
     """Playbook, relative to playbooks/."""
     alternatives: list[str] = Field(default_factory=list)
     """Playbooks of other complete and legitimate ways to do the work: each deserves every point."""
+    trainings: list[Training] = Field(default_factory=list)
+    """Shorter versions for training (labs.models.training)."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Lab:
@@ -211,6 +244,9 @@ class Lab(Strict):
         for value in self.subject_values:
             if value not in self.values:
                 raise ValueError(f"subject_values: {value!r} is not declared under values")
+        _unique("training", [training.id for training in self.trainings])
+        for training in self.trainings:
+            training.keep(self.tasks)
         return self
 
     def worth(self, task: Task) -> dict[str, float]:

@@ -86,3 +86,14 @@ def load_mutants(lab: Lab, files: Sequence[Path] | None = None) -> list[Mutant]:
                 raise InputError(f"{where}: kills: {', '.join(unknown)} is not in the sheet of lab {lab.name}")
             found[mutant.id] = mutant
     return list(found.values())
+
+
+def narrowed(mutants: Sequence[Mutant], lab: Lab) -> list[Mutant]:
+    """Those that the sheet of `lab`, cut down to a training version, can notice, with the checks that must do so."""
+    graded = {check for task in lab.tasks for check in task.checks}
+    rows = {check.partition(".")[0] for check in graded}
+    return [
+        mutant.model_copy(update={"kills": [check for check in mutant.kills if check in graded]})
+        for mutant in mutants
+        if graded.intersection(mutant.kills) or (mutant.equivalent and mutant.id.partition(".")[0] in rows)
+    ]

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from labs.errors import InputError
-from labs.models.lab import Lab, Name, load_lab
-from labs.models.loader import Strict, load
+from labs.models.lab import Lab, Name, Training, load_lab
+from labs.models.loader import Strict, line_of, load, read_yaml
 from labs.models.profile import AnyProfile, load_profile
+from labs.models.training import cut_down, training_of
 from labs.paths import INVENTORIES
 
 CandidateId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")]
@@ -33,6 +34,8 @@ class SessionFile(Strict):
     title: str
     lab: str
     mode: Literal["training", "exam"] = "training"
+    training: Name | None = None
+    """Id of a training version of the lab: only its tasks are worked on, what it takes as given is in place."""
     seed: str = Field(min_length=8)
     """Secret of the session: the candidates' variants are drawn from it."""
     hypervisor: str = "qemu"
@@ -40,6 +43,13 @@ class SessionFile(Strict):
     candidates: list[Candidate] = Field(default_factory=list)
     candidates_csv: str | None = None
     """Instead of `candidates`: a CSV file beside this one, with the columns id and name."""
+
+    @field_validator("training")
+    @classmethod
+    def _no_exam(cls, training: str | None, info: ValidationInfo) -> str | None:
+        if training is not None and info.data.get("mode") == "exam":
+            raise ValueError("an exam is the whole lab; take this line out, or change mode to training")
+        return training
 
     @model_validator(mode="after")
     def _one_list(self) -> SessionFile:
@@ -55,6 +65,7 @@ class Session:
     path: Path
     file: SessionFile
     lab: Lab
+    """Cut down to the training version, when the file names one."""
     profile: AnyProfile
     candidates: tuple[Candidate, ...]
     graded_as: str = ""
@@ -67,6 +78,16 @@ class Session:
     @property
     def name(self) -> str:
         return self.file.name
+
+    @property
+    def training(self) -> Training | None:
+        """The training version that is worked on; None for the whole lab."""
+        return training_of(self.lab, self.file.training) if self.file.training else None
+
+    @property
+    def preparation(self) -> str | None:
+        """Playbook, relative to playbooks/, that every fresh bench gets; None when there is nothing to prepare."""
+        return self.training.preparation if self.training else None
 
     @property
     def uid(self) -> str:
@@ -105,6 +126,8 @@ def load_session(name: str) -> Session:
         lab = load_lab(file.lab)
     except InputError as problem:
         raise InputError(f"{path}: lab: {problem}" if "unknown lab" in str(problem) else str(problem)) from None
+    if file.training is not None:
+        lab = _version(path, lab, file.training)
     profile = load_profile(file.hypervisor, path)
     if file.candidates_csv is not None:
         candidates = read_candidates(path.parent / file.candidates_csv)
@@ -114,6 +137,13 @@ def load_session(name: str) -> Session:
         if sum(other.id == candidate.id for other in candidates) > 1:
             raise InputError(f"{path}: candidates: id {candidate.id!r} is given twice; ids must be unique")
     return Session(path, file, lab, profile, candidates)
+
+
+def _version(path: Path, lab: Lab, training: str) -> Lab:
+    try:
+        return cut_down(lab, training_of(lab, training))
+    except InputError as problem:
+        raise InputError(f"{path}:{line_of(read_yaml(path), ['training'])}: training: {problem}") from None
 
 
 def read_candidates(path: Path) -> tuple[Candidate, ...]:

@@ -115,7 +115,7 @@ class ProofBench:
         self.room.list_up(self.bench, present=False)
 
 
-def proof_session(folder: Path, lab: str, seeds: Sequence[str], hypervisor: str) -> Path:
+def proof_session(folder: Path, lab: str, seeds: Sequence[str], hypervisor: str, training: str | None = None) -> Path:
     """Write the session of a proof: one candidate a seed, so that each seed draws values of its own."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "session.yaml"
@@ -123,6 +123,7 @@ def proof_session(folder: Path, lab: str, seeds: Sequence[str], hypervisor: str)
         "name": f"prove-{lab}"[:31],
         "title": f"Proof of the lab {lab}",
         "lab": lab,
+        **({"training": training} if training else {}),
         "seed": f"prove-{lab}-2026",
         "hypervisor": hypervisor,
         "candidates": [{"id": seed, "name": f"Seed {seed}"} for seed in seeds],

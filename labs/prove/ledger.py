@@ -126,7 +126,7 @@ class Ledger:
             )
 
 
-def asked(lab: Lab, seeds: list[str], wish: Wish) -> dict[str, Any]:
+def asked(lab: Lab, seeds: list[str], wish: Wish, training: str | None = None) -> dict[str, Any]:
     """What the findings of one proof have in common; names are those of the options, or of what was tried."""
     from graders import versions
     from labs.paths import CATALOGUE, GRADERS, PLAYBOOKS
@@ -137,6 +137,7 @@ def asked(lab: Lab, seeds: list[str], wish: Wish) -> dict[str, Any]:
 
     return {
         "lab": lab.name,
+        "--training": training,
         "--seeds": seeds,
         "--part": sorted(wish.parts),
         "--mutant": [one.id for one in wish.mutants],

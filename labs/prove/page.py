@@ -11,10 +11,18 @@ def page(data: Mapping[str, Any], machine: Mapping[str, str]) -> str:
     return "\n".join(_lines(data, machine)) + "\n"
 
 
+def page_name(data: Mapping[str, Any]) -> str:
+    """Of the page and of the JSON beside it, without their suffix."""
+    return "-".join(filter(None, (data["lab"], data.get("training"))))
+
+
 def _lines(data: Mapping[str, Any], machine: Mapping[str, str]) -> Iterator[str]:
-    yield f"# Validity of the lab `{data['lab']}`"
+    training = data.get("training")
+    option, version = (f" --training {training}", f", training version `{training}`") if training else ("", "")
+    yield f"# Validity of the lab `{data['lab']}`{version}"
     yield ""
-    yield f"Written by `plateau prove {data['lab']} --write` from `{data['lab']}.json`; not edited by hand."
+    name = page_name(data)
+    yield f"Written by `plateau prove {data['lab']}{option} --write` from `{name}.json`; not edited by hand."
     yield ""
     yield from _table(("What", "Value"), machine.items())
     yield ""

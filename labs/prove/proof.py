@@ -92,13 +92,16 @@ def prove(
     *,
     ledger: Ledger,
     stop: threading.Event,
+    training: str | None = None,
 ) -> Proof:
     """Take every bench through its states, `jobs` at a time; what fails for one does not stop the others.
 
+    lab: as the benches have it, cut down to the version `training` when it is one of its versions that is proved.
     phases: `live` or `reboot`, for each check of the sheet. `stop` ends the proof early; it is set by Ctrl-C.
     """
     proof = Proof(
         lab=lab.name,
+        training=training,
         lab_version=lab.version,
         seeds=list(dict.fromkeys(hand.bench.id for hand in hands)),
         checks=[check for task in lab.tasks for check in task.checks],

@@ -84,6 +84,8 @@ class Proof:
     alternatives: list[str]
     mutants: dict[str, dict[str, Any]]
     """By id: node, mistake, kills, equivalent (why, or None)."""
+    training: str | None = None
+    """The training version that is proved, instead of the whole lab."""
     faults: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The same of the lab's faults."""
     gradings: list[Grading] = field(default_factory=list)
@@ -147,6 +149,7 @@ class Proof:
         pristine, solution = self.of("pristine"), self.of("solution")
         return {
             "lab": self.lab,
+            "training": self.training,
             "lab_version": self.lab_version,
             "seeds": len(self.seeds),
             "checks": len(self.checks),

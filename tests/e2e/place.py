@@ -23,7 +23,7 @@ SESSION = """\
 name: essai
 title: Essai de bout en bout
 lab: {lab}
-seed: essai-de-bout-en-bout
+{training}seed: essai-de-bout-en-bout
 candidates:
   - {{id: {candidate}, name: Alex Martin}}
 """
@@ -36,10 +36,11 @@ class Place:
     folder: Path
     candidate: str
 
-    def session(self, lab: str) -> Path:
+    def session(self, lab: str, training: str | None = None) -> Path:
         path = self.folder / "session" / "session.yaml"
         path.parent.mkdir(exist_ok=True)
-        path.write_text(SESSION.format(lab=lab, candidate=self.candidate), encoding="utf-8")
+        version = f"training: {training}\n" if training else ""
+        path.write_text(SESSION.format(lab=lab, training=version, candidate=self.candidate), encoding="utf-8")
         return path
 
     def processes(self) -> dict[str, int]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from place import Place, document, killed, minimal, plateau
+from place import CANDIDATE, Place, document, killed, minimal, plateau
 
 TRANSITIONS = 40
 """More than a machine ever needs; the loop ends when a run is not killed any more."""
@@ -71,6 +71,30 @@ def test_machine_that_is_half_recreated(place: Place) -> None:
 def test_down_removes_what_a_killed_up_left(place: Place) -> None:
     session = place.session("minimal")
     assert minimal("up", session, kill_after=7).returncode == -9
+    vanishes(place, minimal, session)
+
+
+def test_while_it_is_prepared(place: Place) -> None:
+    """Killed in the middle of a version's playbook (13), and after it (14): not ready, so made again from its image.
+
+    A machine that is ready is not prepared again, whatever its candidate did with it; one that is reset is.
+    """
+
+    def prepared() -> str:
+        return minimal("ssh", session, CANDIDATE, "ws", "cat /etc/preparations").stdout
+
+    session = place.session("minimal", training="court")
+    assert minimal("up", session, kill_after=13, delay=2.5).returncode == -9
+    assert [node.ready for node in place.nodes()] == [False]
+    assert minimal("up", session, kill_after=16).returncode == -9  # its first write deletes the machine
+    assert [node.ready for node in place.nodes()] == [False]
+    converges(place, minimal, session, machines=1)
+    assert prepared() == "prepared\n"
+    assert minimal("ssh", session, CANDIDATE, "ws", "echo mine >>/etc/preparations").returncode == 0
+    assert document(minimal("up", session, "--json"))["changed"] == 0
+    assert prepared() == "prepared\nmine\n"
+    assert minimal("reset", session, CANDIDATE).returncode == 0
+    assert prepared() == "prepared\n"
     vanishes(place, minimal, session)
 
 

@@ -20,9 +20,9 @@ def bench_of(lab: str, number: int) -> Bench:
     return compute_bench(session, people[0])
 
 
-def rendered(bench: Bench, path: Path) -> str:
-    """A template with the values of a bench, as Ansible renders it."""
-    return template_environment(trim_blocks=True).from_string(path.read_text()).render(bench.variables)
+def rendered(bench: Bench, path: Path, **more: object) -> str:
+    """A template with the values of a bench, as Ansible renders it, and a role's own variables."""
+    return template_environment(trim_blocks=True).from_string(path.read_text()).render(bench.variables, **more)
 
 
 def nft_complaints(ruleset: str) -> str:

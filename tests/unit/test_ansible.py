@@ -72,6 +72,17 @@ def test_no_host_matches(tmp_path: Path, inventory: Path) -> None:
         run_playbook(play, inventory, Deadline.after(60), limit=["three"])
 
 
+def test_plays_without_a_host_are_passed_over(tmp_path: Path, inventory: Path) -> None:
+    play = tmp_path / "play.yml"
+    task = "{ansible.builtin.command: 'true'}"
+    play.write_text("".join(f"- {{hosts: {one}, gather_facts: false, tasks: [{task}]}}\n" for one in ("one", "two")))
+    assert set(run_playbook(play, inventory, Deadline.after(60), limit=["two"], partial=True).hosts) == {"two"}
+    (tmp_path / "play.yml").write_text(f"- {{hosts: one, gather_facts: false, tasks: [{task}]}}\n")
+    assert run_playbook(play, inventory, Deadline.after(60), limit=["two"], partial=True).hosts == {}
+    with pytest.raises(PlateauError, match="no host of the inventory matches"):
+        run_playbook(play, inventory, Deadline.after(60), limit=["two"])
+
+
 def test_deadline_ends_everything(tmp_path: Path, inventory: Path) -> None:
     marker = "61.2357"
     play = playbook(tmp_path, f"    - {{name: wait, ansible.builtin.command: {{cmd: 'sleep {marker}'}}}}\n")

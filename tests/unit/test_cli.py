@@ -125,6 +125,27 @@ def test_labs_and_lab_show() -> None:
     assert "rtr" in shown.stdout
 
 
+def test_training_versions_are_told(tmp_path: Path) -> None:
+    shown = plateau("lab", "show", "reseau", "--lang", "en").stdout
+    assert "Training" in shown
+    assert "cp07" in shown
+    path = write_session(tmp_path, SESSION.replace("seed:", "training: cp07\nseed:"))
+    found = json.loads(plateau("plan", path, "--json").stdout)
+    assert (found["training"], found["preparation"]) == ("cp07", "preparations/reseau-cp07.yml")
+    line = "training version cp07: tasks nat, parefeu; prepared by preparations/reseau-cp07.yml\n"
+    assert line in plateau("plan", path).stdout
+    assert line in plateau("status", path).stdout
+    assert json.loads(plateau("status", path, "--json").stdout)["training"] == "cp07"
+
+
+def test_proving_a_version_that_is_none() -> None:
+    told = "plateau: lab reseau has no training version 'cp09'; it has cp03, cp06, cp07\n"
+    assert refusal("prove", "reseau", "--training", "cp09") == told
+    told = refusal("prove", "reseau", "--training", "cp07", "--part", "alternatives")
+    assert told.startswith("plateau: --part alternatives of a training version: alternatives begin from nothing")
+    assert "CP06-S1.m1: no such mutant" in refusal("prove", "reseau", "--training", "cp07", "--mutant", "CP06-S1.m1")
+
+
 @pytest.mark.parametrize("model", ["lab", "session", "profile"])
 def test_schema(model: str) -> None:
     schema = json.loads(plateau("schema", model).stdout)

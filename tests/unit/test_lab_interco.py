@@ -39,12 +39,15 @@ def test_files_of_the_probe_are_what_their_readers_accept() -> None:
     assert {one["card"] for one in plan["legs"].values()} == {f"eth{number}" for number in range(1, 6)}
 
 
+@pytest.mark.parametrize("nomades", [True, False])
 @pytest.mark.parametrize(
     "path",
     [CATALOGUE / "interco/files/rtr/nftables.conf.j2", PLAYBOOKS / "roles/interco_rtr/tree/etc/nftables.conf.j2"],
 )
-def test_rulesets_are_accepted(path: Path) -> None:
-    assert nft_complaints(rendered(bench_of("interco", 1), path)) == ""
+def test_rulesets_are_accepted(path: Path, nomades: bool) -> None:
+    ruleset = rendered(bench_of("interco", 1), path, interco_nomades=nomades)
+    assert nft_complaints(ruleset) == ""
+    assert nomades or "nomade" not in ruleset
 
 
 def test_a_profile_runs_nothing_on_the_probe() -> None:

@@ -60,7 +60,7 @@ def test_seed_files_exist_and_are_programs() -> None:
 
 
 def test_ruleset_of_the_solution_is_accepted() -> None:
-    ruleset = PLAYBOOKS / "roles" / "reseau_rtr" / "tree" / "etc" / "nftables.conf.j2"
+    ruleset = PLAYBOOKS / "roles" / "reseau_rtr_parefeu" / "tree" / "etc" / "nftables.conf.j2"
     assert nft_complaints(rendered(bench_of("reseau", 1), ruleset)) == ""
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from labs import labcheck
+from labs import checksource, labcheck
 from labs.errors import InputError
 from labs.models.lab import lab_names
 from labs.paths import CATALOGUE
@@ -45,7 +45,7 @@ def test_the_catalogue_is_well_formed(name: str) -> None:
 
 
 def test_every_decorated_check_is_found() -> None:
-    found = labcheck.graded_ids()
+    found = checksource.graded_ids()
     assert "CP06-S1.a" in found
     assert found["CP06-S1.a"].name == "check_dhcp.py"
 

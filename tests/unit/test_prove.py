@@ -11,7 +11,9 @@ from labs.lock import exclusive
 from labs.models.faults import Fault
 from labs.models.lab import load_lab
 from labs.models.mutants import Mutant, load_mutants
+from labs.models.session import load_session
 from labs.prove import judge
+from labs.prove.bench import proof_session
 from labs.prove.ledger import Ledger, asked
 from labs.prove.page import page
 from labs.prove.phases import phases_of_checks
@@ -364,6 +366,17 @@ def test_the_page_tells_what_the_json_has(lab, walk):
     assert "| CP06-S1.m1 | rtr | forgets the relay | CP06-S1.a | survived 1× |" in text
     assert "- seed-01, mutant CP06-S1.m1: survived: CP06-S1.a still passes" in text
     assert "Nothing." in page(walk(lab)[1].to_json(), {})
+
+
+def test_the_proof_of_a_version_has_a_name_of_its_own(lab, walk, tmp_path):
+    found = walk(lab)[1]
+    found.training = "cp06"
+    told = page(found.to_json(), {})
+    assert told.startswith("# Validity of the lab `reseau`, training version `cp06`\n")
+    assert "`plateau prove reseau --training cp06 --write` from `reseau-cp06.json`" in told
+    assert asked(lab, ["seed-01"], Wish(), "cp06") != asked(lab, ["seed-01"], Wish())
+    session = load_session(str(proof_session(tmp_path / "bench-1", "reseau", ["seed-01"], "qemu", "cp06")))
+    assert session.preparation == "preparations/reseau-cp06.yml"
 
 
 @pytest.mark.parametrize("name", ["annuaire", "interco", "reseau"])

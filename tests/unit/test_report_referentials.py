@@ -12,9 +12,9 @@ from graders import referentials
 from graders.plugin.plan import refuse_strangers
 from graders.referentials import coverage
 from graders.referentials.coverage import Status
+from labs.checksource import graded_ids
 from labs.cli.referential import coverage as coverage_command
 from labs.errors import InputError
-from labs.labcheck import graded_ids
 from labs.models.lab import Lab, Task, load_lab
 
 # The lists as they are printed in the orders; titles in the official French.

@@ -1,0 +1,199 @@
+"""Preparing the benches of a training version: fresh machines only, and ready only afterwards."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+from samples import SESSION, write_session
+from test_inventory import Endpoints
+
+from labs import identity, inventory, prepare, ssh
+from labs.ansible import PlaybookError
+from labs.bench import Bench, compute_benches
+from labs.errors import InputError
+from labs.execute import Executor, Outcome
+from labs.hypervisors.base import ExecResult, HostCapacity, NodeKey, NodeSpec, NodeStatus, Power
+from labs.journal import Journal
+from labs.models.session import load_session
+from labs.plan import Action, make_plan, node_plans
+from labs.sessionfiles import SessionFiles
+
+HOST = HostCapacity("here", 2, 16384, 16384, 99999, 99, "tcg")
+
+
+class Machines:
+    """A hypervisor that notes what is asked of it, and when a machine is called ready."""
+
+    name = "notes"
+
+    def __init__(self) -> None:
+        self.nodes: dict[NodeKey, bool] = {}
+        self.told: list[tuple[str, str]] = []
+
+    def ensure_segments(self, wanted: Any, nodes: Any, deadline: Any) -> None: ...
+
+    def ensure_node(self, spec: NodeSpec, deadline: Any) -> None:
+        self.nodes.setdefault(spec.key, False)
+        self.told.append(("create", spec.key.node))
+
+    def start(self, key: NodeKey, deadline: Any) -> None: ...
+
+    def wait_agent(self, key: NodeKey, deadline: Any) -> None: ...
+
+    def execute(self, key: NodeKey, argv: Any, deadline: Any, stdin: bytes = b"") -> ExecResult:
+        return ExecResult(0, b"", b"")
+
+    def guest_setup(self, key: NodeKey) -> str:
+        return ""
+
+    def mark_ready(self, key: NodeKey) -> None:
+        self.nodes[key] = True
+        self.told.append(("ready", key.node))
+
+    def delete(self, key: NodeKey, deadline: Any) -> None:
+        self.nodes.pop(key, None)
+
+    def status(self, key: NodeKey) -> NodeStatus:
+        return next((one for one in self.list_nodes() if one.key == key), NodeStatus(key, Power.ABSENT))
+
+    def list_nodes(self, session: str | None = None) -> list[NodeStatus]:
+        return [NodeStatus(key, Power.RUNNING, ready, ("192.0.2.1", 22)) for key, ready in self.nodes.items()]
+
+
+class World:
+    """A session of the version cp03 whose machines are notes; `failure` is what the playbook ends with."""
+
+    def __init__(self, folder: Path) -> None:
+        self.session = load_session(str(write_session(folder, SESSION.replace("seed:", "training: cp03\nseed:"))))
+        self.benches = compute_benches(self.session, ["alex"])
+        self.machines = Machines()
+        self.journal = Journal(folder / "journal.db", "up")
+        self.failure: Exception | None = None
+        self.executor = Executor(self.session, self.machines, self.journal)  # type: ignore[arg-type]
+
+    def prepare(self, bench: Bench, nodes: Sequence[Any], *_more: object) -> None:
+        names = [node.name for node in nodes]
+        assert not any(self.machines.nodes[node.spec.key] for node in nodes)
+        self.machines.told.append(("prepare", " ".join(names)))
+        if self.failure:
+            raise self.failure
+
+    def up(self) -> Outcome:
+        plan = make_plan(self.benches, self.machines.list_nodes(), HOST, [], memory_reserve_mb=0, instant=True)
+        return self.executor.up(self.benches, plan)
+
+    def actions(self) -> dict[str, Action]:
+        return {plan.spec.key.node: plan.action for plan in node_plans(self.benches, self.machines.list_nodes())}
+
+    def key(self, node: str) -> NodeKey:
+        return self.benches[0].node(node).spec.key
+
+    def taken(self) -> list[tuple[str, str]]:
+        told, self.machines.told = self.machines.told, []
+        return told
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    found = World(tmp_path)
+    monkeypatch.setattr(prepare, "prepare", found.prepare)
+    monkeypatch.setattr(ssh, "connect", lambda *_: io.BytesIO())
+    yield found
+    found.journal.close()
+
+
+def test_ready_only_once_prepared(world: World) -> None:
+    assert world.up().errors == {}
+    told = world.taken()
+    at = told.index(("prepare", "rtr srv ws"))
+    assert {one for one in told if one[0] == "create"} <= set(told[:at])
+    assert sorted(node for what, node in told[at:] if what == "ready") == ["rtr", "srv", "ws"]
+    assert [one for one in told[:at] if one[0] == "ready"] == [("ready", "probe")]
+    steps = [(step.action, step.outcome) for step in world.journal.steps(str(world.key("ws")))]
+    assert steps[-2:] == [("prepare", "done"), ("mark ready", "done")]
+
+
+def test_what_somebody_works_in_is_left_alone(world: World) -> None:
+    world.up()
+    world.taken()
+    assert world.up().changed == 0
+    assert world.taken() == []
+    del world.machines.nodes[world.key("srv")]
+    assert world.up().errors == {}
+    assert world.taken() == [("create", "srv"), ("prepare", "srv"), ("ready", "srv")]
+    del world.machines.nodes[world.key("probe")]
+    world.up()
+    assert world.taken() == [("create", "probe"), ("ready", "probe")]
+
+
+def test_a_playbook_that_fails_leaves_nothing_ready(world: World) -> None:
+    world.failure = PlaybookError("reseau-cp03.yml: DNS: alex-srv: no such unit")
+    assert world.up().errors == {"alex": {"preparation": "reseau-cp03.yml: DNS: alex-srv: no such unit"}}
+    assert world.journal.last_error(str(world.key("rtr"))) == str(world.failure)
+    assert world.actions() == {"rtr": "recreate", "srv": "recreate", "ws": "recreate", "probe": "keep"}
+    world.failure = None
+    world.taken()
+    assert world.up().errors == {}
+    assert world.taken()[3] == ("prepare", "rtr srv ws")
+    assert set(world.actions().values()) == {Action.KEEP}
+
+
+def test_a_run_killed_between_two_machines(world: World) -> None:
+    """One was marked ready, the others were not: those are made again, and prepared without it."""
+    world.up()
+    world.machines.nodes[world.key("srv")] = world.machines.nodes[world.key("ws")] = False
+    world.taken()
+    world.up()
+    assert ("prepare", "srv ws") in world.taken()
+
+
+def test_the_baseline_is_prepared_again(world: World) -> None:
+    world.up()
+    world.taken()
+    assert world.executor.renew(world.benches).errors == {}
+    assert ("prepare", "rtr srv ws") in world.taken()
+
+
+def test_the_plan_counts_the_preparation(world: World, tmp_path: Path) -> None:
+    whole = compute_benches(load_session(str(write_session(tmp_path / "whole"))), ["alex"])
+    plans = [make_plan(one, [], HOST, [], memory_reserve_mb=0, instant=True) for one in (whole, world.benches)]
+    assert plans[1].seconds > plans[0].seconds
+    world.up()
+    kept = make_plan(world.benches, world.machines.list_nodes(), HOST, [], memory_reserve_mb=0, instant=True)
+    assert kept.seconds == 0
+
+
+def test_another_version_is_refused_while_there_are_machines(world: World, tmp_path: Path) -> None:
+    files = SessionFiles(tmp_path)
+    prepare.require_same_version(world.session, world.machines, files)  # type: ignore[arg-type]
+    prepare.keep_version(world.session, files)
+    world.up()
+    prepare.require_same_version(world.session, world.machines, files)  # type: ignore[arg-type]
+    other = load_session(str(write_session(tmp_path)))
+    with pytest.raises(InputError) as caught:
+        prepare.require_same_version(other, world.machines, files)  # type: ignore[arg-type]
+    assert str(caught.value) == (
+        f"{tmp_path / 'session.yaml'}: training: its benches were brought up for the training version cp03, "
+        "not for the whole lab; run plateau down first, or put that back"
+    )
+    world.machines.nodes.clear()
+    prepare.require_same_version(other, world.machines, files)  # type: ignore[arg-type]
+
+
+def test_an_inventory_of_one_bench_apart(world: World, tmp_path: Path) -> None:
+    """What a preparation reads is in its own folder: the session's inventory may be written at the same time."""
+    apart = tmp_path / "apart"
+    apart.mkdir()
+    files = SessionFiles(tmp_path)
+    identity.ensure_keys(world.benches[0], files)
+    path = inventory.write_apart(world.benches[0], Endpoints(), files, apart)  # type: ignore[arg-type]
+    data = YAML(typ="safe").load(path.read_text().replace("!unsafe ", ""))
+    assert set(data["all"]["children"]["candidats"]["hosts"]) == {"alex-rtr", "alex-srv", "alex-ws"}
+    assert f'UserKnownHostsFile="{apart / "known_hosts"}"' in data["all"]["vars"]["ansible_ssh_args"]
+    assert len((apart / "known_hosts").read_text().splitlines()) == 4
+    assert not files.inventory.exists()
