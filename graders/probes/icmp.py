@@ -41,7 +41,8 @@ class _Speech:
         inner = packet[self._body(packet) + 8 :]
         if kind != self.exceeded or len(inner) < (48 if self.protocol == ICMPV6 else 28):
             return None
-        _, _, _, got, seq = struct.unpack_from("!BBHHH", inner[40 if self.protocol == ICMPV6 else (inner[0] & 15) * 4 :])
+        start = 40 if self.protocol == ICMPV6 else (inner[0] & 15) * 4
+        _, _, _, got, seq = struct.unpack_from("!BBHHH", inner[start:])
         return seq if got == ident else None
 
     def _body(self, packet: bytes) -> int:
@@ -115,7 +116,7 @@ def traceroute(address: str, hops: int = 5, window: float = 2.0) -> list[list[st
 
 
 def echo_from(source: str, address: str, mac: str, count: int = 3, window: float = 2.0) -> dict[str, Any]:
-    """Echo requests from any source address to a neighbour (`mac` unless it answers ARP or a solicitation with another).
+    """Echo requests from any source address to a neighbour (`mac` unless the neighbour tells another).
 
     The replies are caught on this card, whatever route they take to it.
 
@@ -144,8 +145,8 @@ def _data(size: int) -> bytes:
 
 
 def _send(raw: socket.socket, ident: int, seq: int, data: bytes, address: str) -> None:
-    own = "::" if ":" in address else "0.0.0.0"  # the kernel writes the checksum of ICMPv6, which holds the source
     try:
-        raw.sendto(echo(own, address, ident, seq, data), (address, 0))
+        # The kernel writes the checksum of ICMPv6, which our own address is part of: any will do here.
+        raw.sendto(echo(address, address, ident, seq, data), (address, 0))
     except OSError:
         return  # no route, or nobody answers ARP: the same as no reply

@@ -30,7 +30,7 @@ def send(
 ) -> dict[str, dict[str, Any]]:
     """Send each shot `tries` times from `origin` to the neighbour `via`; tell where it arrived and what came back.
 
-    `mac` is where the frames go unless `via` answers ARP (or a solicitation) with another. All are of its family.
+    `mac` is where the frames go unless `via` itself tells another. All are of its family.
 
     A shot: id, protocol (tcp, udp, icmp), source, address, port; optionally sport, flags (`S`, `A`), payload (hex).
     `arrived` lists the watched legs where the packet itself was seen; `replies` what came back to `origin`:

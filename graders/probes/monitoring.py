@@ -48,7 +48,8 @@ def trial(
     Times are seconds since the beginning. `polls`: service -> when a connection was opened. `stopped`, `restarted`:
     when; None when it did not come to that. `mails`: at, to (list), subject, text.
 
-    >>> trial(legs, services=[…], outages={"nas-3": "off"}, recipient="astreinte@a.test", …)
+    >>> trial(legs, services=services, outages={"nas-3": "off"}, recipient="astreinte@a.test", mail=mail, watch=75,
+    ...     limit=120)
     {'polls': {'nas-3': [3.1, 22.9]}, 'stopped': 75.2, 'restarted': 110.4, 'ended': 131.0, 'mails': [{'at': 109.8,
     'to': ['astreinte@a.test'], 'subject': 'nas-3 DOWN', 'text': '…'}]}
     """

@@ -16,7 +16,9 @@ TOO_BIG, MTU = 2, 1280
 EVERY = 1.0
 
 
-def too_big(legs: Legs, *, near: str, far: str, address: str, port: int, router: str, window: float = 6.0) -> dict[str, Any]:
+def too_big(
+    legs: Legs, *, near: str, far: str, address: str, port: int, router: str, window: float = 6.0
+) -> dict[str, Any]:
     """Send a datagram from leg `near` to `address` in leg `far`; complain about it from there, as `router`.
 
     Both addresses are the far leg's own. `went`: the datagram came to the far side; `came`: the complaint came back.

@@ -50,7 +50,7 @@ def tcp_ports(
 ) -> dict[str, Any]:
     """Ports of a neighbour that answer SYN with SYN-ACK; `complete` is False when `window` was too short for all.
 
-    `mac` is where the frames go unless `address` answers ARP (or a solicitation) with another. Runs behind the other probes (nice).
+    `mac` is where the frames go unless `address` itself tells another. Runs behind the other probes (nice).
 
     >>> tcp_ports("198.51.100.1", "198.51.100.2", "52:54:00:12:34:56")
     {'open': [8080], 'complete': True, 'clock': 'echo', 'sent': 65535, 'seconds': 6.1}

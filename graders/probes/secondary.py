@@ -17,9 +17,7 @@ CONTROL = "/run/plateau/primaire.sock"
 LOOK, WINDOW = 1.0, 3.0
 
 
-def follow(
-    *, zone: str, servers: list[str], names: list[str], limit: float, control: str = CONTROL
-) -> dict[str, Any]:
+def follow(*, zone: str, servers: list[str], names: list[str], limit: float, control: str = CONTROL) -> dict[str, Any]:
     """Add records to the zone, raise its serial number, notify; then stop the primary's answers.
 
     `names` are two labels nobody has used: the first is asked for until every server has it with the new serial number,
