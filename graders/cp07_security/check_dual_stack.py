@@ -85,9 +85,11 @@ def _enforced(bench: Bench, probe: ProbeClient) -> list[Row]:
     """Label, expected and observed of packets made by hand: what must not enter, forged sources, a complaint."""
     rows: list[Row] = []
     for family in dual.FAMILIES:
-        entering = dual.from_internet(bench, family)
+        entering, forged = dual.from_internet(bench, family), dual.spoofed(bench, family)
+        for request in (entering, *forged):
+            probe.prefetch("inject.send", **request)
         found = flows.compare_closed(entering, probe.call("inject.send", **entering))
-        for request in dual.spoofed(bench, family):
+        for request in forged:
             found += dual.compare_spoofed(request, probe.call("inject.send", **request))
         rows += _named(family, found)
     return [*rows, _too_big(bench, probe)]
