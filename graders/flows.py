@@ -1,4 +1,4 @@
-"""A filtering policy as data: what must pass and what must not between two zones of a bench.
+"""A filtering policy as data: what must pass and what must not between two zones of a bench, in either IP family.
 
 Refused flows are examples of "everything else": well-known services, and one port drawn per candidate.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from graders.vantage import text, toward_router
+from graders.vantage import six, toward_router
 from labs.bench import Bench
 from labs.variants import token
 
@@ -61,8 +61,11 @@ def flows(bench: Bench, rules: Iterable[Rule]) -> list[Flow]:
 
 
 def request(bench: Bench, chosen: Iterable[Flow], hosts: Mapping[str, str]) -> dict[str, Any]:
-    """The parameters of flow.matrix for these flows; `hosts` is the probe's own address in each zone but `wan`."""
-    somewhere = internet_host(bench)
+    """The parameters of flow.matrix for these flows; `hosts` is the probe's own address in each zone but `wan`.
+
+    The family is that of `hosts`.
+    """
+    somewhere = internet_host(bench, six(hosts))
     address = {**hosts, "wan": somewhere}
     return {
         "flows": [
@@ -91,16 +94,14 @@ def sources(seen: Mapping[str, Any], wanted: Mapping[str, tuple[str, str]]) -> l
 
 def from_internet(bench: Bench, hosts: Mapping[str, str], services: Iterable[str]) -> dict[str, Any]:
     """The parameters of inject.send for what must not enter from the Internet; `hosts` as in `request`."""
-    source = internet_host(bench)
-    shots: list[dict[str, Any]] = [
-        {"id": CONTROL, "protocol": "icmp", "source": source, "address": text(bench, "wan_rtr")}
-    ]
+    source, router = internet_host(bench, six(hosts)), toward_router(bench, six(hosts))
+    shots: list[dict[str, Any]] = [{"id": CONTROL, "protocol": "icmp", "source": source, "address": router["via"]}]
     for zone, host in hosts.items():
         for service in services:
             protocol, _, port = service.partition("/")
             label = f"Internet vers {NAMES[zone]}, {called(service)}"
             shots.append({"id": label, "protocol": protocol, "source": source, "address": host, "port": int(port or 0)})
-    return {**toward_router(bench), "shots": shots, "watch": list(hosts)}
+    return {**router, "shots": shots, "watch": list(hosts)}
 
 
 def compare_closed(request: Mapping[str, Any], seen: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -131,9 +132,10 @@ def compare(chosen: Iterable[Flow], seen: Mapping[str, Any]) -> list[tuple[str, 
     return rows
 
 
-def internet_host(bench: Bench) -> str:
+def internet_host(bench: Bench, ipv6: bool = False) -> str:
     """An address of the fake Internet that no configuration names."""
-    return f"203.0.113.{100 + _draw(bench, 'host') % 150}"
+    number = 100 + _draw(bench, "host") % 150
+    return f"2001:db8:ffff::{number:x}:1" if ipv6 else f"203.0.113.{number}"
 
 
 def drawn_port(bench: Bench) -> int:
@@ -143,7 +145,8 @@ def drawn_port(bench: Bench) -> int:
 
 def _untranslated(flow: Flow, seen: Mapping[str, Any]) -> bool:
     """A flow that reached the Internet with its private address: no answer can come back, which CP07-S2.a judges."""
-    return flow.rule.to == "wan" and ipaddress.ip_address(seen["source"]).is_private
+    source = ipaddress.ip_address(seen["source"])
+    return flow.rule.to == "wan" and source.version == 4 and source.is_private
 
 
 def _draw(bench: Bench, purpose: str) -> int:

@@ -18,6 +18,7 @@ import dns.rdatatype
 import dns.rrset
 
 from .legs import Legs
+from .packets import family
 
 RETRY = 1.0
 
@@ -39,8 +40,11 @@ def query(
     transport: str = "udp",
     window: float = 4.0,
     port: int = 53,
+    source: str = "",
 ) -> list[dict[str, Any]]:
     """Ask all questions at once; one result each, in order, `answered` False when nothing (valid) came back.
+
+    `source` is the address to ask from (over UDP), one of this leg's.
 
     >>> query("10.1.130.10", [["srv.auch.test", "A"]])[0]["answers"]
     [{'name': 'srv.auch.test', 'type': 'A', 'ttl': 3600, 'data': '10.1.130.10'}]
@@ -50,7 +54,7 @@ def query(
         for one in asked:
             one.answer = _ask_tcp(one, (server, port), window)
     else:
-        _ask_udp(asked, (server, port), window)
+        _ask_udp(asked, (server, port), window, source)
     return [
         {"name": one.name, "type": one.rdtype, **(one.answer or {"answered": False, "reason": "timeout"})}
         for one in asked
@@ -93,13 +97,15 @@ def _message(name: str, rdtype: str, recursion: bool) -> dns.message.Message:
     return dns.message.make_query(name, rdtype, flags=dns.flags.RD if recursion else 0)
 
 
-def _ask_udp(asked: list[_Question], server: tuple[str, int], window: float) -> None:
+def _ask_udp(asked: list[_Question], server: tuple[str, int], window: float, source: str = "") -> None:
     end = time.monotonic() + window
     with selectors.DefaultSelector() as selector:
         for one in asked:
-            one.link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            one.link = socket.socket(family(server[0]), socket.SOCK_DGRAM)
             one.link.setblocking(False)
             try:
+                if source:
+                    one.link.bind((source, 0))
                 one.link.connect(server)
             except OSError as problem:
                 one.answer = {"answered": False, "reason": str(problem.strerror)}

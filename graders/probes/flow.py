@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from .legs import Legs, card, packet_socket
-from .packets import ACK, ICMP, SYN, TCP, UDP, Packet, icmp_echo, parse
+from .packets import ACK, ICMPV6, SYN, TCP, UDP, Packet, address_bytes, echo, family, icmp_of, parse
 
 Flow = dict[str, Any]
-ECHO_REPLY, ECHO_REQUEST = 0, 8
+ECHO_REPLY, ECHO_REPLY6 = 0, 129
 
 
 def matrix(
@@ -23,9 +23,9 @@ def matrix(
 ) -> dict[str, dict[str, Any]]:
     """Try every flow at once, from leg `from` to a listener of ours on leg `to`.
 
-    A flow: id, from, to, address, protocol (tcp, udp, or icmp: an echo, without port), port, and optionally
-    `patience`, the seconds it may take (default `window`). `extra` gives a leg one more address, for the time of the
-    call.
+    A flow: id, from, to, address (of either family), protocol (tcp, udp, or icmp: an echo, without port), port, and
+    optionally `patience`, the seconds it may take (default `window`). `extra` gives a leg one more address (or several,
+    after commas), for the time of the call.
     State of each: `open` (our word went and its answer came back), `arrived` (seen on the other side, no answer back),
     `refused`, `filtered`. `source` is the address that the other side saw.
 
@@ -68,7 +68,7 @@ class _FarSide:
                 continue
             kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
             with legs.inside(leg):
-                listener = stack.enter_context(socket.socket(socket.AF_INET, kind))
+                listener = stack.enter_context(socket.socket(family(address), kind))
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((address, port))
             if protocol == "tcp":
@@ -116,7 +116,7 @@ class _FarSide:
                 self.sent[packet.source, packet.sport, packet.destination, packet.dport] = packet.seq
             else:
                 self.captured[leg, (packet.dport, packet.seq)] = packet.source
-        elif not outgoing and (packet.protocol == UDP or packet.icmp_type == ECHO_REQUEST):
+        elif not outgoing and (packet.protocol == UDP or packet.is_echo_request):
             self.captured[leg, packet.payload] = packet.source
 
     def judge(self, attempt: _Attempt) -> dict[str, Any]:
@@ -151,9 +151,9 @@ class _Attempt(threading.Thread):
         kind, protocol, exchange = {
             "tcp": (socket.SOCK_STREAM, 0, self._tcp),
             "udp": (socket.SOCK_DGRAM, 0, self._udp),
-            "icmp": (socket.SOCK_RAW, ICMP, self._icmp),
+            "icmp": (socket.SOCK_RAW, icmp_of(self.flow["address"]), self._icmp),
         }[self.flow["protocol"]]
-        with self.legs.inside(self.flow["from"]), socket.socket(socket.AF_INET, kind, protocol) as link:
+        with self.legs.inside(self.flow["from"]), socket.socket(family(self.flow["address"]), kind, protocol) as link:
             try:
                 back = exchange(link)
                 self.state = "open" if back == self.word[::-1] else self.state
@@ -190,24 +190,33 @@ class _Attempt(threading.Thread):
         ident = int.from_bytes(os.urandom(2), "big")
         end, again = time.monotonic() + self.patience, 0.0
         link.connect((self.target[0], 0))
+        own = link.getsockname()[0]
         while (now := time.monotonic()) < end:
             if now >= again:
-                link.send(icmp_echo(ident, 1, self.word))
+                link.send(echo(own, self.target[0], ident, 1, self.word))
                 again = now + 1.0
             link.settimeout(max(0.01, min(end, again) - now))
             with contextlib.suppress(TimeoutError):
-                reply = link.recv(2048)
-                if reply[(reply[0] & 15) * 4] == ECHO_REPLY and reply.endswith(self.word):
+                if _is_reply(link, link.recv(2048), self.word):
                     return self.word[::-1]
         return b""
+
+
+def _is_reply(link: socket.socket, received: bytes, word: bytes) -> bool:
+    """Whether a raw socket brought the echo reply that holds the word; an IPv4 one brings its header too."""
+    if link.proto == ICMPV6:
+        return received[0] == ECHO_REPLY6 and received.endswith(word)
+    return received[(received[0] & 15) * 4] == ECHO_REPLY and received.endswith(word)
 
 
 @contextlib.contextmanager
 def _extra_addresses(legs: Legs, extra: dict[str, str]) -> Iterator[None]:
     def change(verb: str) -> None:
-        for leg, address in extra.items():
+        for leg, addresses in extra.items():
             with legs.inside(leg):
-                os.spawnlp(os.P_WAIT, "ip", "ip", "address", verb, f"{address}/32", "dev", "lo")
+                for address in addresses.split(","):
+                    size = len(address_bytes(address)) * 8
+                    os.spawnlp(os.P_WAIT, "ip", "ip", "address", verb, f"{address}/{size}", "dev", "lo")
 
     change("replace")
     try:

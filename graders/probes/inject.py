@@ -9,9 +9,9 @@ import socket
 import time
 from typing import Any
 
-from .arp import resolve
 from .legs import Legs, card, card_mac, packet_socket
-from .packets import ACK, ICMP, IPV4, RST, SYN, TCP, UDP, Packet, ethernet, icmp_echo, ipv4, parse, tcp, udp
+from .neighbours import resolve
+from .packets import ACK, RST, SYN, TCP, UDP, Packet, echo, ethernet, ethertype, icmp_of, ip, parse, tcp, udp
 
 FLAGS = {"S": SYN, "A": ACK}
 Shot = dict[str, Any]
@@ -30,7 +30,7 @@ def send(
 ) -> dict[str, dict[str, Any]]:
     """Send each shot `tries` times from `origin` to the neighbour `via`; tell where it arrived and what came back.
 
-    `mac` is where the frames go unless `via` answers ARP with another.
+    `mac` is where the frames go unless `via` itself tells another. All are of its family.
 
     A shot: id, protocol (tcp, udp, icmp), source, address, port; optionally sport, flags (`S`, `A`), payload (hex).
     `arrived` lists the watched legs where the packet itself was seen; `replies` what came back to `origin`:
@@ -43,16 +43,16 @@ def send(
     prepared = [_Prepared(shot) for shot in shots]
     with contextlib.ExitStack() as stack:
         with legs.inside(origin):
-            out = stack.enter_context(packet_socket(card(), IPV4))
+            out = stack.enter_context(packet_socket(card(), ethertype(via)))
             own, mac = card_mac(card()), resolve(via) or mac
         sockets = {out: origin}
         for name in watch:
             with legs.inside(name):
-                sockets[stack.enter_context(packet_socket(card(), IPV4))] = name
+                sockets[stack.enter_context(packet_socket(card(), ethertype(via)))] = name
         for attempt in range(tries):
             for one in prepared:
                 if not one.replies and not one.arrived:
-                    out.send(ethernet(mac, own, IPV4, one.packet))
+                    out.send(ethernet(mac, own, ethertype(via), one.packet))
             _collect(sockets, origin, prepared, window if attempt == tries - 1 else window / 4)
     return {one.shot["id"]: {"arrived": sorted(one.arrived), "replies": sorted(one.replies)} for one in prepared}
 
@@ -78,9 +78,9 @@ class _Prepared:
                 body = udp(source, address, self.sport, port, self.payload)
                 self.protocol = UDP
             case _:
-                body = icmp_echo(self.seq & 0xFFFF, 1, self.payload)
-                self.protocol = ICMP
-        self.packet = ipv4(source, address, self.protocol, body)
+                body = echo(source, address, self.seq & 0xFFFF, 1, self.payload)
+                self.protocol = icmp_of(address)
+        self.packet = ip(source, address, self.protocol, body)
         self.expected_ack = (self.seq + 1) & 0xFFFFFFFF
         self.sent_ack = self.seq ^ 0x55AA55AA
 
@@ -89,7 +89,7 @@ class _Prepared:
             return False
         if self.protocol == TCP:
             return packet.seq == self.seq and not packet.flags & RST
-        return packet.payload == self.payload and packet.icmp_type in {-1, 8}
+        return packet.payload == self.payload and (self.protocol == UDP or packet.is_echo_request)
 
     def reply(self, packet: Packet) -> str | None:
         if packet.protocol != self.protocol or packet.destination != self.shot["source"]:
@@ -100,7 +100,7 @@ class _Prepared:
             return "syn-ack" if packet.flags & (SYN | ACK) == SYN | ACK and packet.ack == self.expected_ack else None
         if self.protocol == UDP and packet.dport == self.sport and packet.sport == self.shot["port"]:
             return f"udp:{packet.payload[:512].hex()}"
-        if self.protocol == ICMP and packet.icmp_type == 0 and packet.payload == self.payload:
+        if packet.is_echo_reply and packet.payload == self.payload:
             return "echo-reply"
         return None
 

@@ -17,6 +17,7 @@ from .packets import mac_text
 CLONE_NEWNET = 0x40000000
 ETH_P_ALL = 0x0003
 SIOCGIFADDR, SIOCGIFHWADDR = 0x8915, 0x8927
+GLOBAL_SCOPE = "00"
 SOL_PACKET, PACKET_ADD_MEMBERSHIP, PACKET_MR_PROMISC = 263, 1, 1
 
 
@@ -66,6 +67,16 @@ def card() -> str:
 def card_address(name: str) -> str:
     """IPv4 address of a card. Raises OSError when it has none."""
     return socket.inet_ntoa(_ioctl(SIOCGIFADDR, name)[20:24])
+
+
+def card_address6(name: str) -> str:
+    """Global IPv6 address of a card. Raises OSError when it has none."""
+    # Not /proc/net: that is where the first thread of this process is.
+    for line in Path("/proc/thread-self/net/if_inet6").read_text().splitlines():
+        digits, _, _, scope, _, its_card = line.split()
+        if its_card == name and scope == GLOBAL_SCOPE:
+            return socket.inet_ntop(socket.AF_INET6, bytes.fromhex(digits))
+    raise OSError(f"{name} has no IPv6 address")
 
 
 def card_mac(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Full TCP scan from one leg, in frames of our own, clocked by the target's echo replies.
+"""Full TCP scan from one leg, in frames of our own of either family, clocked by the target's echo replies.
 
 The target's speed is not known (an emulated router is slow), so a batch of SYN ends with an ICMP echo: its reply says
 that the batch went through the queues, and the next one may leave. A batch whose echo is lost is sent again. A target
@@ -15,9 +15,9 @@ import struct
 import time
 from typing import Any
 
-from .arp import resolve
 from .legs import card, card_mac, packet_socket
-from .packets import ACK, ICMP, IPV4, SYN, TCP, ethernet, icmp_echo, ipv4, parse, tcp
+from .neighbours import resolve
+from .packets import ACK, ICMP, ICMPV6, SYN, TCP, echo, ethernet, ethertype, icmp_of, ip, parse, tcp
 
 BATCH = 256
 IN_FLIGHT = 3
@@ -36,6 +36,13 @@ FILTER = (
     (0x15, 0, 3, ICMP), (0x50, 0, 0, 14), (0x15, 0, 1, 0),
     (0x06, 0, 0, 0x40000), (0x06, 0, 0, 0),
 )  # fmt: skip
+FILTER6 = (
+    (0x28, 0, 0, 12), (0x15, 0, 9, 0x86DD),
+    (0x30, 0, 0, 20),
+    (0x15, 0, 3, TCP), (0x30, 0, 0, 67), (0x54, 0, 0, 0x12), (0x15, 3, 4, 0x12),
+    (0x15, 0, 3, ICMPV6), (0x30, 0, 0, 54), (0x15, 0, 1, 129),
+    (0x06, 0, 0, 0x40000), (0x06, 0, 0, 0),
+)  # fmt: skip
 
 
 def tcp_ports(
@@ -43,15 +50,15 @@ def tcp_ports(
 ) -> dict[str, Any]:
     """Ports of a neighbour that answer SYN with SYN-ACK; `complete` is False when `window` was too short for all.
 
-    `mac` is where the frames go unless `address` answers ARP with another. Runs behind the other probes (nice).
+    `mac` is where the frames go unless `address` itself tells another. Runs behind the other probes (nice).
 
     >>> tcp_ports("198.51.100.1", "198.51.100.2", "52:54:00:12:34:56")
     {'open': [8080], 'complete': True, 'clock': 'echo', 'sent': 65535, 'seconds': 6.1}
     """
     os.nice(10)
     name, mac = card(), resolve(address) or mac
-    with packet_socket(name, IPV4) as raw:
-        _attach_filter(raw)
+    with packet_socket(name, ethertype(address)) as raw:
+        _attach_filter(raw, FILTER6 if ":" in address else FILTER)
         scan = _Scan(raw, (card_mac(name), mac), (source, address), sport or 32768 + os.urandom(1)[0])
         return scan.run(list(range(first, last + 1)), time.monotonic() + window)
 
@@ -67,7 +74,9 @@ class _Scan:
         self.source, self.address = addresses
         self.mac, self.via_mac = macs
         segment = tcp(*addresses, sport, 0, flags=SYN, seq=self.seq)
-        self.frame = bytearray(ethernet(self.via_mac, self.mac, IPV4, ipv4(*addresses, TCP, segment)))
+        self.type = ethertype(self.address)
+        self.frame = bytearray(ethernet(self.via_mac, self.mac, self.type, ip(*addresses, TCP, segment)))
+        self.segment = len(self.frame) - len(segment)
         self.sum = ~int.from_bytes(segment[16:18], "big") & 0xFFFF
 
     def run(self, ports: list[int], end: float) -> dict[str, Any]:
@@ -120,17 +129,19 @@ class _Scan:
 
     def _send_batch(self, ports: list[int], number: int) -> None:
         frame, send, put = self.frame, self.raw.send, struct.pack_into
+        port_at, sum_at = self.segment + 2, self.segment + 16
         for port in ports:
             total = self.sum + port
-            put("!H", frame, 36, port)
-            put("!H", frame, 50, ~(total + (total >> 16)) & 0xFFFF)
+            put("!H", frame, port_at, port)
+            put("!H", frame, sum_at, ~(total + (total >> 16)) & 0xFFFF)
             send(frame)
         self.sent += len(ports)
         self._echo(number)
 
     def _echo(self, seq: int) -> None:
-        packet = ipv4(self.source, self.address, ICMP, icmp_echo(self.ident, seq))
-        self.raw.send(ethernet(self.via_mac, self.mac, IPV4, packet))
+        message = echo(self.source, self.address, self.ident, seq)
+        packet = ip(self.source, self.address, icmp_of(self.address), message)
+        self.raw.send(ethernet(self.via_mac, self.mac, self.type, packet))
 
     def _receive(self, window: float, stop_on_echo: bool = False) -> None:
         end = time.monotonic() + window
@@ -139,7 +150,7 @@ class _Scan:
             packet = parse(frame) if address[2] != socket.PACKET_OUTGOING else None
             if packet is None or packet.source != self.address:
                 continue
-            if packet.icmp_type == 0 and packet.sport == self.ident:
+            if packet.is_echo_reply and packet.sport == self.ident:
                 self.replied.add(packet.seq)
                 if stop_on_echo:
                     return
@@ -147,7 +158,7 @@ class _Scan:
                 self.open.add(packet.sport)
 
 
-def _attach_filter(raw: socket.socket) -> None:
-    program = b"".join(struct.pack("HBBI", *instruction) for instruction in FILTER)
+def _attach_filter(raw: socket.socket, instructions: tuple[tuple[int, int, int, int], ...]) -> None:
+    program = b"".join(struct.pack("HBBI", *instruction) for instruction in instructions)
     buffer = ctypes.create_string_buffer(program)
-    raw.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", len(FILTER), ctypes.addressof(buffer)))
+    raw.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", len(instructions), ctypes.addressof(buffer)))

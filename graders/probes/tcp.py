@@ -8,6 +8,8 @@ import socket
 import time
 from typing import Any
 
+from .packets import family
+
 
 def connect(address: str, ports: list[int], window: float = 3.0) -> dict[str, str]:
     """State of each port: `open`, `refused` (a reset or an unreachable came back) or `filtered` (silence).
@@ -19,7 +21,7 @@ def connect(address: str, ports: list[int], window: float = 3.0) -> dict[str, st
     end = time.monotonic() + window
     with selectors.DefaultSelector() as selector:
         for port in ports:
-            link = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            link = socket.socket(family(address), socket.SOCK_STREAM)
             link.setblocking(False)
             problem = link.connect_ex((address, port))
             if problem in {0, errno.EINPROGRESS}:

@@ -14,9 +14,11 @@ TALK_TO_MACHINES = {
     "graders.probes.dns.seen", "graders.probes.dns.transfer", "graders.probes.flow.matrix", "graders.probes.http.get",
     "graders.probes.icmp.echo_from", "graders.probes.icmp.ping", "graders.probes.icmp.traceroute",
     "graders.probes.inject.send", "graders.probes.kerberos.obtain", "graders.probes.ldap.binds",
-    "graders.probes.ldap.change", "graders.probes.ldap.search", "graders.probes.ospf.state",
-    "graders.probes.scan.tcp_ports", "graders.probes.smb.use", "graders.probes.snmp.get", "graders.probes.tcp.connect",
-    "graders.probes.tcp.exchange", "graders.probes.vpn.use",
+    "graders.probes.ldap.change", "graders.probes.ldap.search", "graders.probes.monitoring.trial",
+    "graders.probes.ndp.newcomer", "graders.probes.ndp.resolve", "graders.probes.ndp.routers",
+    "graders.probes.neighbours.resolve", "graders.probes.ospf.state", "graders.probes.pmtu.too_big",
+    "graders.probes.scan.tcp_ports", "graders.probes.secondary.follow", "graders.probes.smb.use",
+    "graders.probes.snmp.get", "graders.probes.tcp.connect", "graders.probes.tcp.exchange", "graders.probes.vpn.use",
 }  # fmt: skip
 """Theirs show a call on a bench; tests of probes and the proofs of labs run them."""
 

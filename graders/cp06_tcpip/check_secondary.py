@@ -1,0 +1,166 @@
+"""CP06-S2: configure, test and repair DNS: a secondary server of a zone whose primary is elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from graders.check import check
+from graders.expect import Expect, converge, show
+from graders.probe_client import ProbeClient, ProbeError
+from graders.vantage import number, text
+from labs.bench import Bench
+from labs.deadline import Deadline
+
+SERVERS = ("serveurs_mon", "serveurs6_mon")
+GRACE = 15.0
+"""Seconds beyond the subject's delay that an emulated machine gets."""
+FOLLOW_SECONDS = 150.0
+Row = tuple[str, str, str]
+
+
+def _start(bench: Bench, probe: ProbeClient) -> None:
+    for _, asked in _questions(bench):
+        probe.prefetch("dns.query", "lan", **asked)
+
+
+@check("CP06-S2.f", causes=("CP06-S5.e", "CP07-S1.c"), nodes=("rtr", "mon"), early=_start)
+def check_secondary(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
+    """mon sert la zone du siège au LAN, avec autorité, en IPv4 et en IPv6, en UDP et en TCP.
+
+    Les enregistrements sont ceux du siège, et le numéro de série est celui de son serveur.
+    """
+    for row in _served(bench, probe):
+        expect.equal(*row)
+
+
+@check("CP06-S2.g", causes=("CP06-S2.f",), nodes=("rtr", "mon"), seconds=FOLLOW_SECONDS + 30)
+def check_secondary_follows(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
+    """mon suit les modifications de la zone, et répond encore quand le serveur du siège se tait.
+
+    Le siège ajoute deux enregistrements et notifie mon : le premier est servi dans le délai, avec le nouveau numéro de
+    série ; puis le siège ne répond plus à personne, et le second est servi quand même. Les deux sont ensuite retirés.
+    """
+    limit = number(bench, "delai_dns") + GRACE
+    told = probe.call("secondary.follow", "lan", timeout=FOLLOW_SECONDS, zone=text(bench, "domaine"), limit=limit,
+                      servers=_servers(bench), names=[probe.nonce("dns 1"), probe.nonce("dns 2")])  # fmt: skip
+    for row in compare(told):
+        expect.equal(*row)
+
+
+@check("CP06-S2.h", causes=("CP06-S2.f", "CP06-S5.e", "CP07-S1.c"), nodes=("rtr", "mon"), seconds=90)
+def check_secondary_closed(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
+    """mon ne donne la zone entière à personne, et n'est interrogé d'Internet que par le serveur du siège.
+
+    Transfert (AXFR) demandé depuis le LAN et depuis le réseau des serveurs ; question posée d'une autre adresse
+    d'Internet que celle du serveur du siège.
+    """
+    zone = text(bench, "domaine")
+    soa = [[zone, "SOA"]]
+    for leg, where in (("lan", "le LAN"), ("serveurs", "le réseau des serveurs")):
+        for server in _servers(bench):
+            heard = probe.call("dns.query", leg, server=server, questions=soa, transport="tcp")[0]
+            served = bool(heard["answered"] and heard["answers"])
+            label = f"témoin : {server} sert {zone} (TCP), depuis {where}"
+            expect.require(expect.equal(label, "oui", "oui" if served else "non"))
+            told = probe.call("dns.transfer", leg, server=server, zone=zone)
+            label = f"{server}, transfert de {zone} demandé depuis {where}"
+            expect.equal(label, "refusé", "accordé" if told["records"] else "refusé")
+    mon = text(bench, "serveurs6_mon")
+    seen = {}
+    for source in ("siege_dns6", "internet_web6"):
+        answer = probe.call("dns.query", "wan", server=mon, questions=soa, source=text(bench, source))[0]
+        seen[source] = "répond" if answer["answered"] else "muet"
+    expect.equal(f"{mon}, question du serveur DNS du siège", "répond", seen["siege_dns6"])
+    expect.equal(f"{mon}, question d'une autre adresse d'Internet", "muet", seen["internet_web6"])
+
+
+@check("CP06-S2.i", needs=("CP06-S2.f",), nodes=("rtr", "mon"), phase="reboot", seconds=120)
+def check_secondary_after_reboot(bench: Bench, probe: ProbeClient, expect: Expect, patience: Deadline) -> None:
+    """mon sert encore la zone du siège après un redémarrage.
+
+    Les mêmes questions, depuis le LAN, en IPv4 et en IPv6.
+    """
+    rows = converge(patience, lambda: _served(bench, probe), lambda rows: all(row[1] == row[2] for row in rows))
+    for row in rows:
+        expect.equal(*row)
+
+
+def compare(told: dict[str, Any]) -> list[Row]:
+    """Label, expected and observed of what secondary.follow saw."""
+    rows = []
+    for server, seen in told["seen"].items():
+        fresh = seen["value"] == told["value"]
+        rows += [
+            (f"{server}, enregistrement ajouté au siège", "servi", _served_as(seen["value"], told["value"])),
+            (f"{server}, numéro de série", show(told["serial"]), show(seen["serial"])),
+        ]
+        if fresh:
+            silent = _served_as(seen["silent"], told["value"])
+            rows.append((f"{server}, autre enregistrement, serveur du siège muet", "servi", silent))
+    return rows
+
+
+def _served_as(seen: str | None, wanted: str) -> str:
+    if seen is None:
+        return "pas de réponse faisant autorité"
+    return "servi" if seen == wanted else seen
+
+
+def _servers(bench: Bench) -> list[str]:
+    return [text(bench, name) for name in SERVERS]
+
+
+def _records(bench: Bench) -> list[tuple[str, str, str]]:
+    """Name, type and data of records of the zone."""
+    zone = text(bench, "domaine")
+    return [
+        (f"www.{zone}", "A", text(bench, "internet_web")),
+        (f"www.{zone}", "AAAA", text(bench, "internet_web6")),
+        (f"boutique.{zone}", "CNAME", f"www.{zone}"),
+        (zone, "MX", f"10 mail.{zone}"),
+        (zone, "TXT", f'"{text(bench, "jeton_dns")}"'),
+    ]
+
+
+def _questions(bench: Bench) -> list[tuple[str, dict[str, Any]]]:
+    """Transport and parameters of dns.query."""
+    asked = [[name, kind] for name, kind, _ in [*_records(bench), (text(bench, "domaine"), "SOA", "")]]
+    return [
+        (transport, {"server": server, "questions": asked, "transport": transport})
+        for server in _servers(bench)
+        for transport in ("udp", "tcp")
+    ]
+
+
+def _served(bench: Bench, probe: ProbeClient) -> list[Row]:
+    """Label, expected and observed: every record, from each address, over each transport, and the serial number."""
+    zone = text(bench, "domaine")
+    own = probe.call("dns.query", "wan", server=text(bench, "siege_dns"), questions=[[zone, "SOA"]])
+    serial = _serial(own[0])
+    if not serial:
+        raise ProbeError("the probe's own primary DNS server is silent: restart plateau-acteur@primaire on the probe")
+    rows = []
+    for transport, question in _questions(bench):
+        answers = probe.call("dns.query", "lan", **question)
+        for (name, kind, data), answer in zip(_records(bench), answers, strict=False):
+            label = f"{question['server']}, {transport.upper()} : {name} {kind}"
+            rows.append((label, data, _observed(answer, kind)))
+        label = f"{question['server']}, {transport.upper()} : numéro de série de {zone}"
+        rows.append((label, serial, _serial(answers[-1]) or "pas de réponse faisant autorité"))
+    return rows
+
+
+def _observed(answer: dict[str, Any], kind: str) -> str:
+    if not answer["answered"]:
+        return "pas de réponse"
+    found = [one["data"] for one in answer["answers"] if one["type"] == kind]
+    if not found:
+        return f"rien ({answer['rcode']})"
+    return show(found) if "aa" in answer["flags"] else f"{show(found)}, sans autorité"
+
+
+def _serial(answer: dict[str, Any]) -> str:
+    """The serial number of an authoritative answer; empty when there is none."""
+    if not answer["answered"] or "aa" not in answer["flags"]:
+        return ""
+    return next((one["data"].split()[2] for one in answer["answers"] if one["type"] == "SOA"), "")

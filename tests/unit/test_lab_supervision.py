@@ -1,0 +1,162 @@
+"""The lab supervision as data, and what its checks make of what was seen."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from graders.cp06_tcpip import check_monitoring, check_secondary
+from graders.cp07_security import dual
+from graders.probes import monitoring
+from labs.paths import CATALOGUE, PLAYBOOKS
+from labs.subject import addresses
+from tests.unit.lab_data import bench_of, nft_complaints, rendered
+
+NETWORKS = ("lan", "serveurs", "wan", "lan6", "serveurs6", "wan6")
+EQUIPMENT = ("imprimante", "borne", "camera", "nas", "boutique")
+PROBE = CATALOGUE / "supervision" / "files" / "probe"
+ASKED = {"outages": {"nas-3": "off", "cam-4": "stopped"}, "recipient": "a@a.test", "limit": 120.0}
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_plan_of_any_candidate_is_sound(number: int) -> None:
+    bench = bench_of("supervision", number)
+    networks = {name: ipaddress.ip_network(str(bench.values[name])) for name in NETWORKS}
+    same = [(a, b) for a in networks.values() for b in networks.values() if a is not b and a.version == b.version]
+    assert not any(a.overlaps(b) for a, b in same)
+    for (_, segment), address in addresses(bench).items():
+        assert ipaddress.ip_address(address) in networks[segment]
+    for name, value in bench.values.items():
+        zone = name.partition("_")[0]
+        if "_" in name and zone in networks and name != "wan_bloc" and not name.endswith("octet"):
+            assert ipaddress.ip_address(str(value)) in networks[zone], name
+            assert str(ipaddress.ip_address(str(value))) == value, "written as the probes write it"
+    agency = ipaddress.ip_network(str(bench.values["agence6"]))
+    assert all(networks[name].subnet_of(agency) for name in ("lan6", "serveurs6"))
+    assert not networks["wan6"].overlaps(agency)
+    names = [str(bench.values[name]) for name in EQUIPMENT]
+    mail = {"subject": " ".join(names[1:]), "text": ""}
+    assert not monitoring.mentions(mail, names[0]), "no name is part of another"
+
+
+def test_files_of_the_probe_are_what_their_readers_accept() -> None:
+    bench = bench_of("supervision", 0)
+    plans = {path.name: json.loads(rendered(bench, path)) for path in PROBE.glob("*.json.j2")}
+    legs = plans["internet.json.j2"]["legs"]
+    assert set(legs) == {"lan", "serveurs", "wan"}
+    places = [address.split()[0] for leg in legs.values() for address in leg["addresses"]]
+    equipment = plans["equipements.json.j2"]
+    assert [one["name"] for one in equipment] == [bench.values[name] for name in EQUIPMENT]
+    assert all(one["address"] in places for one in equipment if one["leg"] != "wan")
+    asked = check_monitoring._trial(bench)
+    known = {(one["name"], one["leg"], one["address"].partition("/")[0], one["port"]) for one in equipment}
+    assert {(one["id"], one["leg"], one["address"], one["port"]) for one in asked["services"]} == known
+    assert set(asked["outages"]) < {one["name"] for one in equipment}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        CATALOGUE / "supervision/files/rtr/nftables.conf.j2",
+        PLAYBOOKS / "roles/supervision_rtr/tree/etc/nftables.conf.j2",
+    ],
+)
+def test_rulesets_are_accepted(path: Path) -> None:
+    assert nft_complaints(rendered(bench_of("supervision", 1), path)) == ""
+
+
+def test_both_families_try_the_same_table() -> None:
+    bench = bench_of("supervision", 2)
+    four, six = (dual.matrix(bench, family) for family in ("IPv4", "IPv6"))
+    assert [(one["id"], one["port"]) for one in four["flows"]] == [(one["id"], one["port"]) for one in six["flows"]]
+    assert all(":" not in one["address"] for one in four["flows"])
+    assert all(":" in one["address"] for one in six["flows"])
+    assert "icmp" in {one["protocol"] for one in six["flows"]}
+
+
+@pytest.mark.parametrize("family", ["IPv4", "IPv6"])
+def test_forged_sources_are_not_those_of_where_they_come_from(family: str) -> None:
+    bench = bench_of("supervision", 3)
+    networks = {zone: ipaddress.ip_network(str(bench.values[zone + dual.FAMILIES[family]])) for zone in dual.ZONES}
+    for request in dual.spoofed(bench, family):
+        own = networks.get(request["origin"])
+        for one in request["shots"]:
+            inside = own is not None and ipaddress.ip_address(one["source"]) in own
+            assert inside is one["id"].startswith(dual.CONTROL)
+            assert (":" in one["source"]) is (":" in one["address"]) is (":" in request["via"])
+
+
+def mail(at: float, subject: str, *to: str, text: str = "") -> dict[str, Any]:
+    return {"at": at, "to": list(to or ["a@a.test"]), "subject": subject, "text": text}
+
+
+def verdicts(mails: list[dict[str, Any]], restarted: float | None = 100.0) -> list[bool]:
+    told = {"mails": mails, "stopped": 75.0, "restarted": restarted, "ended": 130.0}
+    return [row[3] for row in check_monitoring.judge(ASKED, told, "imp-5")]
+
+
+def test_alerts_and_ends_are_recognised() -> None:
+    right = [
+        mail(90, "PROBLEM nas-3 DOWN"), mail(95, "Supervision", text="le service de CAM-4 est tombé"),
+        mail(110, "RECOVERY nas-3 UP"), mail(112, "Fin", text="cam-4 va mieux"),
+    ]  # fmt: skip
+    assert verdicts(right) == [True, True, True, True, True]
+    assert verdicts([mail(80, "Problèmes : nas-3, cam-4"), mail(110, "Fin : nas-3, cam-4")]) == [True] * 5
+
+
+@pytest.mark.parametrize(
+    ("mails", "restarted", "expected"),
+    [
+        pytest.param([mail(90, "nas-3 DOWN")], None, [True, False, True], id="one is not seen"),
+        pytest.param([mail(90, "nas-3, cam-4 DOWN", "b@a.test")], None, [False, False, True], id="to somebody else"),
+        pytest.param([mail(20, "nas-3, cam-4 DOWN")], None, [False, False, True], id="before it happened"),
+        pytest.param(
+            [mail(90, "nas-3, cam-4 DOWN (n° 1)"), mail(110, "nas-3, cam-4 DOWN (n° 2)")], 100.0,
+            [True, True, False, False, True], id="reminders are not the end",
+        ),
+        pytest.param(
+            [mail(90, "nas-3, cam-4 DOWN"), mail(99, "nas-3, cam-4 UP")], 100.0,
+            [True, True, False, False, True], id="the end was told too early",
+        ),
+        pytest.param(
+            [mail(90, "nas-3, cam-4, imp-5 DOWN"), mail(110, "nas-3, cam-4 UP")], 100.0,
+            [True, True, True, True, False], id="one that is well is accused",
+        ),
+        pytest.param([mail(90, "nas-31 cam-4x DOWN")], None, [False, False, True], id="other names"),
+    ],
+)  # fmt: skip
+def test_other_messages_are_not_enough(mails: Any, restarted: float | None, expected: list[bool]) -> None:
+    assert verdicts(mails, restarted) == expected
+
+
+def test_what_came_instead_of_an_alert_is_told() -> None:
+    told = {"mails": [mail(90, "nas-3 DOWN", "b@a.test")], "stopped": 75.0, "restarted": None}
+    rows = check_monitoring.judge(ASKED, told, "imp-5")
+    assert [row[2] for row in rows] == ["message à b@a.test", "aucun message", "aucun"]
+
+
+def test_messages_are_read_as_a_person_reads_them(tmp_path: Path) -> None:
+    journal = tmp_path / "courrier.jsonl"
+    encoded = "Subject: =?utf-8?q?nas-3_arr=C3=AAt=C3=A9?=\nContent-Transfer-Encoding: base64\n\nY2FtLTQK\n"
+    odd = "Subject: x\nContent-Type: text/plain; charset=nowhere\nContent-Transfer-Encoding: 8bit\n\ncam-4\n"
+    lines = [{"at": 5.0, "to": ["a@a.test"], "data": encoded}, {"at": 12.0, "to": ["a@a.test"], "data": encoded},
+             {"at": 13.0, "to": ["a@a.test"], "data": odd}]  # fmt: skip
+    journal.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"at": 14')
+    first, second = monitoring.read(str(journal), 10.0)
+    assert (first["at"], first["subject"], first["text"]) == (2.0, "nas-3 arrêté", "cam-4\n")
+    assert monitoring.mentions(second, "cam-4")
+
+
+def test_a_secondary_that_is_late_or_only_asks_the_primary_is_seen() -> None:
+    def rows(**server: Any) -> list[bool]:
+        seen = {"serial": 7, "value": "w", "silent": "w", **server}
+        told = {"serial": 7, "value": "w", "seconds": 1.0, "seen": {"10.1.2.10": seen}}
+        return [expected == observed for _, expected, observed in check_secondary.compare(told)]
+
+    assert rows() == [True, True, True]
+    assert rows(serial=6, value=None) == [False, False]
+    assert rows(silent=None) == [True, True, False]
