@@ -44,13 +44,18 @@ PROBES: dict[str, Callable[..., Any]] = {
     "tcp.exchange": tcp.exchange,
 }
 SELDOM = (
+    "intrusion.trial",
     "kerberos.obtain",
     "ldap.binds",
     "ldap.change",
     "ldap.search",
+    "mail.received",
+    "mail.send",
     "ospf.announce",
     "ospf.heard",
     "ospf.state",
+    "proxy.fetch",
+    "proxy.tunnel",
     "smb.use",
     "vpn.use",
 )
