@@ -19,7 +19,7 @@ FOLDER = "/run/plateau/courrier"
 """Where the head office's server, on the probe, keeps what it got."""
 DATE = b"@DATE@"
 """In a message that is handed over: the moment when it is."""
-HELO = "mail.example"
+HELO = "mail.fournisseur.example"
 
 
 def send(
