@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 DIRECT = (Rule("lan", "wan", ("udp/53", "icmp"), ("tcp/80", "tcp/443", "tcp/8080", "udp/443")),)
 """What workstations may send to the Internet by themselves, once the Web goes through the proxy."""
-TUNNEL, OTHER_PORTS = 443, (22, 25, 8443)
+TUNNEL, OTHER_PORTS = 443, (22, 25, 53, 8443)
 LOG_SECONDS = 10.0
 LOGGED = """w=%s; { journalctl -q --no-pager -o cat -n 400; grep -rahF --exclude-dir=journal -- "$w" /var/log; } \
   2>/dev/null | grep -aF -- "$w" | tail -n 20"""
