@@ -44,10 +44,13 @@ PROBES: dict[str, Callable[..., Any]] = {
     "tcp.exchange": tcp.exchange,
 }
 SELDOM = (
+    "intrusion.trial",
     "kerberos.obtain",
     "ldap.binds",
     "ldap.change",
     "ldap.search",
+    "mail.received",
+    "mail.send",
     "monitoring.trial",
     "ndp.newcomer",
     "ndp.routers",
@@ -55,6 +58,8 @@ SELDOM = (
     "ospf.heard",
     "ospf.state",
     "pmtu.too_big",
+    "proxy.fetch",
+    "proxy.tunnel",
     "secondary.follow",
     "smb.use",
     "vpn.use",

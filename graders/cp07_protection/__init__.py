@@ -1,0 +1,1 @@
+"""CP07: protection of a branch office's accesses: Web, mail, intruders."""

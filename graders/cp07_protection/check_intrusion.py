@@ -1,0 +1,116 @@
+"""CP07-D1: measures against intrusion: those who guess passwords are banned for a while, and somebody is told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from graders.check import check
+from graders.expect import Expect, converge
+from graders.vantage import number, text
+from labs.deadline import Deadline
+from labs.variants import render
+
+if TYPE_CHECKING:
+    from graders.probe_client import ProbeClient
+    from labs.bench import Bench
+
+FIRST, LAST = 220, 249
+"""The last numbers of the throw-away addresses."""
+BAN_SECONDS, EARLY, LATE = 20.0, 10.0, 20.0
+"""How soon the ban must be there after the last bad password; how much sooner or later than asked it may end."""
+ALERT_SECONDS = 60.0
+LASTING = 25.0
+"""Seconds that a ban is watched after a restart: longer than sshd's own penalties."""
+
+
+def _start(bench: Bench, probe: ProbeClient) -> None:
+    probe.prefetch("intrusion.trial", timeout=_limit(bench), **_trial(bench))
+
+
+@check("CP07-D1.a", nodes=("srv",), early=_start, seconds=400)
+def check_ban(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
+    """Qui se trompe trop souvent de mot de passe SSH est banni, lui seul, et pour la durée demandée.
+
+    Depuis une adresse de passage du LAN, la sonde fait refuser par srv le nombre de mots de passe fixé : SSH ne lui
+    répond plus, avant la fin du temps demandé il ne répond toujours pas, après il répond de nouveau. Une autre adresse,
+    qui a un échec de moins, et celle de la sonde obtiennent toujours une réponse.
+    """
+    seen = probe.call("intrusion.trial", timeout=_limit(bench), reuse=True, **_trial(bench))
+    wanted, length = number(bench, "echecs_ssh"), number(bench, "ban_secondes")
+    expect.require(expect.equal("SSH de srv répond au LAN avant l'essai", True, seen["clean"]))
+    expect.equal("mots de passe refusés à la première adresse", wanted - 1, seen["below"]["refused"])
+    answers = seen["below"]["banned"] is None and seen["others"]["below"]
+    expect.equal(f"adresse qui a {wanted - 1} échecs", "a une réponse", _answered(answers))
+    expect.equal("mots de passe refusés à l'intrus", wanted, seen["intruder"]["refused"])
+    banned = seen["intruder"]["banned"]
+    label = f"adresse qui a {wanted} échecs, en {BAN_SECONDS:g} s"
+    expect.require(expect.equal(label, "bannie", "bannie" if banned is not None else "a une réponse"))
+    expect.equal("autre adresse du LAN pendant le bannissement", "a une réponse", _answered(seen["others"]["leg"]))
+    label = "durée du bannissement (secondes depuis le dernier échec)"
+    expect.within(label, length - EARLY, length + LATE, seen["released"])
+
+
+@check("CP07-D1.b", causes=("CP07-D1.a",), nodes=("srv",), seconds=400)
+def check_alert(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
+    """Chaque bannissement est annoncé par un courriel au destinataire des alertes.
+
+    Un message qui nomme l'adresse bannie arrive à la messagerie du siège, pour le destinataire demandé ; aucun ne nomme
+    l'adresse qui n'a pas été bannie.
+    """
+    seen = probe.call("intrusion.trial", timeout=_limit(bench), reuse=True, **_trial(bench))
+    intruder, other = seen["intruder"]["address"], seen["below"]["address"]
+    told = probe.call(
+        "mail.received", timeout=ALERT_SECONDS + 10, words=[intruder], others=[other], window=ALERT_SECONDS
+    )
+    label = f"message à {text(bench, 'adresse_alertes')} avec l'adresse bannie ({intruder})"
+    found = _for_us(bench, told[intruder])
+    expect.true(label, "un au moins", "un au moins" if found else "aucun", found)
+    label = f"message avec une adresse qui n'est pas bannie ({other})"
+    expect.equal(label, "aucun", "un" if _for_us(bench, told[other]) else "aucun")
+
+
+@check("CP07-D1.c", needs=("CP07-D1.a",), nodes=("srv",), phase="reboot", seconds=400)
+def check_ban_after_reboot(bench: Bench, probe: ProbeClient, expect: Expect, patience: Deadline) -> None:
+    """Le bannissement fonctionne encore après un redémarrage.
+
+    Une adresse de passage est bannie au bout du même nombre d'échecs ; celle de la sonde garde sa réponse.
+    """
+    seen = converge(
+        patience,
+        lambda: probe.call("intrusion.trial", timeout=_limit(bench), **{**_trial(bench), "watch": LASTING}),
+        lambda seen: seen["intruder"]["banned"] is not None and seen["released"] is None,
+    )
+    wanted = number(bench, "echecs_ssh")
+    held = seen["intruder"]["banned"] is not None and seen["released"] is None
+    label = f"adresse qui a {wanted} échecs, {LASTING:g} s durant"
+    expect.equal(label, "bannie", "bannie" if held else "a une réponse")
+    expect.equal("autre adresse du LAN pendant le bannissement", "a une réponse", _answered(seen["others"]["leg"]))
+
+
+def _trial(bench: Bench) -> dict[str, Any]:
+    """The parameters of intrusion.trial."""
+    network = text(bench, "lan")
+    return {
+        "origin": "lan",
+        "network": network,
+        "pool": [render(f"{{{{ lan | host({last}) }}}}", bench.values) for last in range(FIRST, LAST + 1)],
+        "address": text(bench, "serveurs_srv"),
+        "failures": number(bench, "echecs_ssh"),
+        "ban_window": BAN_SECONDS,
+        "watch": number(bench, "ban_secondes") + LATE + 15,
+    }
+
+
+def _limit(bench: Bench) -> float:
+    """Seconds for the whole trial: the logins take their time on an emulated machine."""
+    return number(bench, "ban_secondes") + 200.0
+
+
+def _answered(yes: bool) -> str:
+    return "a une réponse" if yes else "sans réponse"
+
+
+def _for_us(bench: Bench, messages: list[dict[str, Any]]) -> bool:
+    """Whether one of these messages went to the recipient of the alerts."""
+    wanted = text(bench, "adresse_alertes").lower()
+    return any(wanted in (name.lower() for name in one["recipients"]) for one in messages)
