@@ -56,6 +56,8 @@ class Proxy:
         self.users: dict[str, dict[str, str]] = {}
         """Users beside the token's, each with the rights it was given: path -> role."""
         self.imports: set[str] = set()
+        self.offline: set[str] = set()
+        """Nodes that are down."""
         self.run: Runner | None = None
         """How an agent's command is carried out; without it, every command succeeds and does nothing."""
         self.refuse: Callable[[str, str], bool] | None = None
@@ -163,6 +165,9 @@ class Proxy:
             await self._sleep(3.0)
             return _empty(401, "Authentication failed!")
         self._note_strangers(request.method, path)
+        if path.startswith("/nodes/") and path.split("/")[2] in self.offline:
+            await self._sleep(3.0)
+            return _empty(595, "No route to host")
         rule = next((one for one in self.rules if one.applies(request.method, path)), None)
         if rule is not None:
             rule.seen += 1
@@ -216,6 +221,8 @@ class Proxy:
             return _ok({"enable": int(self.firewall)})
         if "/storage/" in path and (answer := self._answer_import(request, path, body)) is not None:
             return answer
+        if re.fullmatch(r"/nodes/[^/]+/qemu", path) and method == "POST":
+            self._born[int(data["vmid"])] = time.monotonic()
         match = VM.match(path)
         if match is None:
             return await self._forward(request, body)
@@ -235,6 +242,8 @@ class Proxy:
         upid = _upid(answer)
         if upid is not None:
             self._timed(upid, request.method, rest, vmid, data)
+        if rest == "/template" and answer.status == 200:
+            self._born[vmid] = time.monotonic()
         if request.method == "GET" and rest == "/status/current" and vmid in self._guests:
             return _changed(answer, uptime=int(time.monotonic() - self._guests[vmid].started))
         return answer
@@ -310,9 +319,12 @@ class Proxy:
             values |= {"vlanaware": 1} if data.get("vlanaware") == "1" else {}
             told = self.sdn.create(data["vnet"], values)
             return _ok(None) if told is None else _refused(500, told)
+        if path == "/cluster/sdn/lock":
+            return self._answer_sdn_lock(method)
         if path == "/cluster/sdn" and method == "PUT":
-            self.sdn.apply(self._nodes)
-            return _ok(self._invent("pve1", "reloadnetworkall", "", self.pace.other * self.pace.scale, "OK", []).upid)
+            up = [node for node in self._nodes if node not in self.offline]
+            self.sdn.apply(up)
+            return _ok(self._invent(up[0], "reloadnetworkall", "", self.pace.other * self.pace.scale, "OK", []).upid)
         if match := re.match(r"^/nodes/([^/]+)/sdn/zones/([^/]+)/content$", path):
             return _ok(self.sdn.content(match[1], match[2]))
         if match := re.match(r"^/cluster/sdn/vnets/([^/]+)(/subnets)?$", path):
@@ -325,6 +337,17 @@ class Proxy:
                 return _ok(None)
             return _ok({**self.sdn.vnets[match[1]], "vnet": match[1], "type": "vnet"})
         return _refused(501, f"Method '{method} {path}' not implemented")
+
+    def _answer_sdn_lock(self, method: str) -> web.StreamResponse:
+        where = "at /usr/share/perl5/PVE/API2/Network/SDN.pm line 146."
+        if method == "DELETE":
+            self.sdn.locked = False
+            return _ok(None)
+        if self.sdn.hidden_change or any(vnet.get("state") for vnet in self.sdn.listed()):
+            words = "could not acquire lock for SDN config: configuration has pending changes"
+            return _refused(500, f"{words} {where}")
+        self.sdn.locked = True
+        return _ok("01a2017f-e97e-715f-8a9e-66a9566678a7")
 
     def _answer_access(self, method: str, path: str, data: dict[str, Any]) -> web.StreamResponse | None:
         """Users and their rights, which fakepve does not keep."""
@@ -367,10 +390,8 @@ class Proxy:
             return _ok(self._invent(node, "imgcopy", "", 0.0, "OK" if well else refused, []).upid)
         if path.endswith("/content") and request.query.get("content") == "import":
             return _ok([{"volid": volume, "content": "import", "format": "qcow2"} for volume in sorted(self.imports)])
-        volume = urllib.parse.unquote(path.partition("/content/")[2])
-        if request.method == "DELETE" and volume in self.imports:
-            self.imports.remove(volume)
-            return _ok(self._invent(node, "imgdel", f"{storage}", 0.0, "OK", []).upid)
+        if request.method == "DELETE" and "/content/" in path:
+            return _refused(403, f"Permission check failed (/storage/{storage}, Datastore.Allocate)")
         return None
 
     async def _resources(self, request: web.Request, body: bytes) -> web.StreamResponse:
@@ -386,12 +407,15 @@ class Proxy:
                 continue
             if self._hides_templates and entry.get("template"):
                 continue
-            if entry["type"] == "node":
+            if entry["type"] == "node" and entry["node"] in self.offline:
+                entry["status"] = "offline"
+            elif entry["type"] == "node":
                 entry.update(maxmem=self._memory, mem=self._memory // 20, maxcpu=32)
             elif entry["type"] == "storage":
                 entry.update(maxdisk=100 << 40)
             elif entry["type"] == "qemu":
-                if time.monotonic() - self._born.get(number, -NEVER) < self.pace.listing_lag * self.pace.scale:
+                lag = self.pace.listing_lag * self.pace.scale
+                if time.monotonic() - self._born.get(number, -NEVER) < lag or entry["node"] in self.offline:
                     for name in ("name", "template", "maxmem"):
                         entry.pop(name, None)
                     entry["status"] = "unknown"

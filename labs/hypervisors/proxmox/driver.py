@@ -159,7 +159,7 @@ class ProxmoxHypervisor:
         for session in sorted({segment.bench.session for segment in wanted}):
             self._ensure_pool(naming.session_pool(self._profile.pool, session), deadline)
         self._await_clones(deadline)
-        hosts = set(self._places.of(nodes).values())
+        hosts = set(self._places.of(nodes).values()) - self._cluster.read(LISTING_SECONDS).offline
         self._network.ensure(wanted, nodes, hosts, deadline)
 
     def ensure_node(self, spec: NodeSpec, deadline: Deadline) -> NodeStatus:
@@ -371,6 +371,7 @@ class ProxmoxHypervisor:
         machine = self._sightings.find(key)
         if machine is None:
             raise HypervisorError(f"{key}: there is no such machine; run plateau up")
+        self._machines.require_online(machine)
         return machine
 
     def _running(self, key: NodeKey, deadline: Deadline) -> Machine:
