@@ -55,6 +55,12 @@ class Proxy:
         self.firewall = True
         self.users: dict[str, dict[str, str]] = {}
         """Users beside the token's, each with the rights it was given: path -> role."""
+        self.roles = {
+            "Administrator": "Datastore.Allocate,VM.Audit,VM.Console",
+            "PlateauCandidate": "VM.Audit,VM.Console",
+        }
+        self.permissions: dict[str, Any] | None = None
+        """The token's own, where they are not to be those that it has."""
         self.imports: set[str] = set()
         self.offline: set[str] = set()
         """Nodes that are down."""
@@ -351,6 +357,10 @@ class Proxy:
 
     def _answer_access(self, method: str, path: str, data: dict[str, Any]) -> web.StreamResponse | None:
         """Users and their rights, which fakepve does not keep."""
+        if path == "/access/permissions" and self.permissions is not None:
+            return _ok(self.permissions)
+        if path == "/access/roles":
+            return _ok([{"roleid": name, "privs": held, "special": 0} for name, held in self.roles.items()])
         if path == "/access/users" and method == "GET":
             return _ok([{"userid": user, "comment": told["comment"]} for user, told in sorted(self.users.items())])
         if path == "/access/users" and method == "POST":
@@ -362,6 +372,8 @@ class Proxy:
         if path == "/access/acl" and method == "PUT":
             if data["users"] not in self.users:
                 return _refused(500, f"ACL update failed: user '{data['users']}' does not exist")
+            if data["roles"] not in self.roles:
+                return _refused(500, f"ACL update failed: role '{data['roles']}' does not exist")
             self.users[data["users"]][data["path"]] = data["roles"]
             return _ok(None)
         if path.startswith("/access/users/") and method == "DELETE":

@@ -12,7 +12,7 @@ from labs.deadline import Deadline
 from labs.errors import DeadlineError, EnvironmentLackError, HypervisorError
 from labs.hypervisors.base import BenchKey, NicSpec, NodeKey, NodeSpec, Power, SegmentSpec
 from labs.hypervisors.proxmox import driver as proxmox_driver
-from labs.hypervisors.proxmox import retry
+from labs.hypervisors.proxmox import retry, sdn
 from labs.hypervisors.proxmox.driver import ProxmoxHypervisor
 from tests.pve_proxy.faults import Fault
 from tests.pve_proxy.model import Pace
@@ -36,6 +36,7 @@ def place(shared: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     # The cluster of the tests carries things out 500 times faster.
     monkeypatch.setattr(retry, "LATE_SECONDS", 0.3)
     monkeypatch.setattr(retry, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(sdn, "RELOAD_SECONDS", 0.3)
     monkeypatch.setattr(proxmox_driver, "STRANGE_CLONE_SECONDS", 3.0)
     yield shared
     monkeypatch.setenv(SECRET_VARIABLE, SECRET)
