@@ -21,6 +21,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from tests.pve_proxy.consoles import Consoles
 from tests.pve_proxy.faults import LOCK_TEXT, TASK_TEXTS, Fault, Rule
 from tests.pve_proxy.model import GuestState, Pace, Sdn, Task
 
@@ -62,6 +63,7 @@ class Proxy:
         self.permissions: dict[str, Any] | None = None
         """The token's own, where they are not to be those that it has."""
         self.imports: set[str] = set()
+        self.consoles = Consoles(token.partition("=")[0])
         self.offline: set[str] = set()
         """Nodes that are down."""
         self.run: Runner | None = None
@@ -242,6 +244,10 @@ class Proxy:
         if cloning is not None and cloning.running:
             privilege = "VM.Allocate" if request.method == "DELETE" else "VM.Audit"
             return _refused(403, f"Permission check failed (/vms/{vmid}, {privilege})")
+        if rest in {"/termproxy", "/vncproxy"}:
+            return _ok(self.consoles.ticket(rest[1:], data))
+        if rest == "/vncwebsocket":
+            return await self.consoles.stream(request)
         if rest.startswith("/agent/"):
             return await self._agent(rest.removeprefix("/agent/"), node, vmid, data)
         answer = await self._forward(request, body)

@@ -21,7 +21,7 @@ from labs.hypervisors.base import (
     Power,
     SegmentSpec,
 )
-from labs.hypervisors.proxmox import access, agent, naming, pools, preflight, snapshots
+from labs.hypervisors.proxmox import access, agent, consoles, naming, pools, preflight, snapshots
 from labs.hypervisors.proxmox.batch import Batch
 from labs.hypervisors.proxmox.client import Client
 from labs.hypervisors.proxmox.cluster import LISTING_SECONDS, Cluster
@@ -302,7 +302,11 @@ class ProxmoxHypervisor:
     def console(self, key: NodeKey) -> Console:
         machine = self._existing(key)
         page = f"https://{self._client.first_host}/?console=kvm&novnc=1&vmid={machine.vmid}&node={machine.node}"
-        return Console(vnc=None, vnc_password=None, serial_socket=None, url=page)
+        return Console(
+            serial=lambda deadline: consoles.open_serial(self._client, self._machines, machine, deadline),
+            screen=lambda deadline: consoles.open_screen(self._client, machine, deadline),
+            url=page,
+        )
 
     def admit(self, bench: BenchKey, nodes: Sequence[NodeKey], password: str, deadline: Deadline) -> str | None:
         vmids = [self._existing(key).vmid for key in nodes]
