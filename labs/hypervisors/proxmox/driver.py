@@ -6,9 +6,11 @@ import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from labs.bench import Bench
 from labs.deadline import Deadline
+from labs.doctor import Finding
 from labs.errors import DeadlineError, EnvironmentLackError, HypervisorError
 from labs.hypervisors.base import (
     BenchKey,
@@ -42,6 +44,7 @@ from labs.plan import Plan, node_plans
 
 SETTLE_SECONDS = 60.0
 STRANGE_CLONE_SECONDS = 120.0
+LINT_MEMORY_MB = 512
 
 
 class ProxmoxHypervisor:
@@ -245,6 +248,24 @@ class ProxmoxHypervisor:
         linux = agent.is_plain(stdin) or self._sightings.is_linux(machine)
         with named(key):
             return agent.execute(self._client, machine.path, str(key), argv, deadline, stdin=stdin, linux=linux)
+
+    def ask_agent(self, key: NodeKey, question: str, deadline: Deadline) -> Any:
+        """What the guest agent answers to `get-osinfo` and the like, in any system."""
+        with named(key):
+            return agent.ask(self._client, self._existing(key).path, question, deadline)
+
+    def lint(self, role: str, release: str, progress: Callable[[str, str], None]) -> list[Finding]:
+        """What is wrong inside the machines of a template. Raises EnvironmentLackError when there is none."""
+        from labs.hypervisors.proxmox.lint import lint
+
+        preflight.require_firewall(self._profile, self._client)
+        snapshot = self._cluster.read(LISTING_SECONDS)
+        found = self._templates.candidates(role, release, snapshot)
+        if not found:
+            raise EnvironmentLackError(self._templates.remedy(role, release))
+        own = f"{role}-{release}" not in self._profile.templates
+        memory = max(found[0].memory_mb, LINT_MEMORY_MB)
+        return lint(self, role, release, memory_mb=memory, own=own, progress=progress)
 
     def guest_setup(self, key: NodeKey) -> str:
         """Give the management card of a Plateau image its address; other images have cloud-init, which did it."""
