@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from labs.cli.options import JsonOption
-from labs.errors import EnvironmentLackError
+from labs.errors import EnvironmentLackError, InputError
+
+if TYPE_CHECKING:
+    from labs.doctor import Finding
 
 image = typer.Typer(help="Role images of the embedded hypervisor, and templates made of them.", no_args_is_help=True)
 HypervisorOption = Annotated[
@@ -30,7 +33,6 @@ def doctor(
 ) -> None:
     """What this machine, or a Proxmox VE cluster, lacks: one line each with the remedy."""
     from labs import doctor as examiner
-    from labs.cli.output import out, print_json, table
     from labs.models.profile import find_profile
 
     profile = find_profile(hypervisor)
@@ -38,14 +40,7 @@ def doctor(
     if fix and any(finding.package and not finding.ok for finding in findings):
         examiner.fix(findings)
         findings = examiner.examine(profile)
-    if json:
-        print_json([dataclasses.asdict(finding) for finding in findings])
-    else:
-        shown = table("", "", "")
-        for finding in findings:
-            mark = "[green]ok[/]" if finding.ok else "[red]lacks[/]"
-            shown.add_row(mark, finding.what, finding.detail if finding.ok else f"{finding.detail}: {finding.remedy}")
-        out.print(shown)
+    _show(findings, json=json)
     lacking = [finding.what for finding in findings if not finding.ok]
     if lacking and profile.driver == "proxmox":
         raise EnvironmentLackError(f"{hypervisor} lacks {', '.join(lacking)}")
@@ -123,6 +118,51 @@ def prune(json: JsonOption = False) -> None:
     for name in removed:
         out.print(name)
     out.print(f"{len(removed)} removed, {size >> 20} MiB freed")
+
+
+@image.command("lint")
+def lint(
+    roles: Annotated[
+        list[str] | None, typer.Argument(metavar="[ROLE-RELEASE]...", help="All that the profile names when none is.")
+    ] = None,
+    hypervisor: HypervisorOption = "qemu",
+    json: JsonOption = False,
+) -> None:
+    """Look into two throw-away clones of each template of a Proxmox VE cluster, through their agents."""
+    from labs.cli.output import Progress
+    from labs.hypervisors.proxmox.driver import ProxmoxHypervisor
+    from labs.models.profile import find_profile
+
+    profile = find_profile(hypervisor)
+    if profile.driver != "proxmox":
+        raise InputError(f"{hypervisor}: only templates of a cluster are looked into; name its profile: --hypervisor P")
+    wanted = roles or sorted(profile.templates)
+    if not wanted:
+        raise InputError(f"{hypervisor} names no templates of others; name one, as ws-trixie")
+    driver, findings, progress = ProxmoxHypervisor(profile), [], Progress(quiet=json)
+    with progress.showing():
+        for one in wanted:
+            role, _, release = one.rpartition("-")
+            if not role:
+                raise InputError(f"{one}: a template is named role-release, as ws-trixie")
+            findings += driver.lint(role, release, progress)
+    _show(findings, json=json)
+    lacking = list(dict.fromkeys(finding.what for finding in findings if not finding.ok))
+    if lacking:
+        raise EnvironmentLackError(f"not fit for a lab: {', '.join(lacking)}")
+
+
+def _show(findings: list[Finding], *, json: bool) -> None:
+    from labs.cli.output import out, print_json, table
+
+    if json:
+        print_json([dataclasses.asdict(finding) for finding in findings])
+        return
+    shown = table("", "", "")
+    for finding in findings:
+        mark = "[green]ok[/]" if finding.ok else "[red]lacks[/]"
+        shown.add_row(mark, finding.what, finding.detail if finding.ok else f"{finding.detail}: {finding.remedy}")
+    out.print(shown)
 
 
 def _described(one: object) -> dict[str, object]:

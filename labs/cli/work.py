@@ -53,27 +53,29 @@ def console(
     session: SessionArg,
     candidate: CandidateArg,
     node: NodeArg,
-    vnc: Annotated[bool, typer.Option("--vnc", help="Print the screen's VNC address and password instead.")] = False,
+    vnc: Annotated[bool, typer.Option("--vnc", help="Print where the screen is instead.")] = False,
+    viewer: Annotated[
+        bool, typer.Option("--viewer", help="On a cluster: open a local port for a VNC viewer, until it leaves.")
+    ] = False,
 ) -> None:
     """The machine's serial console, which works without its network. Ctrl-] leaves."""
     from labs.cli.output import out
     from labs.hypervisors import open_hypervisor
     from labs.models.session import load_session
-    from labs.terminal import bridge
+    from labs.terminal import bridge, serve_screen
 
     loaded = load_session(session)
     found = open_hypervisor(loaded.profile).console(_node_key(loaded, candidate, node))
-    if found.url is not None:
-        out.print(found.url if vnc else found.url.replace("novnc=1", "xtermjs=1"), soft_wrap=True)
-        return
-    if vnc:
-        if found.vnc is None:
-            raise HypervisorError(f"{candidate}/{node}: this hypervisor offers no VNC screen")
+    if viewer and found.screen is not None:
+        serve_screen(found.screen, lambda port, word: out.print(f"127.0.0.1:{port}  password {word}", markup=False))
+    elif (vnc or viewer) and found.vnc is not None:
         out.print(f"{found.vnc[0]}:{found.vnc[1]}  password {found.vnc_password}")
-        return
-    if found.serial_socket is None:
-        raise HypervisorError(f"{candidate}/{node}: this hypervisor offers no serial console")
-    bridge(found.serial_socket)
+    elif vnc and found.url is not None:
+        out.print(found.url, soft_wrap=True)
+    elif vnc or viewer:
+        raise HypervisorError(f"{candidate}/{node}: this hypervisor offers no VNC screen")
+    else:
+        bridge(found.serial)
 
 
 def solve(session: SessionArg, candidate: CandidateOption = None) -> None:

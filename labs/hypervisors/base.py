@@ -95,13 +95,52 @@ class NodeStatus:
     """Digest of the image that its disk was cloned from, where that is known."""
 
 
+class Stream(Protocol):
+    """A console's bytes in both directions, for one thread that waits for them with select."""
+
+    def fileno(self) -> int: ...
+
+    @property
+    def pending(self) -> bool:
+        """Whether there is something to receive that select does not see."""
+        ...
+
+    def send(self, data: bytes) -> None:
+        """Raises HypervisorError when the connection is gone."""
+        ...
+
+    def receive(self, deadline: Deadline) -> bytes:
+        """What arrived; nothing at the stream's end."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Line(Stream, Protocol):
+    """A serial line, which may be told how large the terminal is."""
+
+    def resize(self, columns: int, rows: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class Screen:
+    """An open screen: a stream of the VNC protocol, and what its viewer gives as password."""
+
+    stream: Stream
+    password: str
+
+
 @dataclass(frozen=True)
 class Console:
     """How a person reaches the screen and the serial line of a node."""
 
-    vnc: tuple[str, int] | None
-    vnc_password: str | None
-    serial_socket: str | None
+    serial: Callable[[Deadline], Line]
+    """Opens the serial line. Raises HypervisorError when there is none."""
+    vnc: tuple[str, int] | None = None
+    """Where a viewer reaches the screen directly, with this password."""
+    vnc_password: str | None = None
+    screen: Callable[[Deadline], Screen] | None = None
+    """Opens the screen, where a viewer cannot reach it directly."""
     url: str | None = None
     """Page of the hypervisor's own web interface that shows the screen."""
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from labs.errors import EnvironmentLackError, InputError
 from labs.models.loader import Strict
@@ -16,6 +17,32 @@ from labs.models.loader import Strict
 StorageId = Annotated[str, Field(pattern=r"^[a-zA-Z][a-zA-Z0-9._-]*[a-zA-Z0-9]$")]
 Interface = Annotated[str, Field(pattern=r"^[a-zA-Z][a-zA-Z0-9_.]{0,14}$")]
 DEFAULT_PORT = 8006
+
+
+def _host(value: object) -> object:
+    """`name`, `name:port`, `[IPv6]`; what is copied from a browser's address line is said to be too much."""
+    text = str(value).strip()
+    if not re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?", text):
+        raise ValueError(f"{text!r} is not a name or address with an optional port; write pve1.example.org:8006")
+    return text
+
+
+def _fingerprint(value: object) -> object:
+    if value is None:
+        return None
+    digits = re.sub(r"(?i)^\s*(sha-?256\b)?\s*(fingerprint)?\s*[=:]?\s*|[\s:]", "", str(value))
+    if not re.fullmatch(r"[0-9A-Fa-f]{64}", digits):
+        raise ValueError(
+            "a SHA-256 fingerprint has 64 hexadecimal digits: openssl x509 -noout -fingerprint -sha256 "
+            "-in /etc/pve/local/pve-ssl.pem (or pveproxy-ssl.pem, where there is one)"
+        )
+    return ":".join(digits[start : start + 2].upper() for start in range(0, 64, 2))
+
+
+def _only_secret(text: str, where: str) -> str:
+    if "=" in text or "!" in text or len(text.split()) > 1:
+        raise InputError(f"{where}: only the secret belongs there, without the token's name before it")
+    return text
 
 
 class Range(Strict):
@@ -101,7 +128,7 @@ class ProxmoxProfile(Strict):
     """A Proxmox VE cluster, through its API and with a token of its own."""
 
     driver: Literal["proxmox"]
-    hosts: list[str] = Field(min_length=1)
+    hosts: list[Annotated[str, BeforeValidator(_host)]] = Field(min_length=1)
     """API addresses, `name` or `name:port`; the next is tried when one cannot be reached."""
     token: str = Field(pattern=r"^[^@\s]+@[A-Za-z][A-Za-z0-9.-]+![A-Za-z][A-Za-z0-9._-]+$")
     """`user@realm!tokenid`."""
@@ -111,8 +138,9 @@ class ProxmoxProfile(Strict):
     """Or a file that only its owner can read; relative to the profile's folder."""
     ca_file: Path | None = None
     """Certificate authority of the API (/etc/pve/pve-root-ca.pem of a node); by default the system's."""
-    fingerprint: str | None = Field(default=None, pattern=r"^[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){31}$")
-    """Or the SHA-256 fingerprint of the one certificate that is accepted."""
+    fingerprint: Annotated[str | None, BeforeValidator(_fingerprint)] = None
+    """Or the SHA-256 fingerprint of the one certificate that is accepted, as the web interface, pvenode or openssl
+    show it."""
     nodes: list[str] = Field(default_factory=list)
     """Nodes that may carry machines; every online one when empty."""
     pool: str = Field(default="plateau", pattern=r"^[A-Za-z][A-Za-z0-9._-]*$")
@@ -181,7 +209,7 @@ class ProxmoxProfile(Strict):
     def secret(self) -> str:
         """The token's secret. Raises EnvironmentLackError or InputError that name where it should be."""
         if self.secret_env is not None:
-            value = os.environ.get(self.secret_env, "").strip()
+            value = _only_secret(os.environ.get(self.secret_env, "").strip(), self.secret_env)
             if not value:
                 raise EnvironmentLackError(
                     f"{self.secret_env} is not set; it must hold the secret of token {self.token}"
@@ -199,4 +227,4 @@ class ProxmoxProfile(Strict):
             raise InputError(f"{self.secret_file}: others can read it; run chmod 600 {self.secret_file}")
         if not text:
             raise InputError(f"{self.secret_file}: empty; it must hold the secret of token {self.token}")
-        return text
+        return _only_secret(text, str(self.secret_file))

@@ -150,6 +150,16 @@ def test_console_page(world: World, machines: Machines) -> None:
     assert len(set(pages)) == 4
 
 
+def test_serial_line_answers(world: World, machines: Machines) -> None:
+    line = world.hypervisor.console(machines.a).serial(soon())
+    try:
+        line.resize(80, 24)
+        line.send(b"\r")
+        assert line.receive(soon())
+    finally:
+        line.close()
+
+
 @pytest.mark.only("qemu")
 def test_console(world: World, machines: Machines) -> None:
     console = world.hypervisor.console(machines.a)

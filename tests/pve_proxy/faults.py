@@ -24,6 +24,7 @@ class Fault(StrEnum):
     TASK_FULL = "the task fails on a full storage"
     TASK_KILLED = "the task is interrupted"
     TASK_HANGS = "the task never ends"
+    TASK_LOST = "the task ends well and did nothing"
 
 
 LOCK_TEXT = "can't lock file '/var/lock/qemu-server/lock-{vmid}.conf' - got timeout"
@@ -37,6 +38,7 @@ TASK_TEXTS = {
     ),
     Fault.TASK_KILLED: ("clone failed: copy failed: interrupted by signal", []),
     Fault.TASK_HANGS: (None, []),
+    Fault.TASK_LOST: ("OK", []),
 }
 
 

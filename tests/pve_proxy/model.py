@@ -91,6 +91,9 @@ class Sdn:
     failing: dict[str, int] = field(default_factory=dict)
     """Node -> how many applies still fail there, each ending OK all the same."""
     applies: int = 0
+    hidden_change: bool = False
+    """Somebody else's pending change, in a zone that the token does not see."""
+    locked: bool = False
 
     def listed(self) -> list[dict[str, Any]]:
         found = []

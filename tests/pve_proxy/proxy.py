@@ -21,6 +21,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from tests.pve_proxy.consoles import Consoles
 from tests.pve_proxy.faults import LOCK_TEXT, TASK_TEXTS, Fault, Rule
 from tests.pve_proxy.model import GuestState, Pace, Sdn, Task
 
@@ -55,10 +56,23 @@ class Proxy:
         self.firewall = True
         self.users: dict[str, dict[str, str]] = {}
         """Users beside the token's, each with the rights it was given: path -> role."""
+        self.roles = {
+            "Administrator": "Datastore.Allocate,VM.Audit,VM.Console",
+            "PlateauCandidate": "VM.Audit,VM.Console",
+        }
+        self.permissions: dict[str, Any] | None = None
+        """The token's own, where they are not to be those that it has."""
         self.imports: set[str] = set()
+        self.consoles = Consoles(token.partition("=")[0])
+        self.offline: set[str] = set()
+        """Nodes that are down."""
         self.run: Runner | None = None
         """How an agent's command is carried out; without it, every command succeeds and does nothing."""
+        self.inside: Callable[[int, str], Any] | None = None
+        """What an agent answers to a question, and what a command writes (`exec PROGRAM`); None: no such program."""
         self.refuse: Callable[[str, str], bool] | None = None
+        self.names: dict[int, str] = {}
+        """Names that machines were cloned with."""
         self.port = 0
         self._upstream = f"https://127.0.0.1:{upstream}"
         self._certificate = certificate
@@ -163,6 +177,9 @@ class Proxy:
             await self._sleep(3.0)
             return _empty(401, "Authentication failed!")
         self._note_strangers(request.method, path)
+        if path.startswith("/nodes/") and path.split("/")[2] in self.offline:
+            await self._sleep(3.0)
+            return _empty(595, "No route to host")
         rule = next((one for one in self.rules if one.applies(request.method, path)), None)
         if rule is not None:
             rule.seen += 1
@@ -216,6 +233,8 @@ class Proxy:
             return _ok({"enable": int(self.firewall)})
         if "/storage/" in path and (answer := self._answer_import(request, path, body)) is not None:
             return answer
+        if re.fullmatch(r"/nodes/[^/]+/qemu", path) and method == "POST":
+            self._born[int(data["vmid"])] = time.monotonic()
         match = VM.match(path)
         if match is None:
             return await self._forward(request, body)
@@ -229,12 +248,18 @@ class Proxy:
         if cloning is not None and cloning.running:
             privilege = "VM.Allocate" if request.method == "DELETE" else "VM.Audit"
             return _refused(403, f"Permission check failed (/vms/{vmid}, {privilege})")
+        if rest in {"/termproxy", "/vncproxy"}:
+            return _ok(self.consoles.ticket(rest[1:], data))
+        if rest == "/vncwebsocket":
+            return await self.consoles.stream(request)
         if rest.startswith("/agent/"):
             return await self._agent(rest.removeprefix("/agent/"), node, vmid, data)
         answer = await self._forward(request, body)
         upid = _upid(answer)
         if upid is not None:
             self._timed(upid, request.method, rest, vmid, data)
+        if rest == "/template" and answer.status == 200:
+            self._born[vmid] = time.monotonic()
         if request.method == "GET" and rest == "/status/current" and vmid in self._guests:
             return _changed(answer, uptime=int(time.monotonic() - self._guests[vmid].started))
         return answer
@@ -252,6 +277,7 @@ class Proxy:
         if rest == "/clone":
             number = int(data["newid"])
             self._cloning[number] = task
+            self.names[number] = data["name"]
             self._born[number] = now
         elif rest == "/status/reset" or (rest == "/status/start" and vmid not in self._guests):
             self._guests[vmid] = GuestState(task.ends)
@@ -272,6 +298,10 @@ class Proxy:
             return _refused(500, "QEMU guest agent is not running")
         if command == "ping":
             return _ok({"result": {}})
+        if command.startswith(("get-", "network-get-")) and self.inside is not None:
+            return _ok({"result": self.inside(vmid, command)})
+        if command == "exec" and self.inside is not None:
+            return await self._scripted(self.inside, vmid, data)
         if command == "exec":
             self._pids += 1
             pid = self._pids
@@ -289,6 +319,16 @@ class Proxy:
         if command == "file-write":
             return _ok(None)
         return _refused(501, f"Method 'POST /nodes/{node}/qemu/{vmid}/agent/{command}' not implemented")
+
+    async def _scripted(self, inside: Callable[[int, str], Any], vmid: int, data: dict[str, Any]) -> web.StreamResponse:
+        argv = data["command"] if isinstance(data["command"], list) else [data["command"]]
+        told = inside(vmid, f"exec {argv[0]}")
+        if told is None:
+            await self._sleep(5.0)
+            return _empty(596, "Broken pipe")
+        self._pids += 1
+        self._guests[vmid].commands[self._pids] = {"exited": 1, "exitcode": 0, "out-data": told, "out-truncated": 0}
+        return _ok({"pid": self._pids})
 
     async def _carry_out(self, told: dict[str, Any], argv: list[str], stdin: bytes) -> None:
         """Output as the API gives it: each byte as the character of that number."""
@@ -310,9 +350,12 @@ class Proxy:
             values |= {"vlanaware": 1} if data.get("vlanaware") == "1" else {}
             told = self.sdn.create(data["vnet"], values)
             return _ok(None) if told is None else _refused(500, told)
+        if path == "/cluster/sdn/lock":
+            return self._answer_sdn_lock(method)
         if path == "/cluster/sdn" and method == "PUT":
-            self.sdn.apply(self._nodes)
-            return _ok(self._invent("pve1", "reloadnetworkall", "", self.pace.other * self.pace.scale, "OK", []).upid)
+            up = [node for node in self._nodes if node not in self.offline]
+            self.sdn.apply(up)
+            return _ok(self._invent(up[0], "reloadnetworkall", "", self.pace.other * self.pace.scale, "OK", []).upid)
         if match := re.match(r"^/nodes/([^/]+)/sdn/zones/([^/]+)/content$", path):
             return _ok(self.sdn.content(match[1], match[2]))
         if match := re.match(r"^/cluster/sdn/vnets/([^/]+)(/subnets)?$", path):
@@ -326,8 +369,23 @@ class Proxy:
             return _ok({**self.sdn.vnets[match[1]], "vnet": match[1], "type": "vnet"})
         return _refused(501, f"Method '{method} {path}' not implemented")
 
+    def _answer_sdn_lock(self, method: str) -> web.StreamResponse:
+        where = "at /usr/share/perl5/PVE/API2/Network/SDN.pm line 146."
+        if method == "DELETE":
+            self.sdn.locked = False
+            return _ok(None)
+        if self.sdn.hidden_change or any(vnet.get("state") for vnet in self.sdn.listed()):
+            words = "could not acquire lock for SDN config: configuration has pending changes"
+            return _refused(500, f"{words} {where}")
+        self.sdn.locked = True
+        return _ok("01a2017f-e97e-715f-8a9e-66a9566678a7")
+
     def _answer_access(self, method: str, path: str, data: dict[str, Any]) -> web.StreamResponse | None:
         """Users and their rights, which fakepve does not keep."""
+        if path == "/access/permissions" and self.permissions is not None:
+            return _ok(self.permissions)
+        if path == "/access/roles":
+            return _ok([{"roleid": name, "privs": held, "special": 0} for name, held in self.roles.items()])
         if path == "/access/users" and method == "GET":
             return _ok([{"userid": user, "comment": told["comment"]} for user, told in sorted(self.users.items())])
         if path == "/access/users" and method == "POST":
@@ -339,6 +397,8 @@ class Proxy:
         if path == "/access/acl" and method == "PUT":
             if data["users"] not in self.users:
                 return _refused(500, f"ACL update failed: user '{data['users']}' does not exist")
+            if data["roles"] not in self.roles:
+                return _refused(500, f"ACL update failed: role '{data['roles']}' does not exist")
             self.users[data["users"]][data["path"]] = data["roles"]
             return _ok(None)
         if path.startswith("/access/users/") and method == "DELETE":
@@ -367,10 +427,8 @@ class Proxy:
             return _ok(self._invent(node, "imgcopy", "", 0.0, "OK" if well else refused, []).upid)
         if path.endswith("/content") and request.query.get("content") == "import":
             return _ok([{"volid": volume, "content": "import", "format": "qcow2"} for volume in sorted(self.imports)])
-        volume = urllib.parse.unquote(path.partition("/content/")[2])
-        if request.method == "DELETE" and volume in self.imports:
-            self.imports.remove(volume)
-            return _ok(self._invent(node, "imgdel", f"{storage}", 0.0, "OK", []).upid)
+        if request.method == "DELETE" and "/content/" in path:
+            return _refused(403, f"Permission check failed (/storage/{storage}, Datastore.Allocate)")
         return None
 
     async def _resources(self, request: web.Request, body: bytes) -> web.StreamResponse:
@@ -386,12 +444,15 @@ class Proxy:
                 continue
             if self._hides_templates and entry.get("template"):
                 continue
-            if entry["type"] == "node":
+            if entry["type"] == "node" and entry["node"] in self.offline:
+                entry["status"] = "offline"
+            elif entry["type"] == "node":
                 entry.update(maxmem=self._memory, mem=self._memory // 20, maxcpu=32)
             elif entry["type"] == "storage":
                 entry.update(maxdisk=100 << 40)
             elif entry["type"] == "qemu":
-                if time.monotonic() - self._born.get(number, -NEVER) < self.pace.listing_lag * self.pace.scale:
+                lag = self.pace.listing_lag * self.pace.scale
+                if time.monotonic() - self._born.get(number, -NEVER) < lag or entry["node"] in self.offline:
                     for name in ("name", "template", "maxmem"):
                         entry.pop(name, None)
                     entry["status"] = "unknown"

@@ -144,6 +144,7 @@ def _templates(wanted: Wanted, profile: ProxmoxProfile) -> Iterator[dict[str, An
                     "scsihw": "virtio-scsi-pci",
                     "ostype": "l26",
                     "agent": "1",
+                    "serial0": "socket",
                     "memory": "512",
                     "tags": ";".join(tags),
                     "template": 1,

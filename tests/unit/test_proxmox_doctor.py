@@ -11,9 +11,10 @@ from samples import session_of
 from labs.bench import compute_benches
 from labs.doctor import Finding, examine
 from labs.errors import EnvironmentLackError
-from labs.hypervisors.proxmox.doctor import _has, _lint, granted
+from labs.hypervisors.proxmox.doctor import granted
 from labs.hypervisors.proxmox.driver import ProxmoxHypervisor
-from labs.hypervisors.proxmox.privileges import required
+from labs.hypervisors.proxmox.lintconfig import lint_config
+from labs.hypervisors.proxmox.privileges import holds, required
 from labs.images import role_names
 from labs.plan import Action
 from tests.pve_proxy.world import SECRET, SECRET_VARIABLE, Place, Wanted, cluster
@@ -73,17 +74,57 @@ def test_a_template_of_ours_that_is_not_made_yet_is_no_lack(place: Place) -> Non
 
 
 def test_templates_of_others_are_looked_at() -> None:
-    plain = {"agent": "1,fstrim_cloned_disks=1", "ide2": "local:9100/vm-9100-cloudinit.qcow2,media=cdrom"}
-    assert all(finding.ok for finding in _lint(9100, plain))
-    assert all(finding.ok for finding in _lint(9100, {**plain, "agent": "enabled=1"}))
-    bad = {"scsi0": "tank:base-9100-disk-0,size=8G", "sshkeys": "ssh-ed25519%20AAAA", "protection": 1}
-    found = [finding for finding in _lint(9100, bad) if not finding.ok]
+    held = {"/storage/tank": {"Datastore.AllocateSpace": 1}, "/sdn/zones/localnetwork/vmbr0": {"SDN.Use": 1}}
+    plain = {
+        "agent": "1,fstrim_cloned_disks=1",
+        "ide2": "tank:vm-9100-cloudinit,media=cdrom",
+        "scsi0": "tank:base-9100-disk-0,size=8G",
+        "net0": "virtio=BC:24:11:4B:00:71,bridge=vmbr0",
+    }
+    assert all(finding.ok for finding in lint_config(9100, plain, held))
+    assert all(finding.ok for finding in lint_config(9100, {**plain, "agent": "enabled=1"}, held))
+    bad = {"scsi0": plain["scsi0"], "sshkeys": "ssh-ed25519%20AAAA", "protection": 1}
+    found = [finding for finding in lint_config(9100, bad, held) if not finding.ok]
     assert [finding.remedy for finding in found] == [
         "qm set 9100 --agent 1",
         "qm set 9100 --ide2 tank:cloudinit",
         "qm set 9100 --delete sshkeys",
         "qm set 9100 --protection 0",
     ]
+
+
+def test_clone_of_a_template_of_others_asks_for_rights_on_its_storage_and_bridges() -> None:
+    """403 Permission check failed (/sdn/zones/localnetwork/vmbr0, SDN.Use), before any card of ours is set."""
+    config = {
+        "agent": "1",
+        "ide2": "fast:vm-9100-cloudinit,media=cdrom",
+        "scsi0": "fast:base-9100-disk-0,size=8G",
+        "net0": "virtio=BC:24:11:4B:00:71,bridge=vmbr9,tag=5",
+    }
+    details = [finding.detail for finding in lint_config(9100, config, {"/pool/plateau": {}}) if not finding.ok]
+    assert details == [
+        "the token lacks Datastore.AllocateSpace on its storage fast",
+        "the token lacks SDN.Use on bridge vmbr9 of its card net0, which a clone asks for",
+    ]
+
+
+def test_token_with_privilege_separation_is_said_first(place: Place) -> None:
+    """GET /access/permissions of such a token, whose user alone was granted something: {}."""
+    place.proxy.permissions = {}
+    try:
+        found = lacking(place)
+    finally:
+        place.proxy.permissions = None
+    assert found["rights"].remedy.startswith("pveum user token modify plateau@pve plateau --privsep 0")
+
+
+def test_role_of_candidates_is_looked_at(place: Place) -> None:
+    wanted = {"candidates": {}}
+    assert "role PlateauCandidate" not in lacking(place, **wanted)
+    (finding,) = [one for what, one in lacking(place, candidates={"role": "Consoles"}).items() if "Consoles" in what]
+    assert finding.detail == "does not exist"
+    assert finding.remedy == 'pveum role add Consoles --privs "VM.Audit VM.Console"'
+    assert "role Administrator" in lacking(place, candidates={"role": "Administrator"})
 
 
 def test_firewall_that_is_off_is_a_lack(place: Place) -> None:
@@ -104,10 +145,10 @@ def test_unreachable_cluster_is_one_finding(place: Place, tmp_path: Path) -> Non
 
 def test_inherited_rights_count_only_where_they_are_inherited() -> None:
     held = {"/": {"Sys.Audit": 0}, "/pool": {"VM.Audit": 1, "VM.Clone": 0}, "/pool/plateau": {"VM.Clone": 1}}
-    assert _has(held, "/pool/other", "VM.Audit")
-    assert not _has(held, "/pool/other", "VM.Clone")
-    assert not _has(held, "/pool/plateau", "VM.Audit")
-    assert not _has(held, "/nodes/pve1", "Sys.Audit")
+    assert holds(held, "/pool/other", "VM.Audit")
+    assert not holds(held, "/pool/other", "VM.Clone")
+    assert not holds(held, "/pool/plateau", "VM.Audit")
+    assert not holds(held, "/nodes/pve1", "Sys.Audit")
 
 
 def test_commands_of_the_role_are_those_of_the_documentation(place: Place) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from labs.deadline import Deadline
 from labs.errors import DeadlineError, EnvironmentLackError, HypervisorError
 from labs.hypervisors.base import BenchKey, NicSpec, NodeKey, NodeSpec, Power, SegmentSpec
 from labs.hypervisors.proxmox import driver as proxmox_driver
-from labs.hypervisors.proxmox import retry
+from labs.hypervisors.proxmox import retry, sdn
 from labs.hypervisors.proxmox.driver import ProxmoxHypervisor
 from tests.pve_proxy.faults import Fault
 from tests.pve_proxy.model import Pace
@@ -35,6 +36,7 @@ def place(shared: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     # The cluster of the tests carries things out 500 times faster.
     monkeypatch.setattr(retry, "LATE_SECONDS", 0.3)
     monkeypatch.setattr(retry, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(sdn, "RELOAD_SECONDS", 0.3)
     monkeypatch.setattr(proxmox_driver, "STRANGE_CLONE_SECONDS", 3.0)
     yield shared
     monkeypatch.setenv(SECRET_VARIABLE, SECRET)
@@ -232,6 +234,60 @@ def test_others_pending_sdn_changes_are_not_applied(place: Place, driver: Proxmo
             made(driver)
     finally:
         del place.proxy.sdn.vnets["theirs"]
+
+
+def test_pending_change_of_a_zone_that_the_token_does_not_see_is_not_applied(
+    place: Place, driver: ProxmoxHypervisor
+) -> None:
+    """500 could not acquire lock for SDN config: configuration has pending changes."""
+    place.proxy.sdn.hidden_change = True
+    applied = place.proxy.sdn.applies
+    try:
+        with pytest.raises(EnvironmentLackError, match="in a zone that the token does not see"):
+            made(driver)
+    finally:
+        place.proxy.sdn.hidden_change = False
+    assert place.proxy.sdn.applies == applied
+    made(driver)
+    assert not place.proxy.sdn.locked
+
+
+def test_destroyed_machine_is_proved_gone_though_a_403_hides_it(place: Place, driver: ProxmoxHypervisor) -> None:
+    """What was destroyed is in no pool: the token gets the 403 of a stranger's machine, whether it exists or not."""
+    made(driver)
+    number, before = place.vmid(KEY), place.proxy.calls["GET /cluster/nextid"]
+    rule = place.proxy.fail("DELETE", rf"/qemu/{number}$", Fault.TASK_LOST)
+    with pytest.raises(HypervisorError, match=f"VM {number} is still there after it was destroyed"):
+        driver.delete(KEY, soon())
+    assert rule.seen == 1
+    driver.delete(KEY, soon())
+    assert place.proxy.calls["GET /cluster/nextid"] == before + 2
+
+
+def test_node_that_is_down_costs_no_patience(place: Place, driver: ProxmoxHypervisor) -> None:
+    made(driver)
+    driver.mark_ready(KEY)
+    node = driver._existing(KEY).node
+    other = {"pve1": "pve2", "pve2": "pve1"}[node]
+    place.proxy.offline.add(node)
+    try:
+        again, began = ProxmoxHypervisor(place.profile), time.monotonic()
+        (status,) = again.list_nodes(SESSION)
+        assert (status.power, status.ready, status.host) == (Power.STOPPED, True, node)
+        for act in (again.start, again.delete, again.wait_agent):
+            with pytest.raises(HypervisorError, match=f"its node {node} is offline; start {node}"):
+                act(KEY, soon())
+        assert any(KEY.session in what for what in again.leftovers(SESSION))
+        assert [host.host for host in again.capacity()] == [other]
+        someone = SegmentSpec(BenchKey(SESSION, "sam"), "lan")
+        spec = replace(SPEC, key=NodeKey(SESSION, "sam", "ws"))
+        again.ensure_segments([*SEGMENTS, someone], [SPEC, spec], soon())
+        assert again.ensure_node(spec, soon()).host == other
+        again.delete(spec.key, soon())
+        assert time.monotonic() - began < 10
+    finally:
+        place.proxy.offline.clear()
+    driver.delete_segments(someone.bench, soon())
 
 
 def test_half_made_clone_of_a_killed_run_is_taken_up(place: Place, driver: ProxmoxHypervisor) -> None:

@@ -87,3 +87,33 @@ def test_secret_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyP
         profile.secret()
     monkeypatch.setenv("PVE_SECRET", "s3cret")
     assert profile.secret() == "s3cret"
+
+
+@pytest.mark.parametrize("pasted", ["plateau@pve!plateau=0a1b2c3d", "PVEAPIToken=0a1b2c3d", "value 0a1b2c3d"])
+def test_secret_that_was_pasted_with_its_name_is_refused(tmp_path: Path, pasted: str) -> None:
+    """It would only be an answer 401, three seconds later."""
+    file = tmp_path / "plateau.secret"
+    file.write_text(pasted)
+    file.chmod(0o600)
+    with pytest.raises(InputError, match="only the secret belongs there"):
+        loaded(tmp_path).secret()
+
+
+@pytest.mark.parametrize("host", ["https://pve1.example.org:8006/", "pve1:8006/api2", "fe80::1", "pve1 pve2", ""])
+def test_host_is_no_address_of_a_browser(tmp_path: Path, host: str) -> None:
+    assert "write pve1.example.org:8006" in refused(tmp_path, PROFILE.replace("[pve1.example.org]", f"['{host}']"))
+
+
+@pytest.mark.parametrize("host", ["pve1", "10.1.2.3:8006", "[fe80::1]", "[fe80::1]:443"])
+def test_hosts_as_they_are_written(tmp_path: Path, host: str) -> None:
+    assert loaded(tmp_path, PROFILE.replace("[pve1.example.org]", f"['{host}']")).hosts == [host]
+
+
+def test_fingerprint_as_the_tools_show_it(tmp_path: Path) -> None:
+    plain = "0a" * 32
+    colons = ":".join(["0A"] * 32)
+    for shown in (plain, colons, f"sha256 Fingerprint={colons}", f"SHA-256 {colons.lower()}"):
+        text = PROFILE.replace("ca_file: ca.pem", f"fingerprint: '{shown}'")
+        assert loaded(tmp_path, text).fingerprint == colons
+    short = PROFILE.replace("ca_file: ca.pem", "fingerprint: AA:BB")
+    assert "a SHA-256 fingerprint has 64 hexadecimal digits" in refused(tmp_path, short)

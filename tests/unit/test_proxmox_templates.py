@@ -11,6 +11,7 @@ import pytest
 from labs.deadline import Deadline
 from labs.errors import EnvironmentLackError
 from labs.hypervisors.base import NodeKey, NodeSpec
+from labs.hypervisors.proxmox import build as build_module
 from labs.hypervisors.proxmox.build import build_templates
 from labs.hypervisors.proxmox.client import Client
 from labs.hypervisors.proxmox.cluster import Cluster
@@ -49,11 +50,14 @@ def depot(tmp_path: Path) -> Path:
     return path
 
 
-def build(place: Place, image: RoleImage, depot: Path | None = None) -> list[int]:
+def build(place: Place, image: RoleImage, depot: Path | None = None, steps: list[str] | None = None) -> list[int]:
     client = Client(place.profile)
-    return build_templates(
-        place.profile, client, Cluster(client), Tasks(client), [image], depot, lambda _what, _step: None
-    )
+
+    def progress(what: str, step: str) -> None:
+        if steps is not None:
+            steps.append(f"{what}: {step}")
+
+    return build_templates(place.profile, client, Cluster(client), Tasks(client), [image], depot, progress)
 
 
 def test_template_on_each_node_with_both_disks(place: Place, image: RoleImage, depot: Path) -> None:
@@ -71,7 +75,8 @@ def test_template_on_each_node_with_both_disks(place: Place, image: RoleImage, d
         assert config["agent"] == "1"
         assert f"plateau.digest.{image.digest[:12]}" in config["tags"].split(";")
     assert build(place, image, depot) == []
-    assert place.proxy.imports == {"local:import/plateau-depot-trixie-0123456789ab.qcow2"}
+    disk = f"local:import/plateau-srv-trixie-{image.digest[:12]}.qcow2"
+    assert place.proxy.imports == {"local:import/plateau-depot-trixie-0123456789ab.qcow2", disk}
 
 
 def test_made_template_can_be_cloned(place: Place, image: RoleImage) -> None:
@@ -85,6 +90,44 @@ def test_made_template_can_be_cloned(place: Place, image: RoleImage) -> None:
     assert driver.missing([spec]) == []
     driver.ensure_node(spec, Deadline.after(20))
     driver.delete(spec.key, Deadline.after(20))
+
+
+def test_template_is_listed_as_one_when_the_build_ends(place: Place, image: RoleImage) -> None:
+    """The cluster lists a new template without that flag for up to ten seconds; `up` goes on at once."""
+    place.proxy.pace.scale, place.proxy.pace.listing_lag = 0.02, 90.0
+    spec = NodeSpec(NodeKey("made-0000", "camille", "srv"), "srv", "trixie", 384, 1, ())
+    driver = ProxmoxHypervisor(place.profile)
+    assert driver.missing([spec])
+    assert len(build(place, image)) == 2
+    assert ProxmoxHypervisor(place.profile).missing([spec]) == []
+
+
+def test_upload_that_may_not_be_deleted_is_told(place: Place, image: RoleImage) -> None:
+    """403 Permission check failed (/storage/local, Datastore.Allocate): the documented role cannot delete disks."""
+    steps: list[str] = []
+    build(place, image, steps=steps)
+    name = f"local:import/plateau-srv-trixie-{image.digest[:12]}.qcow2"
+    assert f"srv on pve1: ready; {name} may be deleted" in steps
+
+
+@pytest.mark.parametrize("fault", [Fault.LATE_596, Fault.NO_WORKER_DONE, Fault.NO_WORKER_LOST])
+def test_creation_whose_answer_was_lost(
+    place: Place, image: RoleImage, monkeypatch: pytest.MonkeyPatch, fault: Fault
+) -> None:
+    monkeypatch.setattr(build_module, "LOST_SECONDS", 0.5)
+    place.proxy.fail("POST", "/nodes/pve1/qemu$", fault)
+    assert len(build(place, image)) == 2
+    found = [one for one in place.proxy.as_root("GET", "/cluster/resources") if "srv-trixie" in str(one.get("tags"))]
+    assert len(found) == 2
+
+
+def test_machine_that_a_killed_build_left_is_converted(place: Place, image: RoleImage) -> None:
+    place.proxy.fail("POST", "/template$", Fault.UNAUTHORIZED)
+    with pytest.raises(EnvironmentLackError):
+        build(place, image)
+    assert len(build(place, image)) == 2
+    found = [one for one in place.proxy.as_root("GET", "/cluster/resources") if "srv-trixie" in str(one.get("tags"))]
+    assert [one["template"] for one in found] == [1, 1]
 
 
 def test_other_digest_is_another_image(place: Place, image: RoleImage) -> None:

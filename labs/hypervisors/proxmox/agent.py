@@ -11,6 +11,7 @@ import base64
 import gzip
 import secrets
 from collections.abc import Sequence
+from typing import Any
 
 from labs.deadline import Deadline
 from labs.errors import DeadlineError, HypervisorError
@@ -32,6 +33,11 @@ def answers(client: Client, path: str, deadline: Deadline) -> bool:
             return False
         raise
     return True
+
+
+def ask(client: Client, path: str, question: str, deadline: Deadline) -> Any:
+    """The agent's own answer (`get-osinfo`, `get-host-name`, `network-get-interfaces`). Raises ApiError."""
+    return client.get(f"{path}/agent/{question}", deadline)["result"]
 
 
 def execute(

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from labs import images
 from labs.deadline import Deadline
-from labs.errors import EnvironmentLackError, HypervisorError
+from labs.errors import EnvironmentLackError
 from labs.hypervisors.proxmox.allocator import Allocator
 from labs.hypervisors.proxmox.client import Client
 from labs.hypervisors.proxmox.cluster import Cluster
@@ -25,6 +25,11 @@ from labs.models.proxmox import ProxmoxProfile
 
 UPLOAD_SECONDS = 3600.0
 MAKE_SECONDS = 1800.0
+READ_SECONDS = 30.0
+LISTED_SECONDS = 60.0
+"""How long the cluster may take to list a new template as one: its nodes' statistics are up to ten seconds old."""
+LOST_SECONDS = 40.0
+"""How long a creation whose answer was lost is looked for: pveproxy gives up after 30 s, the work goes on."""
 MEMORY_MB = 512
 """Of the template itself; every machine is given its own."""
 FILE_STORAGES = frozenset({"dir", "nfs", "cifs", "cephfs"})
@@ -58,7 +63,20 @@ def build_templates(
     maker = _Maker(profile, client, cluster, tasks, progress)
     with tempfile.TemporaryDirectory(prefix="plateau-import-") as folder:
         packages = None if depot is None else _depot(depot, Path(folder))
-        return [vmid for image in built for vmid in maker.make(image, packages)]
+        made = [vmid for image in built for vmid in maker.make(image, packages)]
+    _await_listing(cluster, made)
+    return made
+
+
+def _await_listing(cluster: Cluster, made: Sequence[int]) -> None:
+    """A template can only be chosen for clones once the cluster's listing says that it is one."""
+
+    def listed() -> bool | None:
+        return set(made) <= {guest.vmid for guest in cluster.read().guests if guest.template} or None
+
+    if made:
+        what = ", ".join(map(str, made))
+        Deadline.after(LISTED_SECONDS).poll(listed, f"templates {what} in the listing of the cluster", interval=1.0)
 
 
 @dataclass(frozen=True)
@@ -71,9 +89,29 @@ class _Maker:
 
     def make(self, image: images.RoleImage, depot: Upload | None) -> list[int]:
         disk = Upload(image.disk, f"plateau-{image.role}-{image.release}-{image.digest[:12]}.qcow2")
-        return [self._on(node, image, disk, depot) for node in self._nodes_without(image)]
+        begun = self._begun(image)
+        for node, vmid in begun.items():
+            self.progress(f"{image.role} on {node}", "template")
+            self._convert(node, vmid, Deadline.after(MAKE_SECONDS))
+        return [*begun.values(), *(self._on(node, image, disk, depot) for node in self._nodes_without(image, begun))]
 
-    def _nodes_without(self, image: images.RoleImage) -> list[str]:
+    def _begun(self, image: images.RoleImage) -> dict[str, int]:
+        """Machines that a killed run made for this image and did not convert (or did, a moment ago), by node."""
+        snapshot = self.cluster.read()
+        found: dict[str, int] = {}
+        for guest in snapshot.guests:
+            half = guest.pool == self.profile.pool and guest.vmid in self.profile.vmids and not guest.template
+            if half and self._marks(image) <= guest.tags and guest.node not in snapshot.offline:
+                config = self.client.get(f"nodes/{guest.node}/qemu/{guest.vmid}/config", Deadline.after(READ_SECONDS))
+                if not config.get("lock") and config.get("description") == _description(image):
+                    found[guest.node] = guest.vmid
+        return found
+
+    def _marks(self, image: images.RoleImage) -> set[str]:
+        prefix = self.profile.tag
+        return {prefix, role_tag(prefix, image.role, image.release), digest_tag(prefix, image.digest)}
+
+    def _nodes_without(self, image: images.RoleImage, begun: Mapping[str, int]) -> list[str]:
         """The nodes on which a template has to be made."""
         snapshot = self.cluster.read()
         online = [room.node for room in rooms(snapshot, self.profile.nodes, 0)]
@@ -82,12 +120,8 @@ class _Maker:
             raise EnvironmentLackError(
                 f"storage {self.profile.storage}: no online node has it; see storage in the profile"
             )
-        wanted = {
-            self.profile.tag,
-            role_tag(self.profile.tag, image.role, image.release),
-            digest_tag(self.profile.tag, image.digest),
-        }
-        have = {guest.node for guest in snapshot.guests if guest.template and wanted <= guest.tags}
+        have = {guest.node for guest in snapshot.guests if guest.template and self._marks(image) <= guest.tags}
+        have |= begun.keys()
         if any(one.shared for one in seen):
             return [] if have else [seen[0].node]
         return [one.node for one in seen if one.node not in have]
@@ -104,8 +138,8 @@ class _Maker:
         vmid = self._create(node, image, sources, Deadline.after(MAKE_SECONDS))
         self.progress(label, "template")
         self._convert(node, vmid, Deadline.after(MAKE_SECONDS))
-        self._remove_upload(node, sources[0], Deadline.after(60))
-        self.progress(label, "ready")
+        kept = not self._remove_upload(node, sources[0], Deadline.after(60))
+        self.progress(label, f"ready; {sources[0]} may be deleted" if kept else "ready")
         return vmid
 
     def _upload(self, node: str, upload: Upload, deadline: Deadline) -> str:
@@ -130,8 +164,6 @@ class _Maker:
 
     def _create(self, node: str, image: images.RoleImage, sources: Sequence[str], deadline: Deadline) -> int:
         numbers = Allocator(self.profile.vmids)
-        tags = [self.profile.tag, role_tag(self.profile.tag, image.role, image.release)]
-        tags.append(digest_tag(self.profile.tag, image.digest))
         options = self._options(node, sources, deadline)
         while True:
             vmid = numbers.take_last(self.cluster.read())
@@ -142,22 +174,37 @@ class _Maker:
                     deadline,
                     vmid=vmid,
                     name=f"plateau-{image.role}-{image.release}",
-                    description=f"plateau template of {image.role}-{image.release} {image.digest}",
+                    description=_description(image),
                     pool=self.profile.pool,
-                    tags=";".join(tags),
+                    tags=";".join(sorted(self._marks(image))),
                     **options,
                 )
                 self.tasks.wait(upid, f"template {image.role}: import", deadline)
             except ApiError as problem:
                 if problem.kind is Kind.EXISTS:
                     continue
-                if problem.kind is Kind.UNKNOWN:
-                    raise HypervisorError(
-                        f"template {image.role}: the answer was lost, VM {vmid} may be there half made; "
-                        "delete it and run the command again"
-                    ) from None
-                raise
+                if problem.kind is not Kind.UNKNOWN:
+                    raise
+                if not self._appears(node, vmid, image, deadline):
+                    continue
             return vmid
+
+    def _appears(self, node: str, vmid: int, image: images.RoleImage, deadline: Deadline) -> bool:
+        """Whether a creation whose answer was lost was carried out; while it runs, only its own task tells."""
+        path, patience = f"nodes/{node}/qemu/{vmid}/config", deadline.sooner(LOST_SECONDS)
+        for _ in deadline.ticks(1.0):
+            running = self.tasks.running(node, "qmcreate", deadline)
+            try:
+                config = self.client.get(path, deadline)
+            except ApiError as problem:
+                if problem.kind not in {Kind.MISSING, Kind.DENIED}:
+                    raise
+                if not running and patience.expired:
+                    return False
+            else:
+                if not config.get("lock"):
+                    return bool(config.get("description") == _description(image))
+        return False
 
     def _options(self, node: str, sources: Sequence[str], deadline: Deadline) -> dict[str, Any]:
         storage = self.profile.storage
@@ -198,8 +245,11 @@ class _Maker:
             deadline,
         )
 
-    def _remove_upload(self, node: str, volume: str, deadline: Deadline) -> None:
-        """The disk was copied; the depot's stays for the next role. A token that may not delete leaves it."""
+    def _remove_upload(self, node: str, volume: str, deadline: Deadline) -> bool:
+        """The disk was copied; the depot's stays for the next role. False when the token may not delete it.
+
+        That takes Datastore.Allocate, with which it could delete everybody's disks: the documented role has it not.
+        """
         storage = volume.partition(":")[0]
         try:
             upid = self.client.call("DELETE", f"nodes/{node}/storage/{storage}/content/{volume}", deadline)
@@ -208,6 +258,12 @@ class _Maker:
         except ApiError as problem:
             if problem.kind not in {Kind.DENIED, Kind.MISSING}:
                 raise
+            return problem.kind is Kind.MISSING
+        return True
+
+
+def _description(image: images.RoleImage) -> str:
+    return f"plateau template of {image.role}-{image.release} {image.digest}"
 
 
 def _depot(found: Path, folder: Path) -> Upload:

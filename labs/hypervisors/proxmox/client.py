@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import ssl
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
 from proxmoxer.backends.https import Backend, JsonSerializer
 from proxmoxer.core import ProxmoxResource, ResourceException
 from requests.adapters import HTTPAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from labs.deadline import Deadline
 from labs.errors import DeadlineError, EnvironmentLackError
 from labs.hypervisors.proxmox.failures import ApiError, Kind, RefusedTokenError, classify, cleaned
 from labs.models.proxmox import DEFAULT_PORT, ProxmoxProfile
+
+if TYPE_CHECKING:
+    from labs.hypervisors.proxmox.websocket import WebSocket
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 45.0
@@ -63,6 +69,9 @@ class Client:
         self._hosts = list(profile.hosts)
         self._token = profile.token
         self._slots = threading.BoundedSemaphore(profile.caps.requests)
+        self._secret = profile.secret()
+        self._fingerprint = profile.fingerprint
+        self._ca_file = profile.ca_file
         user, _, token_name = profile.token.partition("!")
         verify: bool | str = profile.fingerprint is None
         if profile.ca_file is not None:
@@ -73,7 +82,7 @@ class Client:
             self._hosts[0],
             user=user,
             token_name=token_name,
-            token_value=profile.secret(),
+            token_value=self._secret,
             port=DEFAULT_PORT,
             verify_ssl=verify,
         )
@@ -109,10 +118,7 @@ class Client:
                 try:
                     return getattr(self._at(host, path), method.lower())(**data)
                 except requests.exceptions.SSLError as problem:
-                    raise EnvironmentLackError(
-                        f"{host}: its certificate is not the one the profile trusts "
-                        f"(ca_file or fingerprint): {_short(problem)}"
-                    ) from None
+                    raise EnvironmentLackError(_untrusted(host, _short(problem))) from None
                 except (requests.exceptions.ConnectTimeout, requests.exceptions.ConnectionError) as problem:
                     if not _never_sent(problem):
                         raise ApiError(
@@ -153,6 +159,35 @@ class Client:
             raise self._explained("POST", path, refused)
         return answer.json()["data"]
 
+    def websocket(self, path: str, deadline: Deadline) -> WebSocket:
+        """Open a websocket at the host that answers. Raises EnvironmentLackError, HypervisorError, DeadlineError.
+
+        Its port was opened by an earlier call: no other host would do.
+        """
+        from labs.hypervisors.proxmox.websocket import WebSocket, dial
+
+        host = self.first_host
+        try:
+            stream = dial(host, self._trust(), deadline)
+        except ssl.SSLError as problem:
+            raise EnvironmentLackError(_untrusted(host, problem)) from None
+        except OSError as problem:
+            raise EnvironmentLackError(f"no API at {host}: {problem}; check hosts in the profile") from None
+        if self._fingerprint is not None:
+            found = hashlib.sha256(stream.getpeercert(binary_form=True) or b"").hexdigest()
+            if found != self._fingerprint.replace(":", "").lower():
+                stream.close()
+                raise EnvironmentLackError(_untrusted(host, f"fingerprint {found}"))
+        headers = {"Authorization": f"PVEAPIToken={self._token}={self._secret}"}
+        return WebSocket(stream, f"wss://{host}/api2/json/{path}", headers, deadline)
+
+    def _trust(self) -> ssl.SSLContext:
+        """What makes a certificate believed, the same as for every other call."""
+        context = ssl.create_default_context(cafile=str(self._ca_file or DEFAULT_CA_BUNDLE_PATH))
+        if self._fingerprint is not None:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context
+
     @property
     def first_host(self) -> str:
         """The API address that answers, with its port."""
@@ -192,6 +227,10 @@ class Client:
             text = "; ".join(f"{name}: {why}" for name, why in sorted(fields.items()))
         kind = classify(refused.status_code, text)
         return ApiError(f"{cleaned(text) or refused.status_code} ({method} {path})", kind, text)
+
+
+def _untrusted(host: str, why: object) -> str:
+    return f"{host}: its certificate is not the one the profile trusts (ca_file or fingerprint): {why}"
 
 
 def _plain(value: Any) -> Any:

@@ -1,7 +1,8 @@
 """What exists in the cluster, read in one call: machines, nodes and storages.
 
 Tags, pools and locks in `/cluster/resources` are current; power, names and the template flag come from each node's
-statistics and are up to ten seconds old. Nothing is started, stopped or deleted because of them alone.
+statistics and are up to ten seconds old: a machine that is newer has the status `unknown` and none of them. Nothing is
+started, stopped or deleted because of them alone.
 """
 
 from __future__ import annotations
@@ -70,6 +71,11 @@ class Snapshot:
     storages: tuple[Storage, ...] = ()
     taken: float = field(default=0.0, compare=False)
     """On the monotonic clock."""
+
+    @property
+    def offline(self) -> frozenset[str]:
+        """Nodes that no call reaches: each one would be answered by a 595, after three seconds."""
+        return frozenset(host.name for host in self.hosts if not host.online)
 
 
 def parse(entries: list[Mapping[str, Any]]) -> Snapshot:

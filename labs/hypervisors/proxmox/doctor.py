@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from labs.deadline import Deadline
 from labs.doctor import Finding
@@ -12,8 +11,9 @@ from labs.hypervisors.proxmox import preflight
 from labs.hypervisors.proxmox.client import Client
 from labs.hypervisors.proxmox.cluster import Cluster, Snapshot
 from labs.hypervisors.proxmox.failures import ApiError
+from labs.hypervisors.proxmox.lintconfig import lint_config
 from labs.hypervisors.proxmox.pools import names as pool_names
-from labs.hypervisors.proxmox.privileges import Grant, required
+from labs.hypervisors.proxmox.privileges import CONSOLES, MACHINES, Grant, holds, required
 from labs.hypervisors.proxmox.templates import Templates
 from labs.models.proxmox import BridgeNetwork, ProxmoxProfile
 
@@ -45,6 +45,7 @@ def examine(profile: ProxmoxProfile) -> list[Finding]:
     found += _privileges(profile, client, nodes)
     for examined in (_pool, _firewall):
         found.append(examined(profile, client))
+    found += _candidates(profile, client)
     found += _storages(profile, snapshot, nodes)
     found += _network(profile, client, nodes)
     found.append(_range(profile, snapshot))
@@ -67,25 +68,19 @@ def _nodes(profile: ProxmoxProfile, snapshot: Snapshot) -> Iterator[Finding]:
 
 def _privileges(profile: ProxmoxProfile, client: Client, nodes: Sequence[str]) -> Iterator[Finding]:
     held = client.get("access/permissions", Deadline.after(READ_SECONDS))
+    if not held:
+        user, _, token = profile.token.partition("!")
+        yield Finding(
+            "rights",
+            False,
+            "the token has none: with privilege separation, which is the default, what its user holds does not count",
+            f"pveum user token modify {user} {token} --privsep 0; then grant what is named below",
+        )
     for grant in required(profile, nodes):
-        lacking = sorted(one for one in grant.privileges if not _has(held, grant.path, one))
+        lacking = sorted(one for one in grant.privileges if not holds(held, grant.path, one))
         remedy = "; ".join(grant.commands(profile.token.partition("!")[0]))
         detail = f"token lacks {', '.join(lacking)} ({grant.why})" if lacking else grant.why
         yield Finding(f"rights on {grant.path}", not lacking, detail, remedy)
-
-
-def _has(held: Mapping[str, Mapping[str, Any]], path: str, privilege: str) -> bool:
-    """Whether the own permissions, as the API tells them, give a privilege on a path: there, or inherited from above.
-
-    A path that is listed tells everything about itself; 1 means that what is below inherits it.
-    """
-    if path in held:
-        return privilege in held[path]
-    while path != "/":
-        path = path.rpartition("/")[0] or "/"
-        if path in held:
-            return bool(int(held[path].get(privilege) or 0))
-    return False
 
 
 def _pool(profile: ProxmoxProfile, client: Client) -> Finding:
@@ -102,6 +97,21 @@ def _firewall(profile: ProxmoxProfile, client: Client) -> Finding:
     except PlateauError as problem:
         return Finding("isolation", False, str(problem), "pvesh set /cluster/firewall/options --enable 1")
     return Finding("isolation", True, "the cluster's firewall is on")
+
+
+def _candidates(profile: ProxmoxProfile, client: Client) -> Iterator[Finding]:
+    if profile.candidates is not None:
+        role = profile.candidates.role
+        listed = client.get("access/roles", Deadline.after(READ_SECONDS))
+        known = {str(one["roleid"]): set(str(one.get("privs") or "").split(",")) for one in listed}
+        privileges = known.get(role)
+        remedy = f'pveum role {"add" if privileges is None else "modify"} {role} --privs "{" ".join(sorted(CONSOLES))}"'
+        detail = (
+            "does not exist" if privileges is None else f"gives {', '.join(sorted(privileges - {''})) or 'nothing'}"
+        )
+        # A token can give no right away that it has not itself.
+        fits = privileges is not None and CONSOLES <= privileges <= MACHINES
+        yield Finding(f"role {role}", fits, detail, remedy)
 
 
 def _storages(profile: ProxmoxProfile, snapshot: Snapshot, nodes: Sequence[str]) -> Iterator[Finding]:
@@ -163,6 +173,7 @@ def _range(profile: ProxmoxProfile, snapshot: Snapshot) -> Finding:
 def _templates(profile: ProxmoxProfile, client: Client, snapshot: Snapshot) -> Iterator[Finding]:
     from labs import images
 
+    held = client.get("access/permissions", Deadline.after(READ_SECONDS)) if profile.templates else {}
     templates = Templates(profile, client)
     wanted = [(role, images.DEFAULT_RELEASE) for role in images.role_names()]
     wanted += [(name.rpartition("-")[0], name.rpartition("-")[2]) for name in sorted(profile.templates)]
@@ -175,26 +186,7 @@ def _templates(profile: ProxmoxProfile, client: Client, snapshot: Snapshot) -> I
         if named:
             for guest in found:
                 path = f"nodes/{guest.node}/qemu/{guest.vmid}/config"
-                yield from _lint(guest.vmid, client.get(path, Deadline.after(READ_SECONDS)))
-
-
-def _lint(vmid: int, config: Mapping[str, Any]) -> Iterator[Finding]:
-    """What a template of others lacks to be a machine of a lab, or would hand on to each of them."""
-    what = f"template VM {vmid}"
-    agent = dict(part.partition("=")[::2] for part in f"enabled={config.get('agent') or 0}".split(","))
-    enabled = agent["enabled"].removeprefix("enabled=") == "1"
-    yield Finding(what, enabled, "guest agent is on" if enabled else "guest agent is off", f"qm set {vmid} --agent 1")
-    drive = any("cloudinit" in str(value) for value in config.values())
-    detail = "has a cloud-init drive" if drive else "no cloud-init drive: it cannot be told its address"
-    yield Finding(
-        what, drive, detail, f"qm set {vmid} --ide2 {str(config.get('scsi0', 'local')).partition(':')[0]}:cloudinit"
-    )
-    copied = sorted(name for name in ("cipassword", "sshkeys", "nameserver", "searchdomain") if config.get(name))
-    if copied:
-        detail = f"{', '.join(copied)} would be copied to every machine"
-        yield Finding(what, False, detail, f"qm set {vmid} --delete {','.join(copied)}")
-    if int(config.get("protection") or 0):
-        yield Finding(what, False, "protection would keep machines from being deleted", f"qm set {vmid} --protection 0")
+                yield from lint_config(guest.vmid, client.get(path, Deadline.after(READ_SECONDS)), held)
 
 
 def granted(grants: Sequence[Grant], user: str) -> list[str]:

@@ -6,9 +6,11 @@ import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from labs.bench import Bench
 from labs.deadline import Deadline
+from labs.doctor import Finding
 from labs.errors import DeadlineError, EnvironmentLackError, HypervisorError
 from labs.hypervisors.base import (
     BenchKey,
@@ -21,7 +23,7 @@ from labs.hypervisors.base import (
     Power,
     SegmentSpec,
 )
-from labs.hypervisors.proxmox import access, agent, naming, pools, preflight, snapshots
+from labs.hypervisors.proxmox import access, agent, consoles, naming, pools, preflight, snapshots
 from labs.hypervisors.proxmox.batch import Batch
 from labs.hypervisors.proxmox.client import Client
 from labs.hypervisors.proxmox.cluster import LISTING_SECONDS, Cluster
@@ -42,6 +44,7 @@ from labs.plan import Plan, node_plans
 
 SETTLE_SECONDS = 60.0
 STRANGE_CLONE_SECONDS = 120.0
+LINT_MEMORY_MB = 512
 
 
 class ProxmoxHypervisor:
@@ -159,7 +162,7 @@ class ProxmoxHypervisor:
         for session in sorted({segment.bench.session for segment in wanted}):
             self._ensure_pool(naming.session_pool(self._profile.pool, session), deadline)
         self._await_clones(deadline)
-        hosts = set(self._places.of(nodes).values())
+        hosts = set(self._places.of(nodes).values()) - self._cluster.read(LISTING_SECONDS).offline
         self._network.ensure(wanted, nodes, hosts, deadline)
 
     def ensure_node(self, spec: NodeSpec, deadline: Deadline) -> NodeStatus:
@@ -246,6 +249,24 @@ class ProxmoxHypervisor:
         with named(key):
             return agent.execute(self._client, machine.path, str(key), argv, deadline, stdin=stdin, linux=linux)
 
+    def ask_agent(self, key: NodeKey, question: str, deadline: Deadline) -> Any:
+        """What the guest agent answers to `get-osinfo` and the like, in any system."""
+        with named(key):
+            return agent.ask(self._client, self._existing(key).path, question, deadline)
+
+    def lint(self, role: str, release: str, progress: Callable[[str, str], None]) -> list[Finding]:
+        """What is wrong inside the machines of a template. Raises EnvironmentLackError when there is none."""
+        from labs.hypervisors.proxmox.lint import lint
+
+        preflight.require_firewall(self._profile, self._client)
+        snapshot = self._cluster.read(LISTING_SECONDS)
+        found = self._templates.candidates(role, release, snapshot)
+        if not found:
+            raise EnvironmentLackError(self._templates.remedy(role, release))
+        own = f"{role}-{release}" not in self._profile.templates
+        memory = max(found[0].memory_mb, LINT_MEMORY_MB)
+        return lint(self, role, release, memory_mb=memory, own=own, progress=progress)
+
     def guest_setup(self, key: NodeKey) -> str:
         """Give the management card of a Plateau image its address; other images have cloud-init, which did it."""
         address = self._profile.address(self._existing(key).vmid)
@@ -302,7 +323,11 @@ class ProxmoxHypervisor:
     def console(self, key: NodeKey) -> Console:
         machine = self._existing(key)
         page = f"https://{self._client.first_host}/?console=kvm&novnc=1&vmid={machine.vmid}&node={machine.node}"
-        return Console(vnc=None, vnc_password=None, serial_socket=None, url=page)
+        return Console(
+            serial=lambda deadline: consoles.open_serial(self._client, self._machines, machine, deadline),
+            screen=lambda deadline: consoles.open_screen(self._client, machine, deadline),
+            url=page,
+        )
 
     def admit(self, bench: BenchKey, nodes: Sequence[NodeKey], password: str, deadline: Deadline) -> str | None:
         vmids = [self._existing(key).vmid for key in nodes]
@@ -371,6 +396,7 @@ class ProxmoxHypervisor:
         machine = self._sightings.find(key)
         if machine is None:
             raise HypervisorError(f"{key}: there is no such machine; run plateau up")
+        self._machines.require_online(machine)
         return machine
 
     def _running(self, key: NodeKey, deadline: Deadline) -> Machine:

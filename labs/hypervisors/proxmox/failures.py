@@ -58,7 +58,7 @@ _TEXTS = (
     (Kind.NO_AGENT, r"guest agent is not running|qmp command 'guest-[a-z-]+' failed - (?:got|unable)"),
     (Kind.STOPPED, r"VM \d+ (?:is )?not running"),
     (Kind.MISSING, r"does not exist|no such (?:user|pool|task|logical volume)|unable to find configuration file"),
-    (Kind.EXISTS, r"already (?:exists?|defined|running|used|stopped|a pool member)"),
+    (Kind.EXISTS, r"already (?:exists?|defined|running|used|stopped|a pool member)|convert a template to a template"),
 )
 
 

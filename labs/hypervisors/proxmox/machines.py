@@ -23,6 +23,8 @@ from labs.models.proxmox import ProxmoxProfile
 from labs.variants import mac_address
 
 READ_SECONDS = 30.0
+ONLINE_SECONDS = 30.0
+"""How long a node is believed to be reachable, or not."""
 LATE_CLONE_SECONDS = 40.0
 """How long a clone whose answer was lost is looked for: pveproxy gives up after 30 s, the work goes on."""
 
@@ -84,6 +86,17 @@ class Machines:
             raise
         return config
 
+    def require_online(self, machine: Machine) -> None:
+        """Raise HypervisorError when the machine's node is down: nothing can be asked of it, or done there."""
+        if self.unreachable(machine):
+            raise HypervisorError(
+                f"{machine.key}: its node {machine.node} is offline; start {machine.node}, then run the command again"
+            )
+
+    def unreachable(self, machine: Machine) -> bool:
+        """Whether the machine's node is down."""
+        return machine.node in self._cluster.read(ONLINE_SECONDS).offline
+
     def _marked(self, session: str | None, max_age: float) -> Iterator[Machine]:
         prefix, parent = self._profile.tag, naming.session_pool(self._profile.pool, "")
         snapshot = self._cluster.read(max_age)
@@ -110,6 +123,8 @@ class Machines:
     def _half_made(self, guest: Guest) -> Machine | None:
         """A clone that has no tags of its own yet. Its pool and its description must tell the same session."""
         anonymous = Machine(NodeKey("", "", ""), guest.vmid, guest.node, complete=False)
+        if self.unreachable(anonymous):
+            return None
         config = self.config(anonymous, Deadline.after(READ_SECONDS))
         key = naming.described((config or {}).get("description"))
         if key is None or not f"{guest.pool}/".startswith(f"{naming.session_pool(self._profile.pool, key.session)}/"):
@@ -295,6 +310,7 @@ class Machines:
 
     def delete(self, machine: Machine, deadline: Deadline) -> None:
         """Stop and destroy, then prove that it is gone. The marks are read again first."""
+        self.require_online(machine)
         config = self.config(machine, deadline)
         if config is None:
             return
@@ -311,15 +327,29 @@ class Machines:
             lambda: self._client.call(
                 "DELETE", machine.path, deadline, purge=True, **{"destroy-unreferenced-disks": True}
             ),
-            lambda: self.config(machine, deadline) is None,
+            lambda: not self._exists(machine, deadline),
             self._tasks,
             f"{machine.key}: destroy",
             deadline,
         )
-        if self.config(machine, deadline) is not None:
+        if self._exists(machine, deadline):
             raise HypervisorError(f"{machine.key}: VM {machine.vmid} is still there after it was destroyed")
         self._numbers.give_back(machine.vmid)
         self._making.pop(machine.vmid, None)
+
+    def _exists(self, machine: Machine, deadline: Deadline) -> bool:
+        """Whether there is a machine of that number, whoever may see it.
+
+        Its configuration does not tell: the destroyed machine is in no pool any more, so that the token gets the 403
+        that it would get for a stranger's.
+        """
+        try:
+            self._client.get("cluster/nextid", deadline, vmid=machine.vmid)
+        except ApiError as problem:
+            if problem.kind is not Kind.EXISTS:
+                raise
+            return True
+        return False
 
     def running(self, machine: Machine, deadline: Deadline) -> bool:
         """Whether it runs now, from the node itself; False when it is gone."""

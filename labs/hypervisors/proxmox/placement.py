@@ -62,6 +62,11 @@ def place(
     for bench, members in sorted(benches.items(), key=lambda one: (-_demand(one[1]), one[0])):
         common = frozenset(left).intersection(*(allowed.get((s.role, s.release), frozenset()) for s in members))
         home = pinned.get(bench)
+        if home is not None and home not in common and together:
+            raise EnvironmentLackError(
+                f"{bench}: its other machines are on {home}, which is offline or has no template of these; put that "
+                f"right, or take the bench down; --candidate brings the others up"
+            )
         if home not in common:
             home = _roomiest(common, left)
         if home is None and together:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from labs.models.proxmox import ProxmoxProfile, SdnNetwork
 
@@ -30,6 +31,10 @@ MACHINES = frozenset(
         "VM.Snapshot.Rollback",
     }
 )
+
+
+CONSOLES = frozenset({"VM.Audit", "VM.Console"})
+"""What a candidate's user may do with the own machines."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ def required(profile: ProxmoxProfile, nodes: Sequence[str]) -> list[Grant]:
             for node in nodes
         ),
         Grant(
-            _bridge_path(profile.management.bridge, profile.management.vlan),
+            bridge_path(profile.management.bridge, profile.management.vlan),
             "PlateauBridge",
             frozenset({"SDN.Use"}),
             "management cards",
@@ -86,7 +91,7 @@ def required(profile: ProxmoxProfile, nodes: Sequence[str]) -> list[Grant]:
         grants.append(Grant(f"/sdn/zones/{profile.network.zone}", "PlateauZone", privileges, "segments"))
         grants.append(Grant("/sdn", "PlateauApply", frozenset({"SDN.Allocate"}), "applying changes of segments"))
     else:
-        path = _bridge_path(profile.network.bridge, None)
+        path = bridge_path(profile.network.bridge, None)
         grants.append(Grant(path, "PlateauBridge", frozenset({"SDN.Use"}), "segments"))
     if profile.candidates is not None:
         realm = f"/access/realm/{profile.candidates.realm}"
@@ -95,5 +100,20 @@ def required(profile: ProxmoxProfile, nodes: Sequence[str]) -> list[Grant]:
     return grants
 
 
-def _bridge_path(bridge: str, vlan: int | None) -> str:
+def bridge_path(bridge: str, vlan: int | None) -> str:
+    """Where the right to put cards on a bridge is: on one VLAN of it, or on all of it."""
     return f"/sdn/zones/localnetwork/{bridge}" + (f"/{vlan}" if vlan is not None else "")
+
+
+def holds(held: Mapping[str, Mapping[str, Any]], path: str, privilege: str) -> bool:
+    """Whether the own permissions, as the API tells them, give a privilege on a path: there, or inherited from above.
+
+    A path that is listed tells everything about itself; 1 means that what is below inherits it.
+    """
+    if path in held:
+        return privilege in held[path]
+    while path != "/":
+        path = path.rpartition("/")[0] or "/"
+        if path in held:
+            return bool(int(held[path].get(privilege) or 0))
+    return False

@@ -6,8 +6,6 @@ import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
 
 from labs.deadline import Deadline
 from labs.errors import EnvironmentLackError, HypervisorError
@@ -18,28 +16,15 @@ from labs.hypervisors.proxmox.failures import ApiError, Kind
 from labs.hypervisors.proxmox.network import trunk_tags
 from labs.hypervisors.proxmox.retry import settle
 from labs.hypervisors.proxmox.tasks import Tasks
+from labs.hypervisors.proxmox.vnets import Vnet, grouped, inner, parse
 from labs.models.proxmox import ProxmoxProfile, SdnNetwork
 
 READ_SECONDS = 30.0
+RELOAD_SECONDS = 4.0
+"""How long a node may take to show VNets after the apply's task has ended."""
 MAKERS = 6
 TAGGED = frozenset({"vlan", "qinq", "vxlan", "evpn"})
 """Zone types whose VNets want a tag; a simple zone's end at their node."""
-
-
-@dataclass(frozen=True)
-class Vnet:
-    """One VNet of the zone; `state` is `new`, `changed` or `deleted` until the configuration is applied."""
-
-    id: str
-    alias: str
-    zone: str
-    tag: int | None
-    state: str | None
-
-    @property
-    def owner(self) -> SegmentSpec | None:
-        """The bench it is of, with its segments as the alias names them (`lan`, or `lan=10 wan=20` for a trunk)."""
-        return naming.segment_of(self.alias)
 
 
 class SdnSegments:
@@ -65,15 +50,15 @@ class SdnSegments:
             known = self._read(deadline)
             if any(vnet.state == "deleted" and vnet.owner is not None for vnet in known.values()):
                 # A killed run deleted them without applying: that first, since an identifier cannot come back before.
-                self._refuse_strangers(known)
+                self._require_quiet(known, deadline)
                 self._apply(deadline)
                 known = self._read(deadline)
-            vnets = _grouped(wanted, trunks, known)
+            vnets = grouped(wanted, trunks, known)
             missing = [one for one in vnets if naming.vnet(one) not in known]
             ours = {naming.vnet(one) for one in vnets}
             pending = any(vnet.state for vnet in known.values() if vnet.id in ours)
             if missing or pending:
-                self._refuse_strangers(known)
+                self._require_quiet(known, deadline)
             self._create_all(missing, known, deadline)
             if missing or pending:
                 self._apply(deadline)
@@ -97,7 +82,7 @@ class SdnSegments:
             ours = [one for one in known.values() if one.owner is not None and one.owner.bench in benches]
             if not ours:
                 return
-            self._refuse_strangers(known)
+            self._require_quiet(known, deadline)
             for vnet in ours:
                 if vnet.state != "deleted":
                     self._delete(vnet, deadline)
@@ -123,13 +108,13 @@ class SdnSegments:
         for vnet in self._known.values():
             if vnet.owner is None or vnet.owner.bench != bench:
                 continue
-            inner = _inner(vnet.owner.name)
-            if nic.trunk and {segment: tag for tag, segment in nic.trunk}.items() <= inner.items():
+            tags = inner(vnet.owner.name)
+            if nic.trunk and {segment: tag for tag, segment in nic.trunk}.items() <= tags.items():
                 return f"bridge={vnet.id},trunks={';'.join(str(tag) for tag, _ in nic.trunk)}"
             if nic.segment == vnet.owner.name:
                 return f"bridge={vnet.id}"
-            if nic.segment in inner:
-                return f"bridge={vnet.id},tag={inner[nic.segment]}"
+            if nic.segment in tags:
+                return f"bridge={vnet.id},tag={tags[nic.segment]}"
         return None
 
     def _create_all(self, wanted: Sequence[SegmentSpec], known: dict[str, Vnet], deadline: Deadline) -> None:
@@ -169,7 +154,7 @@ class SdnSegments:
                         zone=self._network.zone,
                         alias=naming.alias(wanted),
                         tag=tag,
-                        vlanaware=True if _inner(wanted.name) else None,
+                        vlanaware=True if inner(wanted.name) else None,
                     ),
                     lambda: self._is_ours(name, wanted, deadline),
                     self._tasks,
@@ -206,13 +191,43 @@ class SdnSegments:
             raise HypervisorError(f"VNet {name} exists and is not ours; delete it, or choose another zone")
         return found is not None
 
-    def _refuse_strangers(self, known: Mapping[str, Vnet]) -> None:
-        """Applying carries out every pending change of the cluster, so there must be none but ours."""
+    def _require_quiet(self, known: Mapping[str, Vnet], deadline: Deadline) -> None:
+        """Applying carries out every pending change of the cluster, so there must be none but ours.
+
+        The token sees its own zone only. Of the others the lock of SDN tells, which is not given while anything is
+        pending; it is given back at once: held by a run that is killed, it would stop everybody.
+        """
         strange = sorted(vnet.id for vnet in known.values() if vnet.state and vnet.owner is None)
         if strange:
             raise EnvironmentLackError(
                 f"SDN has pending changes that are not ours (VNet {', '.join(strange)}); apply or revert them first"
             )
+        if any(vnet.state for vnet in known.values()):
+            return  # ours, of a killed run
+        try:
+            settle(lambda: self._touch_lock(deadline), lambda: True, self._tasks, "the lock of SDN", deadline)
+        except ApiError as problem:
+            if problem.kind is not Kind.INVALID:  # Proxmox VE 9.0 has no such lock
+                raise
+
+    def _touch_lock(self, deadline: Deadline) -> None:
+        try:
+            token = self._client.call("POST", "cluster/sdn/lock", deadline)
+        except ApiError as problem:
+            if "has pending changes" in problem.text:
+                raise EnvironmentLackError(
+                    "SDN has pending changes that are not ours, in a zone that the token does not see; apply or revert "
+                    "them first (Datacenter, SDN)"
+                ) from None
+            raise
+        # Done twice, it is the same: an answer that was lost is simply asked for again.
+        settle(
+            lambda: self._client.call("DELETE", "cluster/sdn/lock", deadline, **{"lock-token": token}),
+            lambda: False,
+            self._tasks,
+            "the lock of SDN",
+            deadline,
+        )
 
     def _apply(self, deadline: Deadline) -> None:
         def applied() -> bool:
@@ -225,20 +240,25 @@ class SdnSegments:
 
     def _prove(self, vnets: set[str], hosts: Iterable[str], deadline: Deadline) -> None:
         """The task of an apply ends well although a node's reload failed: each node is asked, and asked again."""
-        bad: dict[str, str] = {}
         for host in sorted(set(hosts)):
-            for attempt in range(2):
-                bad = self._unavailable(host, vnets, deadline)
-                if not bad:
-                    break
-                if attempt == 0:
-                    self._apply(deadline)
-            if bad:
-                name, why = sorted(bad.items())[0]
-                raise HypervisorError(
-                    f"{host}: {len(bad)} VNets are not available after SDN was applied, first {name} ({why}); "
-                    f"see the network reload in the task log of {host}"
-                )
+            if self._missing_on(host, vnets, deadline):
+                self._apply(deadline)
+                bad = self._missing_on(host, vnets, deadline)
+                if bad:
+                    name, why = sorted(bad.items())[0]
+                    raise HypervisorError(
+                        f"{host}: {len(bad)} VNets are not available after SDN was applied, first {name} ({why}); "
+                        f"see the network reload in the task log of {host}"
+                    )
+
+    def _missing_on(self, host: str, vnets: set[str], deadline: Deadline) -> dict[str, str]:
+        """The VNets that a node does not have, and why; a reload may end a little after its task."""
+        bad: dict[str, str] = {}
+        for _ in deadline.sooner(RELOAD_SECONDS).ticks(0.5, slower=2):
+            bad = self._unavailable(host, vnets, deadline)
+            if not bad:
+                break
+        return bad
 
     def _unavailable(self, host: str, vnets: set[str], deadline: Deadline) -> dict[str, str]:
         content = self._client.get(f"nodes/{host}/sdn/zones/{self._network.zone}/content", deadline)
@@ -264,48 +284,5 @@ class SdnSegments:
     def _read(self, deadline: Deadline) -> dict[str, Vnet]:
         """Every VNet the token can see, with its pending state."""
         return {
-            vnet.id: vnet for one in self._client.get("cluster/sdn/vnets", deadline, pending=1) for vnet in [_vnet(one)]
+            vnet.id: vnet for one in self._client.get("cluster/sdn/vnets", deadline, pending=1) for vnet in [parse(one)]
         }
-
-
-def _vnet(entry: Mapping[str, Any]) -> Vnet:
-    """A new VNet has its properties under `pending` only; a deleted one keeps them beside it."""
-    values = {**entry, **(entry.get("pending") or {})}
-    tag = values.get("tag")
-    return Vnet(
-        id=str(entry["vnet"]),
-        alias=str(values.get("alias") or ""),
-        zone=str(values.get("zone") or ""),
-        tag=int(tag) if tag not in {None, ""} else None,
-        state=str(entry["state"]) if entry.get("state") else None,
-    )
-
-
-def _grouped(
-    wanted: Sequence[SegmentSpec], trunks: Mapping[BenchKey, Mapping[str, int]], known: Mapping[str, Vnet]
-) -> list[SegmentSpec]:
-    """A VNet for each segment, but one for all those that the bench's trunk cards carry."""
-    found: list[SegmentSpec] = []
-    for segment in wanted:
-        tags = trunks.get(segment.bench) or _existing_trunk(segment.bench, known)
-        name = segment.name
-        if name in tags:
-            name = " ".join(f"{one}={tag}" for one, tag in sorted(tags.items()))
-        one = SegmentSpec(segment.bench, name)
-        if one not in found:
-            found.append(one)
-    return found
-
-
-def _existing_trunk(bench: BenchKey, known: Mapping[str, Vnet]) -> dict[str, int]:
-    for vnet in known.values():
-        if vnet.owner is not None and vnet.owner.bench == bench and _inner(vnet.owner.name):
-            return _inner(vnet.owner.name)
-    return {}
-
-
-def _inner(name: str) -> dict[str, int]:
-    """Tags of the segments inside a VLAN-aware VNet, from its name; nothing for a plain one."""
-    if "=" not in name:
-        return {}
-    return {segment: int(tag) for segment, _, tag in (part.partition("=") for part in name.split())}

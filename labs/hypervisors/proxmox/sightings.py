@@ -74,7 +74,9 @@ class Sightings:
         return known
 
     def status(self, machine: Machine) -> NodeStatus:
-        """The machine as its node sees it now."""
+        """The machine as its node sees it now; on a node that is down, nothing runs."""
+        if self._machines.unreachable(machine):
+            return self.told(machine, None)
         try:
             told = self._client.get(f"{machine.path}/status/current", Deadline.after(STATUS_SECONDS))
         except ApiError as problem:

@@ -129,11 +129,7 @@ def current_digest(role: str, release: str) -> str | None:
 
 
 def _template(guest: Guest, config: Mapping[str, Any], shared: set[str]) -> Template:
-    storages = [
-        str(value).partition(":")[0]
-        for name, value in sorted(config.items())
-        if name.rstrip("0123456789") in DISKS and "media=cdrom" not in str(value) and ":" in str(value)
-    ]
+    storages = disks_of(config)
     return Template(
         vmid=guest.vmid,
         node=guest.node,
@@ -142,3 +138,12 @@ def _template(guest: Guest, config: Mapping[str, Any], shared: set[str]) -> Temp
         ostype=str(config.get("ostype") or "other"),
         surplus=tuple(sorted(name for name in config if name.rstrip("0123456789") in {"net", "ipconfig"})),
     )
+
+
+def disks_of(config: Mapping[str, Any]) -> list[str]:
+    """The storage of each disk, in the order of their names; CD drives are none."""
+    return [
+        str(value).partition(":")[0]
+        for name, value in sorted(config.items())
+        if name.rstrip("0123456789") in DISKS and "media=cdrom" not in str(value) and ":" in str(value)
+    ]

@@ -25,7 +25,7 @@ from labs.hypervisors.base import (
     Power,
     SegmentSpec,
 )
-from labs.hypervisors.qemu import capacity, command, kvm, ports, processes, resume, segments, templates
+from labs.hypervisors.qemu import capacity, command, kvm, ports, processes, resume, segments, sockets, templates
 from labs.hypervisors.qemu.guest_agent import GuestAgent
 from labs.hypervisors.qemu.machine import Machine, MachineFile, all_machines
 from labs.hypervisors.qemu.qmp import Qmp
@@ -263,7 +263,7 @@ class QemuHypervisor:
         return Console(
             vnc=(self._profile.listen, content.vnc_port),
             vnc_password=machine.vnc_secret.read_text(),
-            serial_socket=str(machine.folder / "serial.sock"),
+            serial=lambda deadline: sockets.open_line(machine.folder / "serial.sock", deadline),
         )
 
     # --- inside ---------------------------------------------------------------------------------------------------

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 from pathlib import Path
+
+from labs.deadline import Deadline
+from labs.errors import HypervisorError
+
+READ_BYTES = 65536
 
 
 def connect(path: Path, timeout: float) -> socket.socket:
@@ -21,3 +27,40 @@ def connect(path: Path, timeout: float) -> socket.socket:
         return stream
     finally:
         os.close(folder)
+
+
+class Line:
+    """A serial line of QEMU; it knows nothing of a terminal's size."""
+
+    pending = False
+
+    def __init__(self, stream: socket.socket) -> None:
+        self._stream = stream
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def send(self, data: bytes) -> None:
+        try:
+            self._stream.sendall(data)
+        except OSError as problem:
+            raise HypervisorError(f"the serial line is gone ({problem.strerror})") from None
+
+    def receive(self, deadline: Deadline) -> bytes:
+        if not select.select([self._stream], [], [], deadline.remaining)[0]:
+            return b""
+        return self._stream.recv(READ_BYTES)
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Nothing to tell."""
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def open_line(path: Path, deadline: Deadline) -> Line:
+    """The serial line behind the socket at `path`. Raises HypervisorError when nobody serves it."""
+    try:
+        return Line(connect(path, timeout=min(5.0, deadline.remaining)))
+    except OSError as problem:
+        raise HypervisorError(f"the serial line cannot be reached ({problem.strerror}); is the machine up?") from None
