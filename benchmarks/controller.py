@@ -38,10 +38,12 @@ def main(folder: Path, benches: int) -> None:
     statuses = hypervisor.list_nodes(session.uid)
     assert len(statuses) == benches * len(ROLES)
     assert all(status.ready for status in statuses)
+    usage = resource.getrusage(resource.RUSAGE_SELF)
     told = {
+        "cpu": usage.ru_utime + usage.ru_stime,
         "plan": planned - began,
         "seconds": ended - planned,
-        "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "rss": usage.ru_maxrss / 1024,
         "per_node": Counter(hypervisor.node_of(status.key) for status in statuses),
     }
     (folder / "told.json").write_text(json.dumps(told))

@@ -14,7 +14,7 @@ from labs.bench import Bench, BenchNode
 from labs.errors import EnvironmentLackError, InputError
 from labs.paths import CATALOGUE
 from labs.sessionfiles import SessionFiles, ensure_key
-from labs.variants import template_environment
+from labs.variants import render
 
 
 def ensure_keys(bench: Bench, files: SessionFiles) -> None:
@@ -52,12 +52,11 @@ def script(bench: Bench, node: BenchNode, files: SessionFiles) -> str:
 
 def _lab_files(bench: Bench, node: BenchNode) -> list[tuple[str, str, str]]:
     folder = CATALOGUE / bench.session.lab.name
-    environment = template_environment()
     rendered = []
     for file in node.model.files:
         path = file.source(folder)
         try:
-            text = environment.from_string(path.read_text(encoding="utf-8")).render(bench.variables)
+            text = render(path.read_text(encoding="utf-8"), bench.variables)
         except FileNotFoundError:
             raise InputError(f"{path}: no such template; lab.yaml names it for node {node.name}") from None
         except Exception as problem:  # noqa: BLE001 - a template runs arbitrary expressions: any error is its author's

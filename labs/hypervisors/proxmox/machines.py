@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from labs.hypervisors.base import NodeKey, NodeSpec
 from labs.hypervisors.proxmox import naming
 from labs.hypervisors.proxmox.allocator import Allocator
 from labs.hypervisors.proxmox.client import Client
-from labs.hypervisors.proxmox.cluster import Cluster, Guest
+from labs.hypervisors.proxmox.cluster import Cluster, Guest, Snapshot
 from labs.hypervisors.proxmox.failures import ApiError, Kind
 from labs.hypervisors.proxmox.retry import settle
 from labs.hypervisors.proxmox.slots import Slots
@@ -27,6 +28,15 @@ ONLINE_SECONDS = 30.0
 """How long a node is believed to be reachable, or not."""
 LATE_CLONE_SECONDS = 40.0
 """How long a clone whose answer was lost is looked for: pveproxy gives up after 30 s, the work goes on."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Ours in one snapshot of the cluster: by their tags, and those in our pools that have no tags of their own yet."""
+
+    snapshot: Snapshot
+    complete: Mapping[NodeKey, Sequence[Machine]]
+    unmarked: Sequence[Guest]
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,24 @@ class Machine:
         return f"nodes/{self.node}/qemu/{self.vmid}"
 
 
+def listing_of(profile: ProxmoxProfile, snapshot: Snapshot) -> Listing:
+    """Sort a snapshot's machines of our range."""
+    prefix, parent = profile.tag, naming.session_pool(profile.pool, "")
+    complete: dict[NodeKey, list[Machine]] = {}
+    unmarked = []
+    for guest in snapshot.guests:
+        if guest.vmid not in profile.vmids or guest.template:
+            continue
+        key = naming.key_of(prefix, guest.tags)
+        if key is not None:
+            specification = naming.specification_of(prefix, guest.tags)
+            ready = naming.is_ready(prefix, guest.tags)
+            complete.setdefault(key, []).append(Machine(key, guest.vmid, guest.node, True, specification, ready))
+        elif (guest.pool or "").startswith(parent):
+            unmarked.append(guest)
+    return Listing(snapshot, complete, unmarked)
+
+
 class Machines:
     """What is ours, and how it comes and goes."""
 
@@ -60,18 +88,24 @@ class Machines:
         self._written: dict[int, str] = {}
         """Tags that this process gave its new machines, until they are ready."""
         self._per_node = Slots(profile.caps.clones_per_node)
+        self._lock = threading.Lock()
+        self._listed = Listing(Snapshot(), {}, ())
 
     # --- finding ---------------------------------------------------------------------------------------------------
 
     def ours(self, session: str | None = None, *, max_age: float = 0.0) -> list[Machine]:
         """Every machine that is ours: of our range, and marked for a session by its tags or, while it is being made, by
         its pool and description. Complete ones first."""
-        found = list(self._marked(session, max_age))
+        listing = self._listing(max_age)
+        complete = (machine for found in listing.complete.values() for machine in found)
+        found = [machine for machine in (*complete, *self._half(listing)) if session in {None, machine.key.session}]
         return sorted(found, key=lambda machine: (not machine.complete, machine.key, machine.vmid))
 
     def find(self, key: NodeKey, *, max_age: float = 0.0) -> list[Machine]:
         """The machines that claim to be `key`: one, or more when the answer to a clone was lost."""
-        return [machine for machine in self.ours(key.session, max_age=max_age) if machine.key == key]
+        listing = self._listing(max_age)
+        half = [machine for machine in self._half(listing) if machine.key == key]
+        return sorted([*listing.complete.get(key, ()), *half], key=lambda machine: (not machine.complete, machine.vmid))
 
     def config(self, machine: Machine, deadline: Deadline) -> Mapping[str, Any] | None:
         """The configuration as it is now; None when the machine is gone.
@@ -97,28 +131,20 @@ class Machines:
         """Whether the machine's node is down."""
         return machine.node in self._cluster.read(ONLINE_SECONDS).offline
 
-    def _marked(self, session: str | None, max_age: float) -> Iterator[Machine]:
-        prefix, parent = self._profile.tag, naming.session_pool(self._profile.pool, "")
+    def _listing(self, max_age: float) -> Listing:
+        """What the cluster lists of ours; read from a snapshot once, though every machine of a cohort asks for it."""
         snapshot = self._cluster.read(max_age)
-        for guest in snapshot.guests:
-            if guest.vmid not in self._profile.vmids or guest.template:
-                continue
-            key = naming.key_of(prefix, guest.tags)
-            if key is not None:
-                if session in {None, key.session}:
-                    yield Machine(
-                        key,
-                        guest.vmid,
-                        guest.node,
-                        complete=True,
-                        specification=naming.specification_of(prefix, guest.tags),
-                        ready=naming.is_ready(prefix, guest.tags),
-                    )
-            elif (guest.pool or "").startswith(parent):
-                made, until = self._making.get(guest.vmid, (None, 0.0))
-                half = made if made is not None and snapshot.taken <= until else self._half_made(guest)
-                if half is not None and session in {None, half.key.session}:
-                    yield half
+        with self._lock:
+            if self._listed.snapshot is not snapshot:
+                self._listed = listing_of(self._profile, snapshot)
+            return self._listed
+
+    def _half(self, listing: Listing) -> Iterator[Machine]:
+        for guest in listing.unmarked:
+            made, until = self._making.get(guest.vmid, (None, 0.0))
+            half = made if made is not None and listing.snapshot.taken <= until else self._half_made(guest)
+            if half is not None:
+                yield half
 
     def _half_made(self, guest: Guest) -> Machine | None:
         """A clone that has no tags of its own yet. Its pool and its description must tell the same session."""

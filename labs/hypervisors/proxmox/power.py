@@ -104,7 +104,7 @@ class Power:
             if key not in scouts and len(scouts) < (2 if self._hit is None else 1):
                 scouts.append(key)
             if key not in scouts and age < UNKNOWN_SECONDS:
-                return 0.25 if self._hit is None else min(0.25, self._hit - age)
+                return 0.25 if self._hit is None else min(1.0, self._hit - age)
             if self._hit is None:
                 return max(0.0, scouts.index(key) * SILENCE_SECONDS / 2 - age) if key in scouts else 0.0
             if self._hit - self._miss < SILENCE_SECONDS / 2:

@@ -37,6 +37,7 @@ class SdnSegments:
         self._lock = threading.Lock()
         self._type: str | None = None
         self._known: dict[str, Vnet] = {}
+        self._sorted: tuple[dict[str, Vnet], dict[BenchKey, list[Vnet]]] = ({}, {})
 
     @property
     def spans_nodes(self) -> bool:
@@ -105,9 +106,8 @@ class SdnSegments:
 
     def _card(self, bench: BenchKey, nic: NicSpec) -> str | None:
         """How a card joins: alone on its VNet, or inside the VLAN-aware VNet that the bench's trunks share."""
-        for vnet in self._known.values():
-            if vnet.owner is None or vnet.owner.bench != bench:
-                continue
+        for vnet in self._of(bench):
+            assert vnet.owner is not None
             tags = inner(vnet.owner.name)
             if nic.trunk and {segment: tag for tag, segment in nic.trunk}.items() <= tags.items():
                 return f"bridge={vnet.id},trunks={';'.join(str(tag) for tag, _ in nic.trunk)}"
@@ -116,6 +116,16 @@ class SdnSegments:
             if nic.segment in tags:
                 return f"bridge={vnet.id},tag={tags[nic.segment]}"
         return None
+
+    def _of(self, bench: BenchKey) -> Sequence[Vnet]:
+        """The bench's VNets; sorted once a reading, though every card of a cohort asks for them."""
+        if self._sorted[0] is not self._known:
+            benches: dict[BenchKey, list[Vnet]] = {}
+            for vnet in self._known.values():
+                if vnet.owner is not None:
+                    benches.setdefault(vnet.owner.bench, []).append(vnet)
+            self._sorted = (self._known, benches)
+        return self._sorted[1].get(bench, ())
 
     def _create_all(self, wanted: Sequence[SegmentSpec], known: dict[str, Vnet], deadline: Deadline) -> None:
         """Some at once: each is a change of one file under one lock of the cluster."""

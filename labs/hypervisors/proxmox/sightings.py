@@ -42,7 +42,9 @@ class Sightings:
             known = self._found.get(key)
         if known is not None and known.complete:
             return known
-        found = self._machines.find(key, max_age=LISTING_SECONDS) or self._machines.find(key, max_age=max_age)
+        found = self._machines.find(key, max_age=LISTING_SECONDS)
+        if not found and max_age < LISTING_SECONDS:
+            found = self._machines.find(key, max_age=max_age)
         if found:
             self.keep(found[0])
         return found[0] if found else None

@@ -104,7 +104,7 @@ class Starts:
             while not deadline.expired:
                 patience = self._known.patience(key, machine.node)
                 if patience:
-                    time.sleep(min(patience, 0.5, deadline.remaining))
+                    time.sleep(min(patience, 1.0, deadline.remaining))
                     continue
                 with self._agents.hold(machine.node, deadline), named(key):
                     asked = time.monotonic()

@@ -19,11 +19,8 @@ class Vnet:
     zone: str
     tag: int | None
     state: str | None
-
-    @property
-    def owner(self) -> SegmentSpec | None:
-        """The bench it is of, with its segments as the alias names them (`lan`, or `lan=10 wan=20` for a trunk)."""
-        return naming.segment_of(self.alias)
+    owner: SegmentSpec | None
+    """The bench it is of, with its segments as the alias names them (`lan`, or `lan=10 wan=20` for a trunk)."""
 
 
 def parse(entry: Mapping[str, Any]) -> Vnet:
@@ -36,6 +33,7 @@ def parse(entry: Mapping[str, Any]) -> Vnet:
         zone=str(values.get("zone") or ""),
         tag=int(tag) if tag not in {None, ""} else None,
         state=str(entry["state"]) if entry.get("state") else None,
+        owner=naming.segment_of(values.get("alias")),
     )
 
 
@@ -43,16 +41,14 @@ def grouped(
     wanted: Sequence[SegmentSpec], trunks: Mapping[BenchKey, Mapping[str, int]], known: Mapping[str, Vnet]
 ) -> list[SegmentSpec]:
     """A VNet for each segment, but one for all those that the bench's trunk cards carry."""
-    found: list[SegmentSpec] = []
+    found: dict[SegmentSpec, None] = {}
     for segment in wanted:
         tags = trunks.get(segment.bench) or existing_trunk(segment.bench, known)
         name = segment.name
         if name in tags:
             name = " ".join(f"{one}={tag}" for one, tag in sorted(tags.items()))
-        one = SegmentSpec(segment.bench, name)
-        if one not in found:
-            found.append(one)
-    return found
+        found[SegmentSpec(segment.bench, name)] = None
+    return list(found)
 
 
 def existing_trunk(bench: BenchKey, known: Mapping[str, Vnet]) -> dict[str, int]:
