@@ -12,7 +12,7 @@ import re
 import select
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from email import policy
 from email.parser import Parser
 from pathlib import Path
@@ -65,10 +65,10 @@ def trial(
     told: dict[str, Any] = {"polls": _polls(legs, services, began, watch), "stopped": None, "restarted": None}
     with _out_of_order(control, outages):
         told["stopped"] = _now(began)
-        alerted = _wait(began, limit, lambda: not unwritten(so_far(), names, recipient, told["stopped"]))
+        alerted = _wait(limit, lambda: not unwritten(so_far(), names, recipient, told["stopped"]))
     if alerted:
         told["restarted"] = _now(began)
-        _wait(began, limit, lambda: not unrecovered(so_far(), names, recipient, told["stopped"], told["restarted"]))
+        _wait(limit, lambda: not unrecovered(so_far(), names, recipient, told["stopped"], told["restarted"]))
     told["ended"] = _now(began)
     told["mails"] = so_far()
     return told
@@ -183,7 +183,7 @@ def _out_of_order(control: str, outages: Mapping[str, str]) -> Iterator[None]:
         yield
 
 
-def _wait(began: float, limit: float, done: Any) -> bool:
+def _wait(limit: float, done: Callable[[], bool]) -> bool:
     """Look again and again until it is done; False when it was not within `limit` seconds."""
     end = time.monotonic() + limit
     while not done():
