@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 from labs.deadline import Deadline
-from labs.errors import EnvironmentLackError, HypervisorError
+from labs.errors import DeadlineError, EnvironmentLackError, HypervisorError
 from labs.hypervisors.base import Line, Screen, Stream
 
 LEAVE = b"\x1d"  # Ctrl-]
@@ -59,10 +59,18 @@ def _pass(line: Line, keyboard: int, resized: int) -> None:
                 return
             line.send(keys)
         if line.fileno() in ready:
-            output = line.receive(Deadline.after(NOW_SECONDS))
-            if not output:
+            output = _arrived(line)
+            if output is None:
                 return
             _write(output)
+
+
+def _arrived(stream: Stream) -> bytes | None:
+    """What can be read now, perhaps nothing: a descriptor is ready for TLS's own messages too. None at the end."""
+    try:
+        return stream.receive(Deadline.after(0)) or None
+    except DeadlineError:
+        return b""
 
 
 def _write(output: bytes) -> None:
@@ -117,9 +125,9 @@ def _join(stream: Stream, viewer: socket.socket) -> None:
                     return
                 stream.send(data)
             if stream.fileno() in ready:
-                data = stream.receive(Deadline.after(NOW_SECONDS))
-                if not data:
+                arrived = _arrived(stream)
+                if arrived is None:
                     return
-                viewer.sendall(data)
+                viewer.sendall(arrived)
         except ConnectionError:
             return

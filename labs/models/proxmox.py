@@ -16,6 +16,8 @@ from labs.models.loader import Strict
 
 StorageId = Annotated[str, Field(pattern=r"^[a-zA-Z][a-zA-Z0-9._-]*[a-zA-Z0-9]$")]
 Interface = Annotated[str, Field(pattern=r"^[a-zA-Z][a-zA-Z0-9_.]{0,14}$")]
+TemplateName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*-[a-z0-9.]+$")]
+"""`role-release`; in small letters, as Proxmox VE keeps tags."""
 DEFAULT_PORT = 8006
 
 
@@ -151,7 +153,7 @@ class ProxmoxProfile(Strict):
     """Where templates that Plateau builds have their disks; clones are made beside them."""
     import_storage: StorageId | None = None
     """Where role images are uploaded (content `import`); by default `storage`."""
-    templates: dict[str, int] = Field(default_factory=dict)
+    templates: dict[TemplateName, int] = Field(default_factory=dict)
     """Templates made by others: `role-release` -> VMID. Plateau's own are found by their tags."""
     accelerator: Literal["kvm", "tcg"] = "kvm"
     """`tcg` for nodes without hardware virtualization."""

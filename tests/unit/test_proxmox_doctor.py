@@ -11,7 +11,8 @@ from samples import session_of
 from labs.bench import compute_benches
 from labs.doctor import Finding, examine
 from labs.errors import EnvironmentLackError
-from labs.hypervisors.proxmox.doctor import granted
+from labs.hypervisors.proxmox.cluster import parse
+from labs.hypervisors.proxmox.doctor import _storages, granted
 from labs.hypervisors.proxmox.driver import ProxmoxHypervisor
 from labs.hypervisors.proxmox.lintconfig import lint_config
 from labs.hypervisors.proxmox.privileges import holds, required
@@ -125,6 +126,15 @@ def test_role_of_candidates_is_looked_at(place: Place) -> None:
     assert finding.detail == "does not exist"
     assert finding.remedy == 'pveum role add Consoles --privs "VM.Audit VM.Console"'
     assert "role Administrator" in lacking(place, candidates={"role": "Administrator"})
+
+
+@pytest.mark.parametrize(("kind", "fit"), [("dir", True), ("lvmthin", True), ("lvm", False)])
+def test_storage_must_have_linked_clones(place: Place, kind: str, fit: bool) -> None:
+    """500 Linked clone feature is not supported for …, once for every machine of a cohort."""
+    entry = {"type": "storage", "storage": "local", "node": "pve1", "content": "images,import", "plugintype": kind}
+    (finding, *_) = _storages(place.profile, parse([entry]), ["pve1"])
+    assert finding.ok is fit
+    assert fit or finding.detail == "of type lvm, which has no linked clones"
 
 
 def test_firewall_that_is_off_is_a_lack(place: Place) -> None:

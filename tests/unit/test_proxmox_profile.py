@@ -56,6 +56,7 @@ def test_profile_is_found_beside_the_session_and_its_files_beside_it(tmp_path: P
         ("secret_file: plateau.secret\n", "", "give either secret_env or secret_file"),
         ("token: plateau@pve!plateau", "token: plateau@pve", ":3: token: "),
         ("zone: plateau", "zone: plateau-zone", ":7: network"),
+        ("vmids: ", "templates: {DC-2022: 9100}\nvmids: ", ":6: templates"),
         ("first: 20000", "first: 21000", ":6: vmids: first is greater than last"),
         ("last: 20999", "last: 29999", "management: 10000 addresses, one a VMID, are wanted from 10.66.1.0"),
         ("first: 10.66.1.0", "first: 10.99.1.0", "shorten vmids or give a larger network"),

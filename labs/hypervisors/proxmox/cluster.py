@@ -56,6 +56,8 @@ class Storage:
     total_mb: int
     used_mb: int
     content: frozenset[str]
+    kind: str = ""
+    """Type of the storage: `dir`, `lvmthin`, `rbd`, …"""
 
     @property
     def free_mb(self) -> int:
@@ -102,6 +104,7 @@ def parse(entries: list[Mapping[str, Any]]) -> Snapshot:
                 total_mb=_whole(entry.get("maxdisk")) >> 20,
                 used_mb=_whole(entry.get("disk")) >> 20,
                 content=frozenset(str(entry.get("content") or "").split(",")),
+                kind=str(entry.get("plugintype") or ""),
             )
             storages.append(storage)
     return Snapshot(

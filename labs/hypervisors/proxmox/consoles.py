@@ -14,7 +14,8 @@ from labs.deadline import Deadline
 from labs.errors import HypervisorError
 from labs.hypervisors.base import Screen
 from labs.hypervisors.proxmox.client import Client
-from labs.hypervisors.proxmox.machines import Machine, Machines
+from labs.hypervisors.proxmox.listing import Machine
+from labs.hypervisors.proxmox.machines import Machines
 from labs.hypervisors.proxmox.websocket import WebSocket
 
 GREETING = b"OK"

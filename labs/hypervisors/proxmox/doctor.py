@@ -18,6 +18,7 @@ from labs.hypervisors.proxmox.templates import Templates
 from labs.models.proxmox import BridgeNetwork, ProxmoxProfile
 
 READ_SECONDS = 30.0
+WITHOUT_LINKED_CLONES = frozenset({"lvm", "iscsi", "iscsidirect"})
 OLDEST_RELEASE = 9
 """The privileges of the guest agent and the names of SDN are those of Proxmox VE 9."""
 
@@ -122,6 +123,9 @@ def _storages(profile: ProxmoxProfile, snapshot: Snapshot, nodes: Sequence[str])
         without = sorted(one.node for one in seen if content not in one.content)
         if not seen:
             yield Finding(what, False, "no node of the profile has it", "correct storage in the profile, or its rights")
+        elif content == "images" and seen[0].kind in WITHOUT_LINKED_CLONES:
+            detail = f"of type {seen[0].kind}, which has no linked clones"
+            yield Finding(what, False, detail, "name one of type dir, nfs, lvmthin, zfspool or rbd in the profile")
         elif without:
             kept = ",".join(sorted({*seen[0].content, content} - {""}))
             yield Finding(what, False, f"does not take {content}", f"pvesm set {name} --content {kept}")

@@ -28,7 +28,8 @@ from labs.hypervisors.proxmox.batch import Batch
 from labs.hypervisors.proxmox.client import Client
 from labs.hypervisors.proxmox.cluster import LISTING_SECONDS, Cluster
 from labs.hypervisors.proxmox.failures import named
-from labs.hypervisors.proxmox.machines import Machine, Machines
+from labs.hypervisors.proxmox.listing import Machine
+from labs.hypervisors.proxmox.machines import Machines
 from labs.hypervisors.proxmox.network import open_network
 from labs.hypervisors.proxmox.placement import rooms
 from labs.hypervisors.proxmox.places import Places

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from labs.deadline import Deadline
@@ -16,6 +15,7 @@ from labs.hypervisors.proxmox.allocator import Allocator
 from labs.hypervisors.proxmox.client import Client
 from labs.hypervisors.proxmox.cluster import Cluster, Guest, Snapshot
 from labs.hypervisors.proxmox.failures import ApiError, Kind
+from labs.hypervisors.proxmox.listing import Listing, Machine, listing_of
 from labs.hypervisors.proxmox.retry import settle
 from labs.hypervisors.proxmox.slots import Slots
 from labs.hypervisors.proxmox.tasks import Tasks
@@ -28,49 +28,6 @@ ONLINE_SECONDS = 30.0
 """How long a node is believed to be reachable, or not."""
 LATE_CLONE_SECONDS = 40.0
 """How long a clone whose answer was lost is looked for: pveproxy gives up after 30 s, the work goes on."""
-
-
-@dataclass(frozen=True)
-class Listing:
-    """Ours in one snapshot of the cluster: by their tags, and those in our pools that have no tags of their own yet."""
-
-    snapshot: Snapshot
-    complete: Mapping[NodeKey, Sequence[Machine]]
-    unmarked: Sequence[Guest]
-
-
-@dataclass(frozen=True)
-class Machine:
-    """One of our machines; `complete` once it was configured as its specification wants."""
-
-    key: NodeKey
-    vmid: int
-    node: str
-    complete: bool
-    specification: str | None = None
-    ready: bool = False
-
-    @property
-    def path(self) -> str:
-        return f"nodes/{self.node}/qemu/{self.vmid}"
-
-
-def listing_of(profile: ProxmoxProfile, snapshot: Snapshot) -> Listing:
-    """Sort a snapshot's machines of our range."""
-    prefix, parent = profile.tag, naming.session_pool(profile.pool, "")
-    complete: dict[NodeKey, list[Machine]] = {}
-    unmarked = []
-    for guest in snapshot.guests:
-        if guest.vmid not in profile.vmids or guest.template:
-            continue
-        key = naming.key_of(prefix, guest.tags)
-        if key is not None:
-            specification = naming.specification_of(prefix, guest.tags)
-            ready = naming.is_ready(prefix, guest.tags)
-            complete.setdefault(key, []).append(Machine(key, guest.vmid, guest.node, True, specification, ready))
-        elif (guest.pool or "").startswith(parent):
-            unmarked.append(guest)
-    return Listing(snapshot, complete, unmarked)
 
 
 class Machines:

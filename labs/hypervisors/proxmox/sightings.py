@@ -13,7 +13,8 @@ from labs.hypervisors.proxmox import naming
 from labs.hypervisors.proxmox.client import Client
 from labs.hypervisors.proxmox.cluster import LISTING_SECONDS, Guest
 from labs.hypervisors.proxmox.failures import ApiError, Kind
-from labs.hypervisors.proxmox.machines import Machine, Machines
+from labs.hypervisors.proxmox.listing import Machine
+from labs.hypervisors.proxmox.machines import Machines
 from labs.hypervisors.proxmox.power import Power
 from labs.models.proxmox import ProxmoxProfile
 

@@ -8,7 +8,7 @@ from typing import Any
 from labs.deadline import Deadline
 from labs.errors import HypervisorError
 from labs.hypervisors.proxmox.client import Client
-from labs.hypervisors.proxmox.machines import Machine
+from labs.hypervisors.proxmox.listing import Machine
 from labs.hypervisors.proxmox.retry import settle
 from labs.hypervisors.proxmox.tasks import Tasks
 

@@ -16,7 +16,8 @@ from labs.hypervisors.base import NodeKey
 from labs.hypervisors.proxmox import agent
 from labs.hypervisors.proxmox.client import Client
 from labs.hypervisors.proxmox.failures import ApiError, Kind, named
-from labs.hypervisors.proxmox.machines import Machine, Machines
+from labs.hypervisors.proxmox.listing import Machine
+from labs.hypervisors.proxmox.machines import Machines
 from labs.hypervisors.proxmox.power import Power
 from labs.hypervisors.proxmox.retry import settle
 from labs.hypervisors.proxmox.slots import Boots, Slots
