@@ -238,7 +238,7 @@ def test_an_intruder_is_banned_and_released(tmp_path: Path, behaviour: str) -> N
         assert told["released"] is None
         return
     assert told["intruder"]["banned"] < 3
-    assert told["others"]["leg"] is (behaviour == "address")
+    assert told["others"]["below"] is (behaviour == "address")
     assert 6 < told["released"] < 20
 
 
