@@ -149,7 +149,7 @@ text = ("From: <a@b.example>\\r\\nTo: <x@y>\\r\\nSubject: =?utf-8?q?n1_=C3=A9t=C
         "MIME-Version: 1.0\\r\\nContent-Type: multipart/mixed; boundary=zz\\r\\n\\r\\n"
         "--zz\\r\\nContent-Type: text/plain; charset=utf-8\\r\\nContent-Transfer-Encoding: base64\\r\\n\\r\\n"
         + base64.b64encode("mot caché\\n.point\\n".encode()).decode() +
-        "\\r\\n--zz\\r\\nContent-Type: application/octet-stream; name=f\\r\\nContent-Disposition: attachment; filename=f\\r\\n"
+        "\\r\\n--zz\\r\\nContent-Type: application/octet-stream\\r\\nContent-Disposition: attachment; filename=f\\r\\n"
         "Content-Transfer-Encoding: base64\\r\\n\\r\\nAAEC\\r\\n--zz--\\r\\n.seul\\r\\n")
 data = base64.b64encode(text.encode()).decode()
 def letter(name, to):
@@ -256,6 +256,7 @@ def test_addresses_are_taken_in_turn(tmp_path: Path) -> None:
 )
 def test_what_is_a_greeting(greeting: bytes, answers: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
+
         def serve() -> None:
             link, _ = server.accept()
             link.sendall(greeting)
