@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 def check_web_antivirus(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     """Le mandataire arrête les fichiers dangereux, quel que soit leur nom, et laisse passer les autres.
 
-    Un site d'Internet offre, sous des noms tirés au hasard, le fichier EICAR et l'échantillon de l'agence, nus, au milieu
-    d'un gros fichier ou dans une archive, et des fichiers sains de même taille : ceux-ci arrivent inchangés, les premiers
-    n'arrivent pas.
+    Un site d'Internet offre, sous des noms tirés au hasard, le fichier EICAR et l'échantillon de l'agence, nus, dans un
+    fichier plus gros ou dans une archive, et des fichiers sains de même taille : ceux-ci arrivent inchangés, les
+    premiers n'arrivent pas.
     """
     internet.require(bench, probe)
     word = probe.nonce("antivirus")

@@ -78,7 +78,7 @@ def check_relay(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
 def check_mail_after_reboot(bench: Bench, probe: ProbeClient, expect: Expect, patience: Deadline) -> None:
     """Le courrier passe, et les virus et le pourriel sont arrêtés, après un redémarrage.
 
-    Un message porteur du fichier EICAR et le texte d'essai GTUBE n'arrivent pas ; un message ordinaire arrive après eux.
+    Un message porteur du fichier EICAR et le texte d'essai GTUBE n'arrivent pas ; un message ordinaire arrive après.
     """
     chosen = [
         one for one in post.letters(bench, probe) if one.dangerous and one.label != "EICAR dans une archive jointe"

@@ -172,12 +172,15 @@ def _compare_tunnels(bench: Bench, probe: ProbeClient, expect: Expect, host: str
 def _compare_outside(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     """Frames put on the router's Internet card, toward the proxy at its address and at the public one."""
     port, source = number(bench, "port_mandataire"), flows.internet_host(bench)
-    shots = [{"id": flows.CONTROL, "protocol": "icmp", "source": source, "address": text(bench, "wan_rtr")}]
+    shots: list[dict[str, Any]] = [
+        {"id": flows.CONTROL, "protocol": "icmp", "source": source, "address": text(bench, "wan_rtr")}
+    ]
     for name in ("wan_rtr", "serveurs_srv"):
         address = text(bench, name)
         label = f"Internet vers le mandataire, {address}:{port}"
         shots.append({"id": label, "protocol": "tcp", "source": source, "address": address, "port": port})
-    seen = probe.call("inject.send", **toward_router(bench), shots=shots, watch=["serveurs"])
+    request: dict[str, Any] = {**toward_router(bench), "shots": shots, "watch": ["serveurs"]}
+    seen = probe.call("inject.send", **request)
     for shot in shots:
         through = "syn-ack" in seen[shot["id"]]["replies"] or "echo-reply" in seen[shot["id"]]["replies"]
         expect.equal(shot["id"], "passe" if shot["id"] == flows.CONTROL else "refusé", "passe" if through else "refusé")

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from graders.vantage import text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from labs.bench import Bench
 
 # In pieces, so that this file is not taken for what it describes.
@@ -52,7 +54,7 @@ def files(bench: Bench, word: str) -> list[Sample]:
     """Dangerous files and harmless ones of the same sizes, one after the other, harmless ones first and last."""
     sample = text(bench, "echantillon").encode()
     noise = _noise(word, 24_000)
-    kinds = [
+    kinds: list[tuple[str, str, bytes, Callable[[bytes], bytes]]] = [
         ("fichier EICAR", "txt", EICAR, lambda core: core),
         ("fichier EICAR sans extension", "", EICAR, lambda core: core),
         ("EICAR dans une archive zip", "zip", EICAR, lambda core: _zipped(f"{word}.txt", core)),

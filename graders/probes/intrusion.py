@@ -1,4 +1,4 @@
-"""Bad SSH logins from throw-away addresses, and what happens to those addresses: banned when, for how long, who else."""
+"""Bad SSH logins from throw-away addresses, and what becomes of those: banned when, for how long, and who else."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from .legs import Legs, card
 
 USED = "/run/plateau/adresses.json"
 """Throw-away addresses in the order of their use: one that is still banned must not be taken again."""
+SSH_PORT = 22
 PROMPTS = 3
 """Passwords tried in one connection: below sshd's MaxAuthTries, and few enough connections for its own penalties."""
 REFUSED, CUT = "Permission denied", "Too many authentication failures"
@@ -41,8 +42,8 @@ def trial(
     """Fail to log in `failures` times from one address of `pool`, one time less from another, and watch SSH's greeting.
 
     `clean`: both were greeted before. `below` and `intruder`: their address, how many passwords were refused, and
-    `banned`: seconds from the last of them to the first greeting that did not come, None when all came (for `ban_window`
-    seconds). `others`: whether the address below and the leg's own were greeted while the intruder was not. `released`:
+    `banned`: seconds from the last of them to the first greeting that did not come, None when all came for `ban_window`
+    seconds. `others`: whether the address below and the leg's own were greeted while the intruder was not. `released`:
     seconds from the last refusal to the first greeting that came again, None when none came for `watch` seconds.
 
     >>> trial(legs, origin="lan", network="10.1.2.0/24", pool=["10.1.2.220", "10.1.2.221"], address="10.1.130.10",
@@ -70,7 +71,7 @@ def greeted(address: str, source: str, window: float = 6.0) -> bool:
     end = time.monotonic() + window
     data = b""
     try:
-        with socket.create_connection((address, 22), timeout=window, source_address=(source, 0)) as link:
+        with socket.create_connection((address, SSH_PORT), timeout=window, source_address=(source, 0)) as link:
             while b"SSH-2.0-" not in data and len(data) < 1024 and (left := end - time.monotonic()) > 0:
                 link.settimeout(left)
                 more = link.recv(256)
@@ -114,7 +115,7 @@ def _bad_passwords(address: str, source: str, count: int) -> int:
         options = {
             "BindAddress": source,
             "NumberOfPasswordPrompts": str(count),
-            "PreferredAuthentications": "password,keyboard-interactive",
+            "PreferredAuthentications": "password",
             "PubkeyAuthentication": "no",
             "StrictHostKeyChecking": "no",
             "UserKnownHostsFile": "/dev/null",

@@ -27,8 +27,8 @@ def send(
 ) -> dict[str, dict[str, Any]]:
     """Hand messages over, one connection each, in order.
 
-    A message: id, sender, recipient, data (base64 of the message). Each answer: state (`accepted`; `refused`, the server
-    said no; `unanswered`, it said nothing, or hung up), stage (connect, ehlo, mail, rcpt, data), code and reason.
+    A message: id, sender, recipient, data (base64). Each answer: state (`accepted`; `refused`, the server said no;
+    `unanswered`, it said nothing, or hung up), stage (connect, ehlo, mail, rcpt, data), code and reason.
 
     >>> send("198.51.100.2", 25, [{"id": "a", "sender": "x@y.example", "recipient": "z@auch.test", "data": "..."}])
     {'a': {'state': 'accepted', 'stage': 'data', 'code': 250, 'reason': '2.0.0 Ok: queued'}}
@@ -83,7 +83,8 @@ def _hand_over(address: str, port: int, one: dict[str, Any], source: str, window
     )
     code, reason = 0, b""
     try:
-        for stage, step in steps:
+        for name, step in steps:
+            stage = name
             code, reason = step()
             if code >= 400:
                 break

@@ -33,8 +33,8 @@ def fetch(
     """Ask a proxy for URLs, one connection each, in order; `files` (path -> base64) are on the web site meanwhile.
 
     An ask: id, url; optionally user and password (Basic), and `marker` (base64): bytes whose arrival is looked for.
-    Each answer: status (None with a `reason` when there was none), headers, body (its beginning), size and sha256 of the
-    whole body, marked (whether the marker came).
+    Each answer: status (None with a `reason` when there was none), headers, body (its beginning when it is text), size
+    and sha256 of the whole body, marked (whether the marker came).
 
     >>> fetch("10.1.130.10", 3128, [{"id": "a", "url": "http://www.example/", "user": "x", "password": "y"}])
     {'a': {'status': 200, 'reason': '', ...}}
@@ -72,9 +72,7 @@ def tunnel(
 
 def _page(address: str, port: int, ask: dict[str, Any], window: float) -> dict[str, Any]:
     host = ask["url"].removeprefix("http://").partition("/")[0]
-    question = (
-        f"GET {ask['url']} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nUser-Agent: plateau\r\n{_login(ask)}\r\n"
-    )
+    question = _request(f"GET {ask['url']}", host, ask)
     end = time.monotonic() + window
     data = b""
     try:
@@ -156,9 +154,7 @@ def _tunnel(
     word = f"plateau {ask['id']}\n".encode()
     try:
         with socket.create_connection((address, port), timeout=window) as link:
-            link.sendall(
-                f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\nUser-Agent: plateau\r\n{_login(ask)}\r\n".encode()
-            )
+            link.sendall(_request(f"CONNECT {place}", place, ask).encode())
             link.settimeout(window)
             head = b""
             while b"\r\n\r\n" not in head and (more := link.recv(4096)):
@@ -183,11 +179,18 @@ def _word_goes(link: socket.socket, word: bytes, ends: Sequence[socket.socket], 
     return False
 
 
-def _login(ask: dict[str, Any]) -> str:
+def _request(asked: str, host: str, ask: dict[str, Any]) -> str:
+    lines = [f"{asked} HTTP/1.1", f"Host: {host}", "User-Agent: plateau", *_login(ask)]
+    if not asked.startswith("CONNECT"):
+        lines.append("Connection: close")
+    return "\r\n".join(lines) + "\r\n\r\n"
+
+
+def _login(ask: dict[str, Any]) -> list[str]:
     if "user" not in ask:
-        return ""
+        return []
     secret = base64.b64encode(f"{ask['user']}:{ask['password']}".encode()).decode()
-    return f"Proxy-Authorization: Basic {secret}\r\n"
+    return [f"Proxy-Authorization: Basic {secret}"]
 
 
 @contextlib.contextmanager
