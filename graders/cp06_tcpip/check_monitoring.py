@@ -11,7 +11,7 @@ from graders.probes.monitoring import about, mentions, unrecovered
 from graders.vantage import number, text
 from labs.bench import Bench
 
-POLL_GRACE, ALERT_GRACE = 15.0, 30.0
+POLL_GRACE, ALERT_GRACE = 20.0, 60.0
 """Seconds beyond the subject's delays that an emulated machine gets."""
 SERVICES = (
     ("imprimante", "lan", "lan_imprimante", "port_imprimante"),
@@ -25,7 +25,7 @@ OUTAGES = {"borne": "error", "camera": "stopped", "nas": "off", "boutique": "slo
 SPARED = "imprimante"
 """Nothing happens to it: nobody may be told that something did."""
 WHAT = {"error": "page en erreur", "stopped": "service arrêté", "off": "équipement éteint", "slow": "page trop lente"}
-CALL_SECONDS, SECONDS = 400.0, 430.0
+CALL_SECONDS, SECONDS = 520.0, 560.0
 
 
 def _start(bench: Bench, probe: ProbeClient) -> None:
@@ -36,7 +36,7 @@ def _start(bench: Bench, probe: ProbeClient) -> None:
 def check_polls(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     """mon interroge chaque équipement de la liste à la fréquence prévue.
 
-    La sonde, qui joue les équipements, relève les connexions venues de mon sur le port de chaque service ; quinze
+    La sonde, qui joue les équipements, relève les connexions venues de mon sur le port de chaque service ; vingt
     secondes de tolérance.
     """
     asked = _trial(bench)
@@ -54,6 +54,7 @@ def check_alerts(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
 
     La sonde arrête un service, éteint un équipement, met une page en erreur et une autre en retard, lit les messages
     que reçoit le serveur de messagerie du siège, puis rétablit tout. L'équipement qui va bien n'est pas mis en cause.
+    Une minute de tolérance sur les délais.
     """
     asked = _trial(bench)
     told = probe.call("monitoring.trial", timeout=CALL_SECONDS, reuse=True, **asked)
@@ -101,7 +102,7 @@ def _instead(mails: list[dict[str, Any]], name: str, stopped: float) -> str:
     return f"message à {show(others)}" if others else "aucun message"
 
 
-def _trial(bench: Bench, outages: dict[str, str] | None = None, watch: float = 75.0) -> dict[str, Any]:
+def _trial(bench: Bench, outages: dict[str, str] | None = None, watch: float = 105.0) -> dict[str, Any]:
     """Parameters of monitoring.trial; more than twice the longest wait is watched, so that a rarer poll shows."""
     inside = [text(bench, "serveurs_mon"), text(bench, "serveurs6_mon")]
     services = [
