@@ -44,15 +44,20 @@ PROBES: dict[str, Callable[..., Any]] = {
     "tcp.exchange": tcp.exchange,
 }
 SELDOM = (
+    "ether.networks",
+    "handover.watch",
     "kerberos.obtain",
     "ldap.binds",
     "ldap.change",
     "ldap.search",
+    "lure.offer",
     "ospf.announce",
     "ospf.heard",
     "ospf.state",
     "smb.use",
     "vpn.use",
+    "wifi.join",
+    "wifi.leave",
 )
 """Probes of modules that are imported when asked for: what they import would delay the others."""
 
