@@ -30,6 +30,10 @@ PIECE = 1400  # a wireless frame is longer than what Ethernet carries
 KIND_FRAME, KIND_ACK = 1, 2
 HEADER = struct.Struct("!BBBBIHH")  # kind, piece, pieces, 0, number, MHz, length of the whole
 ACK_SECONDS, PIECES_SECONDS = 0.25, 2.0
+BEACON, PROBE_RESPONSE, PROBE_REQUEST = 0x80, 0x50, 0x40
+BEACON_SECONDS = 0.4  # of ten beacons a second, an emulated machine spends its time on little else
+FRESH_SECONDS = 1.5
+MADE = Path("/run/plateau-radios")  # a mark for each radio made since the machine was started
 
 # Generic netlink, and the commands and attributes of MAC80211_HWSIM.
 GENL, CTRL, CTRL_GETFAMILY, CTRL_FAMILY_ID, CTRL_FAMILY_NAME = 16, 16, 3, 1, 2
@@ -109,9 +113,9 @@ class Kernel:
                 if kind != NLMSG_ERROR:
                     answer = body
                     continue
-                error = -struct.unpack_from("=i", body)[0]
-                if error:
-                    raise OSError(error, os.strerror(error))
+                code = struct.unpack_from("=i", body)[0]
+                if code < 0:  # what is positive is the number of a new radio
+                    raise OSError(-code, os.strerror(-code))
                 return answer
 
     def tell(self, command: int, values: Iterable[tuple[int, bytes]]) -> None:
@@ -173,6 +177,8 @@ class Air:
         self._mine: dict[bytes, bytes] = {}  # address that a radio of this machine uses -> the radio
         self._deadlines: deque[tuple[float, int]] = deque()
         self._parts: dict[tuple[bytes, int], tuple[float, dict[int, bytes]]] = {}
+        self._beaten: dict[bytes, float] = {}  # access point of this machine -> when its last beacon left
+        self._announced: dict[tuple[int, bytes], tuple[float, bytes]] = {}  # MHz, access point -> when, its beacon
 
     def transmitted(self, values: Values) -> None:
         """A radio of this machine sends a frame."""
@@ -193,9 +199,11 @@ class Air:
             self._deadlines.append((time.monotonic() + ACK_SECONDS, self.number))
         else:
             self._status(sent, acknowledged=owner is not None)
-        if owner is None:
+        if owner is None and self._worth_sending(frame):
             for piece in pieces(KIND_FRAME, self.number, frequency, frame):
                 self.antenna.send(piece)
+        if frame[0] == PROBE_REQUEST:
+            self._recall(radio, frequency)
 
     def received(self, machine: bytes, data: bytes) -> None:
         """Something came over the antenna from another machine."""
@@ -218,6 +226,8 @@ class Air:
         if len(frame) < 10:
             return
         owner = self._mine.get(frame[4:10])
+        if frame[0] == BEACON:
+            self._announced[frequency, frame[10:16]] = (time.monotonic(), frame)
         if frame[4] & 1:
             for radio in self.radios:
                 self._hear(radio, frequency, frame)
@@ -234,6 +244,23 @@ class Air:
                 self._status(sent, acknowledged=False)
         for key in [key for key, (deadline, _) in self._parts.items() if deadline <= now]:
             del self._parts[key]
+
+    def _worth_sending(self, frame: bytes) -> bool:
+        """Every frame, but only a few beacons a second of each access point."""
+        if frame[0] != BEACON:
+            return True
+        now, ap = time.monotonic(), frame[10:16]
+        if now - self._beaten.get(ap, 0.0) < BEACON_SECONDS:
+            return False
+        self._beaten[ap] = now
+        return True
+
+    def _recall(self, radio: bytes, frequency: int) -> None:
+        """A radio looks around and leaves that channel in 30 ms: it hears at once the beacons of the last moments."""
+        oldest = time.monotonic() - FRESH_SECONDS
+        for (mhz, _), (heard, frame) in self._announced.items():
+            if mhz == frequency and heard > oldest:
+                self._hear(radio, frequency, frame)
 
     def _status(self, sent: Sent, *, acknowledged: bool) -> None:
         radio, flags, cookie, attempts = sent
@@ -266,8 +293,11 @@ def _setns(descriptor: int) -> None:
 
 def make_radio(kernel: Kernel, name: str, address: bytes, leg: str) -> bytes:
     """Make a radio, unless an earlier run of this program did; returns how hwsim names it: by its second address."""
-    with contextlib.suppress(FileExistsError):
+    mark = MADE / name
+    if not mark.exists():
         kernel.ask(kernel.family, NEW_RADIO, [(NAME, name.encode() + b"\0"), (PERMANENT, address)])
+        MADE.mkdir(exist_ok=True)
+        mark.touch()
         if leg:
             subprocess.run(["iw", "phy", name, "set", "netns", "name", leg], check=True)
     return bytes([address[0] | 0x40]) + address[1:]
