@@ -27,7 +27,7 @@ def load() -> ModuleType:
 
 air: Any = load()
 AP, STATION, THIRD = (bytes.fromhex(f"0654000000{n:02x}") for n in (1, 2, 3))
-AP_RADIO, STATION_RADIO, THIRD_RADIO = (bytes([0x46]) + one[1:] for one in (AP, STATION, THIRD))
+AP_RADIO, STATION_RADIO, THIRD_RADIO = (bytes([0x46]) + one[1:] for one in (AP, STATION, THIRD))  # any name will do
 EVERYBODY = b"\xff" * 6
 
 
@@ -171,6 +171,34 @@ def test_a_lost_piece_is_forgotten(medium: Medium, monkeypatch: pytest.MonkeyPat
     station.air.expire()
     assert station.air._parts == {}
     assert station.kernel.heard == []
+
+
+def beacon(waiting: bytes = b"\0") -> bytes:
+    head = bytes([air.BEACON, 0, 0, 0]) + EVERYBODY + AP + AP + bytes(2)
+    return head + bytes(12) + b"\0\4name" + bytes([5, 3 + len(waiting), 0, 2, 0]) + waiting + b"\x30\0"
+
+
+def test_beacons_are_thinned(medium: Medium) -> None:
+    ap, station = Machine(medium, 1, AP_RADIO), Machine(medium, 2, STATION_RADIO)
+    for cookie in range(5):
+        ap.transmit(AP_RADIO, beacon(), cookie)
+    assert station.kernel.heard == [(STATION_RADIO, beacon())]
+    assert len(ap.kernel.status) == 5
+
+
+def test_a_beacon_for_a_sleeping_station_always_leaves(medium: Medium) -> None:
+    ap, station = Machine(medium, 1, AP_RADIO), Machine(medium, 2, STATION_RADIO)
+    ap.transmit(AP_RADIO, beacon(), 1)
+    ap.transmit(AP_RADIO, beacon(b"\2"), 2)
+    assert [data for _, data in station.kernel.heard] == [beacon(), beacon(b"\2")]
+
+
+def test_a_radio_that_looks_around_hears_the_last_beacons_at_once(medium: Medium) -> None:
+    ap, station = Machine(medium, 1, AP_RADIO), Machine(medium, 2, STATION_RADIO)
+    ap.transmit(AP_RADIO, beacon(), 1)
+    station.kernel.heard.clear()
+    station.transmit(STATION_RADIO, bytes([air.PROBE_REQUEST]) + frame(EVERYBODY, STATION)[1:], 2)
+    assert station.kernel.heard == [(STATION_RADIO, beacon())]
 
 
 @pytest.mark.parametrize("data", [b"", b"\x01", bytes(12), bytes([1, 0, 1, 0]) + bytes(12)])

@@ -8,15 +8,19 @@ import pytest
 from labs.paths import GRADERS, ROOT
 
 TALK_TO_MACHINES = {
-    "graders.engine.bench.BenchEngine", "graders.login.Login", "graders.probe_client.ProbeClient",
+    "graders.cables.Cables", "graders.engine.bench.BenchEngine", "graders.login.Login",
+    "graders.probe_client.ProbeClient",
     "graders.probes.arp.resolve", "graders.probes.arp.sweep", "graders.probes.arp.who_has",
     "graders.probes.dhcp.discover", "graders.probes.dhcp.relayed", "graders.probes.dns.query",
-    "graders.probes.dns.seen", "graders.probes.dns.transfer", "graders.probes.flow.matrix", "graders.probes.http.get",
+    "graders.probes.dns.seen", "graders.probes.dns.transfer", "graders.probes.ether.networks",
+    "graders.probes.flow.matrix", "graders.probes.handover.watch", "graders.probes.http.get",
     "graders.probes.icmp.echo_from", "graders.probes.icmp.ping", "graders.probes.icmp.traceroute",
     "graders.probes.inject.send", "graders.probes.kerberos.obtain", "graders.probes.ldap.binds",
-    "graders.probes.ldap.change", "graders.probes.ldap.search", "graders.probes.ospf.state",
+    "graders.probes.ldap.change", "graders.probes.ldap.search", "graders.probes.lure.offer",
+    "graders.probes.ospf.state",
     "graders.probes.scan.tcp_ports", "graders.probes.smb.use", "graders.probes.snmp.get", "graders.probes.tcp.connect",
     "graders.probes.tcp.exchange", "graders.probes.vpn.use",
+    "graders.probes.wifi.join",
 }  # fmt: skip
 """Theirs show a call on a bench; tests of probes and the proofs of labs run them."""
 

@@ -31,7 +31,7 @@ KIND_FRAME, KIND_ACK = 1, 2
 HEADER = struct.Struct("!BBBBIHH")  # kind, piece, pieces, 0, number, MHz, length of the whole
 ACK_SECONDS, PIECES_SECONDS = 0.25, 2.0
 BEACON, PROBE_RESPONSE, PROBE_REQUEST = 0x80, 0x50, 0x40
-BEACON_SECONDS = 0.4  # of ten beacons a second, an emulated machine spends its time on little else
+BEACON_SECONDS = 0.25  # of ten beacons a second, an emulated machine spends its time on little else
 FRESH_SECONDS = 1.5
 MADE = Path("/run/plateau-radios")  # a mark for each radio made since the machine was started
 
@@ -246,8 +246,8 @@ class Air:
             del self._parts[key]
 
     def _worth_sending(self, frame: bytes) -> bool:
-        """Every frame, but only a few beacons a second of each access point."""
-        if frame[0] != BEACON:
+        """Every frame, but only a few beacons a second of each access point, and those that say: I have something."""
+        if frame[0] != BEACON or _something_waits(frame):
             return True
         now, ap = time.monotonic(), frame[10:16]
         if now - self._beaten.get(ap, 0.0) < BEACON_SECONDS:
@@ -274,6 +274,15 @@ class Air:
                                  (FREQUENCY, struct.pack("=I", frequency))])  # fmt: skip
 
 
+def _something_waits(beacon: bytes) -> bool:
+    """Whether the traffic indication map (element 5) of a beacon names any station that sleeps, or everybody."""
+    position = 36
+    while position + 2 <= len(beacon) and beacon[position] != 5:
+        position += 2 + beacon[position + 1]
+    told = beacon[position + 4 : position + 2 + beacon[position + 1]] if position + 2 <= len(beacon) else b""
+    return any(told)
+
+
 @contextlib.contextmanager
 def inside(leg: str) -> Iterator[None]:
     """Be in a network namespace for a moment; sockets made there stay there."""
@@ -292,7 +301,7 @@ def _setns(descriptor: int) -> None:
 
 
 def make_radio(kernel: Kernel, name: str, address: bytes, leg: str) -> bytes:
-    """Make a radio, unless an earlier run of this program did; returns how hwsim names it: by its second address."""
+    """Make a radio, unless an earlier run of this program did; returns how hwsim names it: by that address."""
     mark = MADE / name
     if not mark.exists():
         kernel.ask(kernel.family, NEW_RADIO, [(NAME, name.encode() + b"\0"), (PERMANENT, address)])
@@ -300,7 +309,7 @@ def make_radio(kernel: Kernel, name: str, address: bytes, leg: str) -> bytes:
         mark.touch()
         if leg:
             subprocess.run(["iw", "phy", name, "set", "netns", "name", leg], check=True)
-    return bytes([address[0] | 0x40]) + address[1:]
+    return address
 
 
 def tell_manager() -> None:
