@@ -25,7 +25,7 @@ GUESTS = (
 )
 
 
-@check("CP07-S6.a", nodes=("ap",), seconds=200)
+@check("CP07-S6.a", nodes=("ap",), seconds=300)
 def check_staff_network(bench: Bench, probe: ProbeClient, expect: Expect, undo: Undo) -> None:
     """Avec la clé du sujet, et elle seule, un terminal rejoint le réseau sans fil du personnel et le LAN.
 
@@ -44,7 +44,7 @@ def check_staff_network(bench: Bench, probe: ProbeClient, expect: Expect, undo: 
     expect.equal(*wireless.refuse(bench, probe, "personnel", None, "sans clé"))
 
 
-@check("CP07-S6.b", nodes=("ap",), seconds=240)
+@check("CP07-S6.b", nodes=("ap",), seconds=360)
 def check_guest_network(bench: Bench, probe: ProbeClient, expect: Expect, undo: Undo) -> None:
     """Les invités n'ont qu'Internet : ni le LAN, ni l'administration de ap, ni les autres invités.
 
@@ -91,7 +91,7 @@ def check_security(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     expect.none("autres réseaux dans l'air", others)
 
 
-@check("CP07-S6.d", needs=("CP07-S6.a", "CP07-S6.b"), nodes=("ap",), phase="reboot", seconds=300)
+@check("CP07-S6.d", needs=("CP07-S6.a", "CP07-S6.b"), nodes=("ap",), phase="reboot", seconds=420)
 def check_after_reboot(bench: Bench, probe: ProbeClient, expect: Expect, undo: Undo, patience: Deadline) -> None:
     """Les deux réseaux sans fil rendent le même service après un redémarrage.
 
