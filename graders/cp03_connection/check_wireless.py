@@ -50,7 +50,7 @@ def check_association_after_reboot(
     _on_the_air(bench, probe, login, cables, expect, patience)
 
 
-@check("CP03-S1.d", needs=("CP03-S1.b",), nodes=("ws", "ap"), seconds=180)
+@check("CP03-S1.d", needs=("CP03-S1.b",), nodes=("ws", "ap"), seconds=300)
 def check_open_networks(bench: Bench, probe: ProbeClient, login: Login, cables: Cables, expect: Expect) -> None:
     """Hors de portée du point d'accès, le poste ne rejoint aucun réseau ouvert.
 
@@ -68,7 +68,7 @@ def check_open_networks(bench: Bench, probe: ProbeClient, login: Login, cables: 
     cables.plug("ap", "ether")
     for name in names.values():
         expect.none(f"terminaux pris par le réseau ouvert {name}", seen["caught"][name])
-    back = converge(Deadline.after(60.0), lambda: _pinged(probe, address), bool)
+    back = converge(Deadline.after(120.0), lambda: _pinged(probe, address), bool)
     expect.equal("poste, une fois le point d'accès revenu", "joignable par la radio", _reachable(back))
 
 
