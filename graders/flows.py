@@ -14,7 +14,8 @@ from graders.vantage import six, toward_router
 from labs.bench import Bench
 from labs.variants import token
 
-NAMES = {"lan": "LAN", "serveurs": "serveurs", "wan": "Internet", "invites": "invités", "siege": "siège"}
+NAMES = {"lan": "LAN", "serveurs": "serveurs", "wan": "Internet", "invites": "invités", "siege": "siège",
+         "personnel": "sans-fil du personnel"}  # fmt: skip
 STATES = {"open": "passe", "arrived": "arrive, sans réponse", "refused": "refusé", "filtered": "refusé"}
 CONTROL = "Internet vers l'adresse publique de rtr, ICMP"
 """Must pass: it shows that frames put on that card are received."""

@@ -1,4 +1,4 @@
-"""What a check may ask for: bench, probe, login, host, device, windows, expect, undo, deadline, patience."""
+"""What a check may ask for: bench, probe, login, host, device, windows, cables, expect, undo, deadline, patience."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from graders.cables import Cables
 from graders.check import spec_of
 from graders.devices import Device, Windows
 from graders.plugin.keys import BENCH_RUN, MEASUREMENT
@@ -64,6 +65,13 @@ def device(_bench_run: BenchRun) -> Callable[[str], Device]:
 def windows(_bench_run: BenchRun) -> Callable[[str], Windows]:
     """A Windows machine of the bench: `windows("dc").query("Get-Service dns | Select-Object Name, Status")`."""
     return lambda node: Windows(_bench_run.engine, node)
+
+
+@pytest.fixture
+def cables(_bench_run: BenchRun, undo: Callable[[str, Callable[[], object]], None]) -> Cables:
+    """Cables of the bench's machines: `cables.pull("ws", "lan")`; plugged again when the check has ended."""
+    login = _bench_run.login
+    return Cables(login.hypervisor, _bench_run.bench, _bench_run.notebook, undo)
 
 
 class Hosts:

@@ -44,11 +44,14 @@ PROBES: dict[str, Callable[..., Any]] = {
     "tcp.exchange": tcp.exchange,
 }
 SELDOM = (
+    "ether.networks",
+    "handover.watch",
     "intrusion.trial",
     "kerberos.obtain",
     "ldap.binds",
     "ldap.change",
     "ldap.search",
+    "lure.offer",
     "mail.received",
     "mail.send",
     "monitoring.trial",
@@ -63,6 +66,8 @@ SELDOM = (
     "secondary.follow",
     "smb.use",
     "vpn.use",
+    "wifi.join",
+    "wifi.leave",
 )
 """Probes of modules that are imported when asked for: what they import would delay the others."""
 

@@ -30,6 +30,9 @@ GRUB_MODULES = ("biosdisk", "part_msdos", "ext2", "search", "search_label", "con
 KERNEL_MODULES = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "ext4")
 """What it takes to reach the disk; those built into the kernel, and dependencies, are found by the builder."""
 
+OWN_KERNEL_MODULES = (*KERNEL_MODULES[:-1], "crc32c_generic", "crc32c_intel", *KERNEL_MODULES[-1:])
+"""The same for a role's own kernel: it may have ext4 as a module, which asks for crc32c without naming it."""
+
 INIT = """\
 #!/bin/busybox sh
 # Loads the disk's drivers, finds the root file system by its label and starts the system on it.

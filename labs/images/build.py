@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import subprocess
-import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from labs.images import boot, depot, digests, disk, host, initramfs, model, store
+from labs.images import boot, depot, digests, disk, host, kernel, model, store
 from labs.images.aptsources import debian_archive
 from labs.images.model import FileEntry, Role
 from labs.images.stage import Log, Stage, install_lines
@@ -97,8 +96,8 @@ class _Build:
             hooks = stage.files_hooks("base", data.files, data.commands)
             stage.make(packages, tree, f"base {self.release}", [*hooks, *_versions_hooks(folder)])
             self.progress("base", "kernel and initramfs")
-            kernel = _kernel(tree, folder)
-            facts = {"packages": _versions(folder, packages), "kernel": kernel, "built": time.time()}
+            version = kernel.take(tree, folder, boot.KERNEL_MODULES)
+            facts = {"packages": _versions(folder, packages), "kernel": version, "built": time.time()}
             return store.publish(folder, "base", self.release, digest, facts)
 
     def _role(self, role: Role, base: Path) -> None:
@@ -109,19 +108,23 @@ class _Build:
             tree = work / "role.tar"
             stage = self._stage(work, log)
             files = [FileEntry(path="/boot/grub/grub.cfg", content=boot.GRUB_CFG), *role.files, *_dpkg_filters(data)]
-            script = [*install_lines(packages), *role.commands, *_units(role, data), *data.finish]
+            script = [*install_lines(packages), *_own_kernel(role), *role.commands, *_units(role, data), *data.finish]
             hooks = stage.files_hooks("role", files, script)
-            boot_files = [f"upload {base}/{name} /boot/plateau/{name}" for name in ("vmlinuz", "initrd")]
-            hooks = ['mkdir -p "$1/boot/plateau"', *boot_files, *_versions_hooks(folder, hooks)]
+            hooks = [f'mkdir -p "$1{kernel.BOOT_DIR}"', *_versions_hooks(folder, hooks)]
             stage.extend(base / "root.tar", tree, f"{role.name} {self.release}", hooks)
+            if role.kernel is None:
+                version = store.meta(base)["kernel"]
+                for name in kernel.BOOT_FILES:
+                    store.link(base / name, folder / name)
+            else:
+                version = kernel.take(tree, folder, boot.OWN_KERNEL_MODULES)
+            kernel.put(tree, folder)
             self.progress(role.name, "disk")
             disk.build(tree, work, folder / "disk.qcow2", log, f"{role.name} {self.release}: disk")
-            for name in ("vmlinuz", "initrd"):
-                store.link(base / name, folder / name)
             explicit = [*data.package_names(self.release), *packages]
             facts = {
                 "packages": _versions(folder, explicit),
-                "kernel": store.meta(base)["kernel"],
+                "kernel": version,
                 "built": time.time(),
                 "size_bytes": store.allocated_bytes(folder / "disk.qcow2"),
             }
@@ -164,6 +167,10 @@ class _Build:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _own_kernel(role: Role) -> list[str]:
+    return [] if role.kernel is None else [*install_lines([role.kernel]), *kernel.replace_lines(role.kernel)]
+
+
 def _units(role: Role, base: model.Base) -> list[str]:
     disabled = [*base.disabled, *role.disabled]
     lines = [f"systemctl disable {unit} 2>/dev/null || true" for unit in disabled]
@@ -185,26 +192,6 @@ def _versions(folder: Path, names: Sequence[str]) -> dict[str, str]:
     versions = dict(line.split("\t", 1) for line in file.read_text().splitlines())
     file.unlink()
     return {name: versions[name] for name in names if name in versions}
-
-
-def _kernel(tree: Path, folder: Path) -> str:
-    """Take the kernel out of the tree's tar, make its initramfs, and return its version."""
-    modules = folder / "modules"
-    with tarfile.open(tree) as archive:
-        for member in archive:
-            name = member.name.removeprefix("./")
-            if name.startswith("boot/vmlinuz-") and (data := archive.extractfile(member)) is not None:
-                (folder / "vmlinuz").write_bytes(data.read())
-                version = name.removeprefix("boot/vmlinuz-")
-            elif name == "etc/plateau/keyboard.bmap" and (data := archive.extractfile(member)) is not None:
-                keyboard = data.read()
-            elif "lib/modules/" in name and member.isfile() and (data := archive.extractfile(member)) is not None:
-                target = modules / name.partition("lib/modules/")[2]
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(data.read())
-    (folder / "initrd").write_bytes(initramfs.build(modules / version, keyboard))
-    shutil.rmtree(modules)
-    return version
 
 
 def _remove_leftovers() -> None:

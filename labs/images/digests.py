@@ -21,6 +21,8 @@ def base_digest(base: Base, release: str) -> str:
 
 def role_digest(base: Base, role: Role, release: str) -> str:
     recipe = [boot.INIT, boot.GRUB_CFG, boot.GRUB_EARLY, *boot.KERNEL_MODULES, *boot.GRUB_MODULES]
+    if role.kernel is not None:
+        recipe += boot.OWN_KERNEL_MODULES
     return _digest("role", release, recipe, [base, role])
 
 
@@ -30,5 +32,11 @@ def depot_digest(base: Base, depot: Depot, release: str) -> str:
 
 
 def _digest(kind: str, release: str, recipe: list[str], data: list[BaseModel]) -> str:
-    content = [BUILDER_VERSION, kind, release, recipe, [model.model_dump(mode="json") for model in data]]
+    content = [
+        BUILDER_VERSION,
+        kind,
+        release,
+        recipe,
+        [model.model_dump(mode="json", exclude_none=True) for model in data],
+    ]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

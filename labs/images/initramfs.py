@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from labs.errors import EnvironmentLackError
-from labs.images.boot import INIT, KERNEL_MODULES
+from labs.images.boot import INIT
 
 _APPLETS = ("cat", "findfs", "insmod", "loadkmap", "mount", "sh", "sleep", "switch_root")
 
@@ -40,12 +40,15 @@ def module_order(modules_dep: str, wanted: Sequence[str]) -> list[str]:
     return order
 
 
-def build(modules_dir: Path, keyboard: bytes) -> bytes:
-    """The archive for the kernel whose `/lib/modules/VERSION` is `modules_dir`; `keyboard` is a binary key map."""
+def build(modules_dir: Path, wanted: Sequence[str], keyboard: bytes) -> bytes:
+    """The archive for the kernel whose `/lib/modules/VERSION` is `modules_dir`; it loads the modules `wanted`.
+
+    `keyboard` is a binary key map.
+    """
     shell = shutil.which("busybox")
     if shell is None:
         raise EnvironmentLackError("busybox: not found (Debian package busybox-static); run ./bootstrap")
-    order = module_order((modules_dir / "modules.dep").read_text(), KERNEL_MODULES)
+    order = module_order((modules_dir / "modules.dep").read_text(), wanted)
     names = [posixpath.basename(path).split(".ko")[0] + ".ko" for path in order]
     archive = Cpio()
     for folder in ("bin", "dev", "modules", "proc", "root", "sys"):

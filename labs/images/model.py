@@ -67,6 +67,8 @@ class Role(_Packages):
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{1,15}$")]
     title: str
+    kernel: Annotated[str, Field(pattern=r"^linux-image-[a-z0-9-]+$")] | None = None
+    """Package of a kernel that takes the place of the base tree's."""
     disabled: tuple[str, ...] = ()
     files: tuple[FileEntry, ...] = ()
     commands: tuple[str, ...] = ()

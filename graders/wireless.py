@@ -1,0 +1,117 @@
+"""What the checks of the wireless lab share: networks in the air, and the probe's devices that join them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from graders.expect import Expect, show
+from graders.probe_client import ProbeError
+from graders.vantage import number, text
+
+if TYPE_CHECKING:
+    from graders.probe_client import ProbeClient
+    from labs.bench import Bench
+
+Undo = Callable[[str, Callable[[], object]], None]
+NETWORKS = {"personnel": "du personnel", "invites": "des invités"}
+"""Leg of the probe that is a device of that network -> whose network it is."""
+LISTEN = 4.0
+JOIN = 30.0
+REFUSED = 16.0
+
+
+def frequency(channel: int) -> int:
+    """MHz of a channel of the 2.4 GHz band.
+
+    >>> frequency(6)
+    2437
+    """
+    return 2407 + 5 * channel
+
+
+def ssid(bench: Bench, who: str) -> str:
+    return text(bench, f"ssid_{who}")
+
+
+def radio(bench: Bench, node: str) -> str:
+    """Address of the machine's radio: its antenna's, but for the first byte."""
+    return "06" + bench.node(node).mac("ether")[2:]
+
+
+def in_the_air(probe: ProbeClient, *, reuse: bool = True) -> list[dict[str, Any]]:
+    """Every network that is announced."""
+    found: list[dict[str, Any]] = probe.call("ether.networks", timeout=LISTEN + 10, reuse=reuse, window=LISTEN)
+    return found
+
+
+def announced(bench: Bench, probe: ProbeClient, who: str, *, reuse: bool = True) -> list[dict[str, Any]]:
+    """What announces the candidate's network, each access point and each way of announcing it."""
+    return [one for one in in_the_air(probe, reuse=reuse) if one["ssid"] == ssid(bench, who)]
+
+
+def join(bench: Bench, probe: ProbeClient, who: str, undo: Undo, *, leg: str | None = None) -> dict[str, Any]:
+    """A device of the probe joins the network with the right key and takes an address there, until the check ends."""
+    leg = leg or who
+    undo(f"terminal de la sonde sur le réseau {NETWORKS[who]}", lambda: probe.call("wifi.leave", timeout=20, leg=leg))
+    return _join(bench, probe, who, leg, text(bench, f"cle_{who}"), JOIN)
+
+
+def expect_join(expect: Expect, who: str, seen: dict[str, Any]) -> None:
+    """The device is on the network, with an address of its own."""
+    label = f"terminal de la sonde, avec la bonne clé, sur le réseau {NETWORKS[who]}"
+    expect.require(expect.equal(label, "associé", "associé" if seen["joined"] else _reason(seen)))
+    servers = sorted({offer["server"] for offer in seen["offers"]})
+    label = f"serveurs DHCP qui répondent sur le réseau {NETWORKS[who]}"
+    expect.require(expect.equal(label, 1, len(servers)))
+
+
+def refuse(bench: Bench, probe: ProbeClient, who: str, key: str | None, what: str) -> tuple[str, str, str]:
+    """Label, expected and observed of an attempt with another key. Raises ProbeError when nothing was attempted."""
+    seen = _join(bench, probe, who, who, key, REFUSED)
+    if seen["joined"]:
+        probe.call("wifi.leave", timeout=20, leg=who)
+    elif not seen["tried"]:
+        raise ProbeError(f"wifi.join: {ssid(bench, who)} was not heard, so nothing was refused: {seen['said']}")
+    return f"réseau {NETWORKS[who]}, {what}", "refusé", "associé" if seen["joined"] else "refusé"
+
+
+def _join(bench: Bench, probe: ProbeClient, who: str, leg: str, key: str | None, window: float) -> dict[str, Any]:
+    heard = announced(bench, probe, who)
+    where = heard[0]["frequency"] if heard else None
+    found: dict[str, Any] = probe.call("wifi.join", timeout=window + 25, leg=leg, ssid=ssid(bench, who), key=key,
+                                       frequency=where, window=window)  # fmt: skip
+    return found
+
+
+def _reason(seen: dict[str, Any]) -> str:
+    return "refusé" if seen["tried"] else "réseau non entendu"
+
+
+def protections(bench: Bench, who: str, found: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """Label, expected and observed of the protection that a network's announcements promise."""
+    name = f"réseau {NETWORKS[who]}"
+    pmf = {"required": "exigée", "capable": "proposée", "no": "absente"}
+    rows = [
+        (f"{name} : canal", show(number(bench, "canal")), show(sorted({_channel(one["frequency"]) for one in found}))),
+        (f"{name} : WPA2 ou WPA3 (RSN)", "oui", _all(found, "rsn")),
+        (f"{name} : WPA d'origine", "absent", "présent" if any(one["wpa"] for one in found) else "absent"),
+        (f"{name} : WPS", "absent", "présent" if any(one["wps"] for one in found) else "absent"),
+        (f"{name} : chiffrement", "ccmp", show(sorted({c for one in found for c in (one["group"], *one["pairwise"])}))),
+    ]
+    if who == "personnel":
+        wanted = {pmf[one["pmf"]] for one in found}
+        rows.append((f"{name} : protection des trames de gestion (802.11w)", "exigée", show(sorted(wanted))))
+    return rows
+
+
+def _all(found: list[dict[str, Any]], name: str) -> str:
+    return "oui" if all(one[name] for one in found) else "non"
+
+
+def _channel(mhz: int) -> int:
+    """
+    >>> _channel(2437)
+    6
+    """
+    return (mhz - 2407) // 5 if mhz < 3000 else (mhz - 5000) // 5
