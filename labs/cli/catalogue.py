@@ -37,7 +37,8 @@ def labs(json: JsonOption = False, lang: LangOption = "fr") -> None:
         nodes = ", ".join(node.name for node in one.nodes)
         title = one.title.get("fr" if lang == "fr" else "en", one.name)
         versions = ", ".join(training.id for training in one.trainings)
-        shown.add_row(one.name, one.version, title, nodes, f"{one.points:g}", f"{one.duration_minutes} min", versions)
+        version = f"{one.version} (draft)" if one.draft else one.version
+        shown.add_row(one.name, version, title, nodes, f"{one.points:g}", f"{one.duration_minutes} min", versions)
     out.print(shown)
 
 
@@ -57,6 +58,8 @@ def show(
         return
     language = _language(lang)
     out.print(f"[bold]{found.title[language]}[/] ({found.name} {found.version}, {found.duration_minutes} min)")
+    if found.draft:
+        out.print("[yellow]draft[/]: its checks were not proven on machines yet; no exam is held with it")
     out.print(found.summary[language])
     out.print()
     out.print(diagram.text(found, language), markup=False)

@@ -225,6 +225,8 @@ class Lab(Strict):
     """Playbook, relative to playbooks/."""
     alternatives: list[str] = Field(default_factory=list)
     """Playbooks of other complete and legitimate ways to do the work: each deserves every point."""
+    draft: bool = False
+    """Not proven on machines yet (`plateau prove`): no exam is held with it."""
     trainings: list[Training] = Field(default_factory=list)
     """Shorter versions for training (labs.models.training)."""
 

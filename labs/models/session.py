@@ -126,6 +126,12 @@ def load_session(name: str) -> Session:
         lab = load_lab(file.lab)
     except InputError as problem:
         raise InputError(f"{path}: lab: {problem}" if "unknown lab" in str(problem) else str(problem)) from None
+    if lab.draft and file.mode == "exam":
+        line = line_of(read_yaml(path), ["mode"])
+        raise InputError(
+            f"{path}:{line}: mode: the lab {lab.name} is a draft, its checks were not proven on machines; "
+            "hold exams with another lab, or prove it (plateau prove) and take draft out of its lab.yaml"
+        )
     if file.training is not None:
         lab = _version(path, lab, file.training)
     profile = load_profile(file.hypervisor, path)

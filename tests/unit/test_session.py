@@ -8,6 +8,7 @@ import pytest
 from samples import SESSION, write_session
 
 from labs.errors import InputError
+from labs.models.lab import load_lab
 from labs.models.session import load_session, read_candidates
 
 CSV_SESSION = SESSION.split("candidates")[0] + "candidates_csv: candidates.csv\n"
@@ -117,3 +118,12 @@ def test_profile_beside_the_session(tmp_path: Path) -> None:
     assert load_session(str(path)).profile.ports.last == 30099
     (tmp_path / "salle.hypervisor.yaml").write_text("ports: {first: 30000, last: 29999}\n")
     assert refused(path).endswith("salle.hypervisor.yaml:1: ports: first is greater than last")
+
+
+def test_no_exam_is_held_with_a_lab_that_was_not_proven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draft = load_lab("reseau").model_copy(update={"draft": True})
+    monkeypatch.setattr("labs.models.session.load_lab", lambda _name: draft)
+    path = write_session(tmp_path, SESSION + "mode: exam\n")
+    line = path.read_text(encoding="utf-8").splitlines().index("mode: exam") + 1
+    assert refused(path).startswith(f"{path}:{line}: mode: the lab reseau is a draft")
+    assert load_session(str(write_session(tmp_path, SESSION + "mode: training\n"))).lab.draft
