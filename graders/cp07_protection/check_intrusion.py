@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from graders.check import check
-from graders.expect import Expect, converge
+from graders.expect import Expect
 from graders.vantage import number, text
-from labs.deadline import Deadline
 from labs.variants import render
 
 if TYPE_CHECKING:
@@ -16,9 +15,11 @@ if TYPE_CHECKING:
 
 FIRST, LAST = 220, 249
 """The last numbers of the throw-away addresses."""
-BAN_SECONDS, EARLY, LATE = 20.0, 10.0, 20.0
-"""How soon the ban must be there after the last bad password; how much sooner or later than asked it may end."""
+BAN_SECONDS, EARLY, LATE = 45.0, 10.0, 20.0
+"""How soon the ban must be there after the last bad password (the subject says 20: a busy machine is late); how much
+sooner or later than asked it may end."""
 ALERT_SECONDS = 60.0
+TRIES = 2
 LASTING = 25.0
 """Seconds that a ban is watched after a restart: longer than sshd's own penalties."""
 
@@ -27,7 +28,7 @@ def _start(bench: Bench, probe: ProbeClient) -> None:
     probe.prefetch("intrusion.trial", timeout=_limit(bench), **_trial(bench))
 
 
-@check("CP07-D1.a", nodes=("srv",), early=_start, seconds=400)
+@check("CP07-D1.a", nodes=("srv",), early=_start, seconds=480)
 def check_ban(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     """Qui se trompe trop souvent de mot de passe SSH est banni, lui seul, et pour la durée demandée.
 
@@ -46,11 +47,17 @@ def check_ban(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     label = f"adresse qui a {wanted} échecs, en {BAN_SECONDS:g} s"
     expect.require(expect.equal(label, "bannie", "bannie" if banned is not None else "a une réponse"))
     expect.equal("autre adresse du LAN pendant le bannissement", "a une réponse", _answered(seen["others"]["leg"]))
-    label = "durée du bannissement (secondes depuis le dernier échec)"
-    expect.within(label, length - EARLY, length + LATE, seen["released"])
+    # It began between the last failure and the first silence: what is late in between is not held against anybody.
+    released = seen["released"]
+    least = None if released is None else round(released - banned, 1)
+    label = "durée du bannissement, en secondes"
+    wanted_span = f"{length} (de {length - EARLY:g} à {length + LATE:g})"
+    observed = "toujours banni" if released is None else f"de {least:g} à {released:g}"
+    ok = released is not None and least is not None and released >= length - EARLY and least <= length + LATE
+    expect.true(label, wanted_span, observed, ok)
 
 
-@check("CP07-D1.b", causes=("CP07-D1.a",), nodes=("srv",), seconds=400)
+@check("CP07-D1.b", causes=("CP07-D1.a",), nodes=("srv",), seconds=480)
 def check_alert(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     """Chaque bannissement est annoncé par un courriel au destinataire des alertes.
 
@@ -69,19 +76,18 @@ def check_alert(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     expect.equal(label, "aucun", "un" if _for_us(bench, told[other]) else "aucun")
 
 
-@check("CP07-D1.c", needs=("CP07-D1.a",), nodes=("srv",), phase="reboot", seconds=400)
-def check_ban_after_reboot(bench: Bench, probe: ProbeClient, expect: Expect, patience: Deadline) -> None:
+@check("CP07-D1.c", needs=("CP07-D1.a",), nodes=("srv",), phase="reboot", seconds=480)
+def check_ban_after_reboot(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     """Le bannissement fonctionne encore après un redémarrage.
 
     Une adresse de passage est bannie au bout du même nombre d'échecs ; celle de la sonde garde sa réponse.
     """
-    seen = converge(
-        patience,
-        lambda: probe.call("intrusion.trial", timeout=_limit(bench), **{**_trial(bench), "watch": LASTING}),
-        lambda seen: seen["intruder"]["banned"] is not None and seen["released"] is None,
-    )
-    wanted = number(bench, "echecs_ssh")
-    held = seen["intruder"]["banned"] is not None and seen["released"] is None
+    wanted, held = number(bench, "echecs_ssh"), False
+    for _ in range(TRIES):  # what bans may start later than SSH
+        seen = probe.call("intrusion.trial", timeout=_limit(bench), **{**_trial(bench), "watch": LASTING})
+        held = seen["intruder"]["banned"] is not None and seen["released"] is None
+        if held:
+            break
     label = f"adresse qui a {wanted} échecs, {LASTING:g} s durant"
     expect.equal(label, "bannie", "bannie" if held else "a une réponse")
     expect.equal("autre adresse du LAN pendant le bannissement", "a une réponse", _answered(seen["others"]["leg"]))
@@ -97,13 +103,13 @@ def _trial(bench: Bench) -> dict[str, Any]:
         "address": text(bench, "serveurs_srv"),
         "failures": number(bench, "echecs_ssh"),
         "ban_window": BAN_SECONDS,
-        "watch": number(bench, "ban_secondes") + LATE + 15,
+        "watch": number(bench, "ban_secondes") + LATE + BAN_SECONDS + 15,
     }
 
 
 def _limit(bench: Bench) -> float:
     """Seconds for the whole trial: the logins take their time on an emulated machine."""
-    return number(bench, "ban_secondes") + 200.0
+    return number(bench, "ban_secondes") + 260.0
 
 
 def _answered(yes: bool) -> str:

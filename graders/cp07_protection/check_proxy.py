@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 DIRECT = (Rule("lan", "wan", ("udp/53", "icmp"), ("tcp/80", "tcp/443", "tcp/8080", "udp/443")),)
 """What workstations may send to the Internet by themselves, once the Web goes through the proxy."""
 TUNNEL, OTHER_PORTS = 443, (22, 25, 53, 8443)
-LOG_SECONDS = 10.0
+LOG_SECONDS, STARTUP = 10.0, 120.0
 LOGGED = """w=%s; { journalctl -q --no-pager -o cat -n 400; grep -rahF --exclude-dir=journal -- "$w" /var/log; } \
   2>/dev/null | grep -aF -- "$w" | tail -n 20"""
 
@@ -121,7 +121,7 @@ def check_proxy_account(bench: Bench, probe: ProbeClient, login: Login, expect: 
 
 
 @check("CP07-S5.h", needs=("CP07-S5.a",), nodes=("rtr", "srv"), phase="reboot", seconds=240)
-def check_proxy_after_reboot(bench: Bench, probe: ProbeClient, expect: Expect, patience: Deadline) -> None:
+def check_proxy_after_reboot(bench: Bench, probe: ProbeClient, expect: Expect, deadline: Deadline) -> None:
     """Le mandataire sert et protège encore après un redémarrage.
 
     Une page s'ouvre avec le compte ; sans compte, sur un domaine interdit et pour un fichier dangereux, rien ne passe ;
@@ -146,7 +146,7 @@ def check_proxy_after_reboot(bench: Bench, probe: ProbeClient, expect: Expect, p
     def served(told: dict[str, dict[str, Any]]) -> bool:
         return page_field(told["page"], "client") == here and told["sain"]["sha256"] == good.sha256
 
-    told = converge(patience, lambda: web.fetch(bench, probe, asks, files=files), served)
+    told = converge(deadline.sooner(STARTUP), lambda: web.fetch(bench, probe, asks, files=files), served)
     expect.equal("page avec le compte : adresse vue par le site", here, page_field(told["page"], "client"))
     expect.true("fichier sain", "reçu inchangé", web.shown(told["sain"], told["sain"]["sha256"] == good.sha256),
                 told["sain"]["sha256"] == good.sha256)  # fmt: skip

@@ -129,6 +129,12 @@ def hand_over(bench: Bench, probe: ProbeClient, chosen: list[Letter]) -> Trial:
     return Trial(tuple(chosen), handed, seen)
 
 
+def note(word: str, sender: str, to: str) -> str:
+    """A short message, as the probe takes it."""
+    head = f"From: <{sender}>\r\nTo: <{to}>\r\nSubject: essai {word}\r\nDate: {DATE}\r\n"
+    return base64.b64encode(f"{head}Message-ID: <{word}@fournisseur.example>\r\n\r\nBonjour.\r\n".encode()).decode()
+
+
 def _compose(bench: Bench, word: str, subject: str, body: str, attachments: tuple[Sample, ...]) -> bytes:
     """A message as a person's mail program writes it, the same bytes for the same words."""
     message = EmailMessage()

@@ -35,7 +35,7 @@ def trial(
     pool: Sequence[str],
     address: str,
     failures: int,
-    ban_window: float = 20.0,
+    ban_window: float = 45.0,
     watch: float = 0.0,
     used: str = USED,
 ) -> dict[str, Any]:
@@ -66,12 +66,15 @@ def trial(
     return {"clean": clean, "below": below, "intruder": intruder, "others": others, "released": released}
 
 
-def greeted(address: str, source: str, window: float = 6.0) -> bool:
-    """Whether SSH answers a client at `source` (the leg's own address when empty) with its greeting (RFC 4253, 4.2)."""
-    end = time.monotonic() + window
+def greeted(address: str, source: str, window: float = 6.0, slow: float = 30.0) -> bool:
+    """Whether SSH answers a client at `source` (the leg's own address when empty) with its greeting (RFC 4253, 4.2).
+
+    The connection has `window` seconds; once it is there, the greeting has `slow` seconds: a busy machine is no ban.
+    """
     data = b""
     try:
         with socket.create_connection((address, SSH_PORT), timeout=window, source_address=(source, 0)) as link:
+            end = time.monotonic() + slow
             while b"SSH-2.0-" not in data and len(data) < 1024 and (left := end - time.monotonic()) > 0:
                 link.settimeout(left)
                 more = link.recv(256)
