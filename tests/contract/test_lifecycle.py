@@ -104,7 +104,7 @@ def test_missing_image_is_an_error_that_says_how(world: World) -> None:
     key = world.key("early", "other")
     with world.without_images():
         hypervisor = world.open()
-        assert hypervisor.missing([world.spec(key)]) == ["image ws-trixie"]
+        assert "image ws-trixie" in hypervisor.missing([world.spec(key)])
         with pytest.raises(EnvironmentLackError, match="plateau image build ws"):
             hypervisor.ensure_node(world.spec(key), soon())
     assert hypervisor.status(key).power is Power.ABSENT
