@@ -10,8 +10,9 @@ import pytest
 
 from labs import accesssheet, subject
 from labs.bench import Bench, compute_benches
-from labs.errors import InputError
-from labs.hypervisors.base import Console, Hypervisor, NodeKey, NodeStatus, Power
+from labs.deadline import Deadline
+from labs.errors import HypervisorError, InputError
+from labs.hypervisors.base import Console, Hypervisor, Line, NodeKey, NodeStatus, Power
 from labs.models.session import load_session
 from labs.page import french, page
 from labs.sessionfiles import SessionFiles
@@ -27,6 +28,10 @@ candidates:
 """
 
 
+def _no_line(_deadline: Deadline) -> Line:
+    raise HypervisorError("a sheet opens no console")
+
+
 class Room:
     """A hypervisor that knows where SSH and consoles are."""
 
@@ -34,7 +39,7 @@ class Room:
         return NodeStatus(key, Power.RUNNING, True, ("192.0.2.1", 21000 + len(key.node)))
 
     def console(self, key: NodeKey) -> Console:
-        return Console(("192.0.2.1", 5900 + len(key.node)), f"vnc-{key.node}", "/secret/serial.sock")
+        return Console(serial=_no_line, vnc=("192.0.2.1", 5900 + len(key.node)), vnc_password=f"vnc-{key.node}")
 
 
 @pytest.fixture
