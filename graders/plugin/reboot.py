@@ -22,6 +22,8 @@ SILENCE_SECONDS = 150.0
 """And this long in all while nothing answers: it goes down and starts."""
 SETTLE_SECONDS = 40.0
 """For the machine's own services to be started, once its agent answers."""
+SETTLE_INTERVAL = 3.0
+"""Between two questions while it starts: asked each second, the agent took a quarter of an emulated machine's processor."""
 EMULATED = 3.0
 """How many times longer each of these is where machines are emulated in software: a reset in the middle of a slow boot
 begins it again, and a machine that was still starting would count as one that does not come back."""
@@ -82,7 +84,7 @@ def _wait_new_boot(
 def _wait_settled(hypervisor: Hypervisor, key: NodeKey, deadline: Deadline) -> str:
     """Wait until systemd has no job left; a unit that hangs must not hold the grading."""
     state = "unknown"
-    for _ in deadline.ticks(1.0):
+    for _ in deadline.ticks(SETTLE_INTERVAL):
         with contextlib.suppress(HypervisorError, DeadlineError):
             state = hypervisor.execute(key, ["systemctl", "is-system-running"], deadline.sooner(5)).text.strip()
         if state in {"running", "degraded"}:

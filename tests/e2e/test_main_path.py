@@ -76,6 +76,7 @@ def test_main_path(place: Place) -> None:
     up_while_another_up_runs(session)
     expect_what_a_candidate_gets(session)
     expect_inventory_to_work_by_hand(session)
+    assert "1 received" in ssh(session, "ws", "LC_ALL=C runuser -u candidat -- ping -c 1 127.0.0.1")
     assert len({ssh(session, node, "cat /etc/machine-id") for node in ("rtr", "srv", "ws", "probe")}) == 4
 
     untouched = graded(session, status=1)
