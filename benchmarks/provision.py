@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,7 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     for one, told in (("local", local), ("thin", thin)):
         figures |= {f"{one}_{key}": value for key, value in told.items()}
     if options.many:
-        many = cohort(folder / "many", replace(LOCAL, scale=0.25), options.many)
+        many = cohort(folder / "many", LOCAL, options.many)
         per_vm = many["makespan"] / many["bound"] / (local["makespan"] / local["bound"])
         figures |= {f"many_{key}": value for key, value in many.items()} | {"growth_ratio": round(per_vm, 3)}
         figures["cpu_growth_ratio"] = round(many["cpu_ms"] / local["cpu_ms"], 3)
