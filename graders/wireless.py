@@ -18,7 +18,7 @@ NETWORKS = {"personnel": "du personnel", "invites": "des invités"}
 """Leg of the probe that is a device of that network -> whose network it is."""
 LISTEN = 4.0
 JOIN = 30.0
-REFUSED = 16.0
+REFUSED = 30.0
 
 
 def frequency(channel: int) -> int:
@@ -68,7 +68,7 @@ def expect_join(expect: Expect, who: str, seen: dict[str, Any]) -> None:
 
 def refuse(bench: Bench, probe: ProbeClient, who: str, key: str | None, what: str) -> tuple[str, str, str]:
     """Label, expected and observed of an attempt with another key. Raises ProbeError when nothing was attempted."""
-    seen = _join(bench, probe, who, who, key, REFUSED)
+    seen = _join(bench, probe, who, who, key, REFUSED, once=True)
     if seen["joined"]:
         probe.call("wifi.leave", timeout=20, leg=who)
     elif not seen["tried"]:
@@ -76,16 +76,27 @@ def refuse(bench: Bench, probe: ProbeClient, who: str, key: str | None, what: st
     return f"réseau {NETWORKS[who]}, {what}", "refusé", "associé" if seen["joined"] else "refusé"
 
 
-def _join(bench: Bench, probe: ProbeClient, who: str, leg: str, key: str | None, window: float) -> dict[str, Any]:
+def _join(
+    bench: Bench, probe: ProbeClient, who: str, leg: str, key: str | None, window: float, *, once: bool = False
+) -> dict[str, Any]:
     heard = announced(bench, probe, who)
     where = heard[0]["frequency"] if heard else None
     found: dict[str, Any] = probe.call("wifi.join", timeout=window + 25, leg=leg, ssid=ssid(bench, who), key=key,
-                                       frequency=where, window=window)  # fmt: skip
-    return found
+                                       frequency=where, window=window, once=once)  # fmt: skip
+    return {**found, "announced": bool(heard), "rsn": any(one["rsn"] for one in heard)}
 
 
 def _reason(seen: dict[str, Any]) -> str:
-    return "refusé" if seen["tried"] else "réseau non entendu"
+    """Why a device with the right key did not join.
+
+    >>> _reason({"tried": False, "announced": True, "rsn": False})
+    'réseau annoncé sans WPA2 ni WPA3'
+    """
+    if seen["tried"]:
+        return "refusé"
+    if seen["announced"] and not seen["rsn"]:
+        return "réseau annoncé sans WPA2 ni WPA3"
+    return "réseau annoncé, association non tentée" if seen["announced"] else "réseau non entendu"
 
 
 def protections(bench: Bench, who: str, found: list[dict[str, Any]]) -> list[tuple[str, str, str]]:

@@ -16,6 +16,8 @@ from .legs import Legs, card, card_mac
 
 RUN = Path("/run/plateau")
 JOINED = "CTRL-EVENT-CONNECTED"
+REFUSED = ("CTRL-EVENT-AUTH-REJECT", "CTRL-EVENT-ASSOC-REJECT", "CTRL-EVENT-SSID-TEMP-DISABLED")
+"""The access point's own refusals, and wpa_supplicant's word for a key that it was not let in with."""
 TRIED = ("Trying to associate", "Trying to authenticate", "SME: Trying to authenticate")
 CONFIGURATION = """\
 country=FR
@@ -27,6 +29,10 @@ network={{
     {frequencies}
 }}
 """
+OPEN = """\
+key_mgmt=NONE
+    mixed_cell=1"""
+"""`mixed_cell`: a network that wants a key is tried without one, rather than left out."""
 PERSONAL = """\
 key_mgmt=WPA-PSK WPA-PSK-SHA256 SAE
     proto=RSN
@@ -44,10 +50,12 @@ def join(
     frequency: int | None = None,
     window: float = 20.0,
     lease: bool = True,
+    once: bool = False,
 ) -> dict[str, Any]:
     """Associate (WPA2 or WPA3-Personal with `key`, open without one) and take the address that is offered, if any.
 
-    Stays there until `leave`. `tried` tells that the network was heard and an association attempted.
+    Stays there until `leave`. `tried` tells that the network was heard and an association attempted; with `once` the
+    first refusal ends it, where a device would try again.
 
     >>> join(legs, leg="invites", ssid="agence", key="correct horse")["joined"]
     True
@@ -66,7 +74,7 @@ def join(
                                        start_new_session=True)  # fmt: skip
         (RUN / f"wifi-{leg}.pid").write_text(str(process.pid))
         began = time.monotonic()
-        text = _follow(told, process, began + window)
+        text = _follow(told, process, began + window, (JOINED, *REFUSED) if once else (JOINED,))
         found: dict[str, Any] = {
             "mac": mac,
             "joined": JOINED in text,
@@ -106,15 +114,15 @@ def leave(legs: Legs, *, leg: str) -> None:
 
 def _configuration(ssid: str, key: str | None, frequency: int | None) -> str:
     frequencies = f"scan_freq={frequency}\n    freq_list={frequency}" if frequency else ""
-    protection = "key_mgmt=NONE" if key is None else PERSONAL.format(key=key)
+    protection = OPEN if key is None else PERSONAL.format(key=key)
     return CONFIGURATION.format(ssid=ssid.encode().hex(), protection=protection, frequencies=frequencies)
 
 
-def _follow(told: Path, process: subprocess.Popen[bytes], end: float) -> str:
-    """What wpa_supplicant said when it had joined, ended, or the time was up."""
+def _follow(told: Path, process: subprocess.Popen[bytes], end: float, words: tuple[str, ...]) -> str:
+    """What wpa_supplicant said when it had said one of the words, ended, or the time was up."""
     while True:
         text = told.read_text("utf-8", "replace")
-        if JOINED in text or process.poll() is not None or time.monotonic() > end:
+        if any(word in text for word in words) or process.poll() is not None or time.monotonic() > end:
             return text
         time.sleep(0.2)
 
