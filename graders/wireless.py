@@ -53,7 +53,7 @@ def announced(bench: Bench, probe: ProbeClient, who: str, *, reuse: bool = True)
 def join(bench: Bench, probe: ProbeClient, who: str, undo: Undo, *, leg: str | None = None) -> dict[str, Any]:
     """A device of the probe joins the network with the right key and takes an address there, until the check ends."""
     leg = leg or who
-    undo(f"terminal de la sonde sur le réseau {NETWORKS[who]}", lambda: probe.call("wifi.leave", timeout=20, leg=leg))
+    undo(f"terminal de la sonde sur le réseau {NETWORKS[who]}", lambda: probe.call("wifi.leave", timeout=20, radio=leg))
     return _join(bench, probe, who, leg, text(bench, f"cle_{who}"), JOIN)
 
 
@@ -70,7 +70,7 @@ def refuse(bench: Bench, probe: ProbeClient, who: str, key: str | None, what: st
     """Label, expected and observed of an attempt with another key. Raises ProbeError when nothing was attempted."""
     seen = _join(bench, probe, who, who, key, REFUSED, once=True)
     if seen["joined"]:
-        probe.call("wifi.leave", timeout=20, leg=who)
+        probe.call("wifi.leave", timeout=20, radio=who)
     elif not seen["tried"]:
         raise ProbeError(f"wifi.join: {ssid(bench, who)} was not heard, so nothing was refused: {seen['said']}")
     return f"réseau {NETWORKS[who]}, {what}", "refusé", "associé" if seen["joined"] else "refusé"
@@ -81,7 +81,7 @@ def _join(
 ) -> dict[str, Any]:
     heard = announced(bench, probe, who)
     where = heard[0]["frequency"] if heard else None
-    found: dict[str, Any] = probe.call("wifi.join", timeout=window + 25, leg=leg, ssid=ssid(bench, who), key=key,
+    found: dict[str, Any] = probe.call("wifi.join", timeout=window + 25, radio=leg, ssid=ssid(bench, who), key=key,
                                        frequency=where, window=window, once=once)  # fmt: skip
     return {**found, "announced": bool(heard), "rsn": any(one["rsn"] for one in heard)}
 

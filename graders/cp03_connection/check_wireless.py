@@ -84,7 +84,7 @@ def check_handover(bench: Bench, probe: ProbeClient, login: Login, cables: Cable
     metrics = _metrics(host.run(ROUTES).stdout)
     word = probe.nonce("handover").encode().hex()[:16]
     host.run(PINGS, str(BEAT), str(int(END)), word, text(bench, "internet_web"))
-    request: dict[str, Any] = {"leg": "wan", "word": word, "station": wireless.radio(bench, "ws"), "window": END}
+    request: dict[str, Any] = {"toward": "wan", "word": word, "station": wireless.radio(bench, "ws"), "window": END}
     probe.prefetch("handover.watch", timeout=END + 15, **request)
     cables.wait(PULLED)
     cables.pull("ws", "lan")
@@ -140,7 +140,7 @@ def _on_the_air(
     expect.require(expect.true("adresse de la carte sans fil de ws", f"du LAN, {network}", address or "aucune", inside))
     cables.pull("ws", "lan")
     answered = converge(Deadline.after(25.0), lambda: _pinged(probe, address), bool)
-    request: dict[str, Any] = {"leg": "lan", "word": "00", "station": station, "window": 6.0}
+    request: dict[str, Any] = {"toward": "lan", "word": "00", "station": station, "window": 6.0}
     probe.prefetch("handover.watch", timeout=20, **request)
     answered = _pinged(probe, address, count=6) and answered
     seen = probe.call("handover.watch", timeout=20, **request)

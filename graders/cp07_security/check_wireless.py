@@ -69,7 +69,7 @@ def check_guest_network(bench: Bench, probe: ProbeClient, expect: Expect, undo: 
     wireless.expect_join(expect, "invites", beside)
     for row in _neighbours(bench, probe, beside["offers"][0]["address"]):
         expect.equal(*row)
-    probe.call("wifi.leave", timeout=20, leg="personnel")
+    probe.call("wifi.leave", timeout=20, radio="personnel")
     expect.equal(*wireless.refuse(bench, probe, "invites", probe.nonce("wrong key"), "autre clé"))
 
 

@@ -14,20 +14,20 @@ from .packets import IPV4, parse
 ECHO_REQUEST = 8
 
 
-def watch(legs: Legs, *, leg: str, word: str, station: str, window: float) -> dict[str, Any]:
-    """Echo requests that bring the bytes `word` (hexadecimal) to a leg, and encrypted frames that `station` sends.
+def watch(legs: Legs, *, toward: str, word: str, station: str, window: float) -> dict[str, Any]:
+    """Echo requests that bring the bytes `word` (hexadecimal) to the leg `toward`, and encrypted frames of `station`.
 
     Times are seconds since the start. `bssids` are the access points the frames went to, `clear` counts its frames
     that anybody could read.
 
-    >>> watch(legs, leg="wan", word="c0ffee00", station="06:54:00:ab:cd:ef", window=2)
+    >>> watch(legs, toward="wan", word="c0ffee00", station="06:54:00:ab:cd:ef", window=2)
     {'echoes': [0.31, 0.83], 'frames': [], 'bssids': [], 'clear': 0}
     """
     began = time.monotonic()
     frames: list[float] = []
     bssids: set[str] = set()
     clear = 0
-    with legs.inside(leg):
+    with legs.inside(toward):
         raw = packet_socket(card(), IPV4)
     echoes: list[float] = []
     counter = threading.Thread(target=_count, args=(raw, bytes.fromhex(word), began, window, echoes), daemon=True)

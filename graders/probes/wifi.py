@@ -44,7 +44,7 @@ key_mgmt=WPA-PSK WPA-PSK-SHA256 SAE
 def join(
     legs: Legs,
     *,
-    leg: str,
+    radio: str,
     ssid: str,
     key: str | None,
     frequency: int | None = None,
@@ -57,22 +57,22 @@ def join(
     Stays there until `leave`. `tried` tells that the network was heard and an association attempted; with `once` the
     first refusal ends it, where a device would try again.
 
-    >>> join(legs, leg="invites", ssid="agence", key="correct horse")["joined"]
+    >>> join(legs, radio="invites", ssid="agence", key="correct horse")["joined"]
     True
     """
-    leave(legs, leg=leg)
-    told = RUN / f"wifi-{leg}.log"
-    configuration = RUN / f"wifi-{leg}.conf"
+    leave(legs, radio=radio)
+    told = RUN / f"wifi-{radio}.log"
+    configuration = RUN / f"wifi-{radio}.conf"
     configuration.touch(0o600)
     configuration.write_text(_configuration(ssid, key, frequency))
-    with legs.inside(leg):
+    with legs.inside(radio):
         name = card()
         mac = card_mac(name)
         with told.open("wb") as out:
             command = ["wpa_supplicant", "-D", "nl80211", "-i", name, "-c", str(configuration)]
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                                        start_new_session=True)  # fmt: skip
-        (RUN / f"wifi-{leg}.pid").write_text(str(process.pid))
+        (RUN / f"wifi-{radio}.pid").write_text(str(process.pid))
         began = time.monotonic()
         text = _follow(told, process, began + window, (JOINED, *REFUSED) if once else (JOINED,))
         found: dict[str, Any] = {
@@ -90,13 +90,13 @@ def join(
             if found["offers"]:
                 _configure(name, found["offers"][0])
     if not found["joined"]:
-        leave(legs, leg=leg)
+        leave(legs, radio=radio)
     return found
 
 
-def leave(legs: Legs, *, leg: str) -> None:
+def leave(legs: Legs, *, radio: str) -> None:
     """Leave the network, and forget the address."""
-    mark = RUN / f"wifi-{leg}.pid"
+    mark = RUN / f"wifi-{radio}.pid"
     with contextlib.suppress(FileNotFoundError, ValueError, ProcessLookupError):
         pid = int(mark.read_text())
         if b"wpa_supplicant" in Path(f"/proc/{pid}/cmdline").read_bytes():
@@ -107,8 +107,8 @@ def leave(legs: Legs, *, leg: str) -> None:
                     os.waitpid(pid, os.WNOHANG)
                 time.sleep(0.05)
     for suffix in ("pid", "conf", "log"):
-        (RUN / f"wifi-{leg}.{suffix}").unlink(missing_ok=True)
-    with legs.inside(leg):
+        (RUN / f"wifi-{radio}.{suffix}").unlink(missing_ok=True)
+    with legs.inside(radio):
         _ip(f"address flush dev {card()}", "route flush table main")
 
 

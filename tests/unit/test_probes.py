@@ -1,5 +1,6 @@
 """The probes on real networks: the bench of namespaces, with what is right and what is wrong beside it."""
 
+import inspect
 import os
 import time
 
@@ -8,6 +9,7 @@ import pytest
 from graders import internet
 from graders.notebook import Notebook
 from graders.probe_client import ProbeClient, ProbeError
+from graders.probes.agent import PROBES, SELDOM, _function
 from graders.probes.packets import SYN, checksum, ethernet, icmp_echo, ipv4, parse, tcp, udp
 from tests.unit.probes_world import NetWorld, Work, solve
 
@@ -29,6 +31,12 @@ def probe(world):
     client = world.probe()
     yield client
     client.close()
+
+
+@pytest.mark.parametrize("name", [*PROBES, *SELDOM])
+def test_no_probe_has_a_parameter_that_the_client_keeps_for_itself(name):
+    taken = {*inspect.signature(ProbeClient.call).parameters} - {"self", "params"}
+    assert taken.isdisjoint(inspect.signature(_function(name)).parameters)
 
 
 def test_arp_tells_who_answers_and_who_else_does(world, probe):
