@@ -3,6 +3,7 @@
 from graders.plugin.fixtures import (
     _bench_run,
     bench,
+    cables,
     deadline,
     device,
     expect,
@@ -32,6 +33,7 @@ from graders.plugin.terminal import pytest_report_teststatus, pytest_terminal_su
 __all__ = [
     "_bench_run",
     "bench",
+    "cables",
     "candidate",
     "deadline",
     "device",

@@ -18,7 +18,7 @@ from graders.vantage import number, text
 from labs.bench import Bench
 from labs.deadline import Deadline
 
-ADDRESSES = "ip -json -4 address show"
+ADDRESSES = "ip -json address show"
 ROUTES = "ip -json -4 route show default"
 BEAT = 0.5
 PINGS = "setsid ping -n -q -i %s -w %s -p %s %s >/dev/null 2>&1 </dev/null & echo lance"
@@ -158,7 +158,8 @@ def _address(bench: Bench, login: Login) -> str:
         cards = json.loads(login("ws").run(ADDRESSES).stdout)
         for card in cards:
             if card.get("address") == wireless.radio(bench, "ws"):
-                return next((str(one["local"]) for one in card["addr_info"] if one["scope"] == "global"), "")
+                found = (one for one in card["addr_info"] if (one["family"], one["scope"]) == ("inet", "global"))
+                return next((str(one["local"]) for one in found), "")
     except (ValueError, KeyError, TypeError, AttributeError):
         pass
     return ""

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from graders import conftest
 from graders.check import check, spec_of
 from graders.expect import Expect, NothingMeasuredError, Unmet
-from graders.plugin import plan
+from graders.plugin import fixtures, plan
 from graders.records import load
 from labs.errors import InputError
 from labs.models.lab import load_lab
@@ -76,6 +77,11 @@ class World:
 
     def records(self) -> dict[tuple[str, str], object]:
         return {(one.candidate, one.check): one for one in load(self.run / "records.jsonl").records}
+
+
+def test_a_check_may_ask_for_every_fixture():
+    defined = {name for name, value in vars(fixtures).items() if isinstance(value, type(fixtures.bench))}
+    assert {"bench", "cables", "undo"} <= defined <= {*vars(conftest)}
 
 
 @pytest.fixture
