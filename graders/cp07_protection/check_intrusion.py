@@ -19,7 +19,8 @@ BAN_SECONDS, EARLY, LATE = 45.0, 10.0, 20.0
 """How soon the ban must be there after the last bad password (the subject says 20: a busy machine is late); how much
 sooner or later than asked it may end."""
 ALERT_SECONDS = 60.0
-TRIES = 2
+TRIES = 5
+"""Attempts after a restart, each half a minute at least: what bans may start minutes after SSH on a busy machine."""
 LASTING = 25.0
 """Seconds that a ban is watched after a restart: longer than sshd's own penalties."""
 
@@ -83,7 +84,7 @@ def check_ban_after_reboot(bench: Bench, probe: ProbeClient, expect: Expect) -> 
     Une adresse de passage est bannie au bout du même nombre d'échecs ; celle de la sonde garde sa réponse.
     """
     wanted, held = number(bench, "echecs_ssh"), False
-    for _ in range(TRIES):  # what bans may start later than SSH
+    for _ in range(TRIES):
         seen = probe.call("intrusion.trial", timeout=_limit(bench), **{**_trial(bench), "watch": LASTING})
         held = seen["intruder"]["banned"] is not None and seen["released"] is None
         if held:
