@@ -105,7 +105,7 @@ def _check_names(lab: Lab, problems: _Problems) -> None:
 
     roles = role_names()
     for index, node in enumerate(lab.nodes):
-        if node.role not in roles:
+        if node.role not in roles and node.windows is None:
             loc = ["nodes", index, "role"]
             problems.add(f"nodes.{index}.role", f"no role {node.role!r}; known: {', '.join(roles)}", at=loc)
     if not (PLAYBOOKS / lab.solution).is_file():
@@ -221,7 +221,7 @@ def _check_networks(benches: list[Bench], problems: _Problems) -> None:
 
 
 def _check_files(benches: list[Bench], problems: _Problems) -> None:
-    """Templates of files that are put on the machines."""
+    """Templates of files that are put on the machines, or run there."""
     for index, node in enumerate(benches[0].nodes):
         for number, file in enumerate(node.model.files):
             path = file.source(problems.file.parent)
@@ -232,6 +232,16 @@ def _check_files(benches: list[Bench], problems: _Problems) -> None:
             text = path.read_text(encoding="utf-8")
             for bench in benches:
                 _rendered(problems, path, text, bench.variables)
+        windows = node.model.windows
+        if windows is None or windows.setup is None:
+            continue
+        path = problems.file.parent / "files" / windows.setup
+        if not path.is_file():
+            problems.add(f"nodes.{index}.windows.setup", f"no such file: {path}", at=["nodes", index, "windows", "setup"])
+            continue
+        text = path.read_text(encoding="utf-8")
+        for bench in benches:
+            _rendered(problems, path, text, bench.variables)
 
 
 def _check_addresses(benches: list[Bench], problems: _Problems) -> None:
