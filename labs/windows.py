@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labs.errors import InputError, PlateauError
+from labs.passwords import secret
 from labs.paths import CATALOGUE
 from labs.powershell import ARGUMENTS, POWERSHELL, packed, quoted
-from labs.passwords import secret
 from labs.variants import render
 
 if TYPE_CHECKING:

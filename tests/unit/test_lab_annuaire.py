@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from graders import agency
-from graders.cp09_directory import check_member, check_objects, check_policy, check_rights
+from graders.cp09_directory import check_objects, check_policy, check_rights
 from graders.cp09_directory.check_controller import clock_offset
 from graders.cp09_directory.trial import Trial
 from graders.cp10_scripts import check_folders, check_schedule
 from graders.cp10_scripts.check_folders import HEADER, RUNNER, Row, hidden_rows, misplaced, run, unannounced
 from graders.expect import Expect, Unmet
 from graders.probe_client import ProbeError
+from graders.workstation import debian, plain
+from graders.workstation.debian import DebianWorkstation
 from labs.deadline import Deadline
 from labs.models.lab import load_lab
 from labs.models.mutants import load_mutants
@@ -162,7 +164,7 @@ def test_who_is_privileged_by_primary_group() -> None:
 
 def test_a_name_is_the_same_with_its_domain_or_in_capitals() -> None:
     names = ("essai.commerce", "NEVERS\\essai.commerce", "Essai.Commerce@nevers.test")
-    assert {check_member.plain(name) for name in names} == {"essai.commerce"}
+    assert {plain(name) for name in names} == {"essai.commerce"}
     someone = user("Lea.Dupre")
     directory = agency.Directory([someone, group("gg_Direction", someone["dn"])])
     assert directory.members(directory.account("GG_Direction") or {}) == {"lea.dupre"}
@@ -192,15 +194,13 @@ def test_a_server_that_does_not_answer_has_refused_nothing() -> None:
 
 
 def test_a_session_is_read_from_what_it_printed() -> None:
-    opened = check_member.session_of(
-        "Mot de passe : \nessai.commerce\n11104\n/home/essai.commerce\nessai.commerce\necrit\n"
-    )
+    opened = debian.session_of("Mot de passe : \nessai.commerce\n11104\n/home/essai.commerce\nessai.commerce\necrit\n")
     assert opened == {"compte": "essai.commerce", "numéro": "11104", "dossier": "/home/essai.commerce",
                       "propriétaire": "essai.commerce", "écriture": "ecrit"}  # fmt: skip
-    glued = check_member.session_of("Password: essai.commerce\n11104\n/\nroot\n")
+    glued = debian.session_of("Password: essai.commerce\n11104\n/\nroot\n")
     assert (glued["compte"], glued["dossier"], "écriture" in glued) == ("essai.commerce", "/", False)
-    assert "problem" in check_member.session_of("Mot de passe : su : Échec d'authentification\n")
-    assert check_member.session_of("") == {"problem": "rien"}
+    assert "problem" in debian.session_of("Mot de passe : su : Échec d'authentification\n")
+    assert debian.session_of("") == {"problem": "rien"}
 
 
 def test_trial_passwords_are_what_their_label_says() -> None:
@@ -220,20 +220,18 @@ def test_trial_passwords_are_what_their_label_says() -> None:
 def test_sessions_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = cast("Login", Shell(tmp_path))
     said = 'read mot; if [ "$mot" = bon ]; then echo x; echo 11; echo /home/x; echo x; echo ecrit; else echo refus; fi'
-    monkeypatch.setattr(check_member, "OPEN", "printf '%s\\n' {password} | { " + said + "; } >{file} 2>&1 &")
-    opened, refused = check_member.open_sessions(machine, Deadline.after(20), ["bon", "l'autre; exit"])
+    monkeypatch.setattr(debian, "OPEN", "printf '%s\\n' {password} | { " + said + "; } >{file} 2>&1 &")
+    opened, refused = DebianWorkstation(BENCH, machine).sessions("essai", ["bon", "l'autre; exit"], Deadline.after(20))
     assert (opened["numéro"], opened["écriture"]) == ("11", "ecrit")
     assert refused["problem"].startswith("refus")
 
 
 def test_a_session_that_hangs_is_no_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = cast("Login", Shell(tmp_path))
-    hangs = check_member.OPEN.replace(
-        "timeout 100 runuser -u nobody -- su -l {account} -c", "timeout 0.2 sh -c 'sleep 9'"
-    )
-    monkeypatch.setattr(check_member, "OPEN", hangs)
+    hangs = debian.OPEN.replace("timeout 100 runuser -u nobody -- su -l {account} -c", "timeout 0.2 sh -c 'sleep 9'")
+    monkeypatch.setattr(debian, "OPEN", hangs)
     with pytest.raises(ProbeError, match="neither opened nor refused"):
-        check_member.open_sessions(machine, Deadline.after(20), ["bon"])
+        DebianWorkstation(BENCH, machine).sessions("essai", ["bon"], Deadline.after(20))
 
 
 NIGHT = str(BENCH.values["tache_moment"])

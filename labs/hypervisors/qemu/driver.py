@@ -75,7 +75,10 @@ class QemuHypervisor:
     # --- making it ------------------------------------------------------------------------------------------------
 
     def missing(self, specs: Sequence[NodeSpec]) -> list[str]:
-        """What `prepare` would have to make, in the words of the plan. Raises EnvironmentLackError for what it cannot."""
+        """What `prepare` would have to make, in the words of the plan.
+
+        Raises EnvironmentLackError for a machine that it cannot make.
+        """
         _require_own(specs)
         wanted = {(spec.role, spec.release) for spec in specs}
         absent = [f"image {role}-{release}" for role, release in sorted(wanted) if not images.find(role, release)]
