@@ -26,7 +26,8 @@ foreach ($un in $noms) {
         $Ansible.Changed = $true
     }
     if (-not ($vus | Where-Object { "$($_.RecordData.IPv4Address)" -eq $Adresse })) {
-        Add-DnsServerResourceRecordA -ZoneName $un.Zone -Name $un.Nom -IPv4Address $Adresse
+        $voulu = @{ ZoneName = $un.Zone; Name = $un.Nom; IPv4Address = $Adresse }
+        Add-DnsServerResourceRecordA @voulu
         $Ansible.Changed = $true
     }
 }
