@@ -313,6 +313,41 @@ def test_what_a_trial_changes_is_put_back_once() -> None:
     assert Trial.answer({"code": None, "reason": "Can't contact LDAP server (-1)"}) == "Can't contact LDAP server (-1)"
 
 
+class Rules:
+    """A directory whose account has rules of its own, or not; only `reader` is shown those."""
+
+    def __init__(self, own: bool, reader: str = "Administrateur@") -> None:
+        self.own, self.reader = own, reader
+
+    def call(self, probe: str, leg: str, **asked: Any) -> Any:
+        entry: dict[str, Any] = {"dn": asked["base"]}
+        if asked["attributes"] == ["lockoutDuration"]:
+            return {"code": 0, "entries": [{**entry, "lockoutduration": ["-9000000000"]}]}
+        if not asked["user"].startswith(self.reader):
+            return {"code": 49, "entries": []}
+        if self.own and asked["attributes"] == ["msDS-ResultantPSO"]:
+            entry["msds-resultantpso"] = ["CN=verrou,CN=Password Settings Container"]
+        if asked["base"].startswith("CN=verrou"):
+            entry["msds-lockoutduration"] = ["-18000000000"]
+        return {"code": 0, "entries": [entry]}
+
+
+@pytest.mark.parametrize(("rules", "minutes"), [(Rules(False), 15), (Rules(True), 30), (Rules(True, "personne"), 15)])
+def test_rules_made_for_some_accounts_count_before_the_domains(rules: Rules, minutes: int) -> None:
+    probe = cast("ProbeClient", rules)
+    trial = Trial(BENCH, probe, lambda *_: None)
+    told = check_policy.lockout_duration(BENCH, probe, trial, {"dn": "CN=essai.direction"})
+    assert check_policy.in_minutes(told) == minutes
+
+
+def test_a_state_that_is_hidden_is_no_state() -> None:
+    """A hardened directory does not show userAccountControl to ordinary people."""
+    assert check_objects.state_of(user("lea", useraccountcontrol="514")) & agency.DISABLED
+    assert check_objects.state_of(None) == 0
+    with pytest.raises(ProbeError, match="userAccountControl of lea is not shown"):
+        check_objects.state_of(user("lea"))
+
+
 def grade_script(script: Path, folder: Path, *runs: dict[str, Any]) -> list[dict[str, Any]]:
     """What the runner of the checks sees of a script, in a folder of ours instead of /srv."""
     program = RUNNER.replace('dir="/srv"', f"dir={str(folder)!r}")
