@@ -116,7 +116,7 @@ def _check_names(lab: Lab, problems: _Problems) -> None:
     _check_trainings(lab, problems)
     rows = _referential_rows(lab, problems)
     known, rebooted = graded_ids(), graded_after_reboot()
-    steady = {node.name for node in lab.graded_nodes if not node.unix}
+    steady = {node.name for node in lab.graded_nodes if not (node.unix or node.windows)}
     for index, task in enumerate(lab.tasks):
         for check in task.checks:
             field, loc = f"tasks.{index}.checks.{check}", ["tasks", index, "checks", check]

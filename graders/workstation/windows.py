@@ -55,6 +55,7 @@ class WindowsWorkstation:
 
     def __init__(self, bench: Bench, windows: Windows) -> None:
         self._bench, self._windows = bench, windows
+        self._asked = 0
 
     def sessions(self, account: str, passwords: Sequence[str], deadline: Deadline) -> list[Session]:
         return [session_of(told) for told in self._open([(account, one) for one in passwords], deadline, profile=True)]
@@ -82,7 +83,9 @@ class WindowsWorkstation:
 
     def _open(self, people: Sequence[tuple[str, str]], deadline: Deadline, *, profile: bool) -> list[dict[str, Any]]:
         """What became of each. Raises ProbeError when one was neither opened nor refused."""
+        self._asked += 1  # the same question again is another: what is known is not asked twice in a phase
         asked = {
+            "number": self._asked,
             "domain": text(self._bench, "netbios"),
             "profile": profile,
             "people": [{"account": account, "password": password} for account, password in people],
