@@ -54,7 +54,9 @@ def _windows(bench: Bench) -> list[str]:
         return []
     account = "le compte d'administrateur d'origine (`Administrateur` ou `Administrator`)"
     where = "Sur les machines Windows" if len(names) > 1 else "Sur la machine Windows"
-    return [f"{where} ({', '.join(names)}) : {account} — mot de passe : `{password(bench)}`", ""]
+    users = sorted({f"`{node.model.windows.user}`" for node in bench.graded_nodes if node.model.windows})
+    reserved = f"La carte `centre` et le compte {', '.join(users)} y sont réservés au centre."
+    return [f"{where} ({', '.join(names)}) : {account} — mot de passe : `{password(bench)}`", "", reserved, ""]
 
 
 def markdown(bench: Bench, hypervisor: Hypervisor, user: str | None = None) -> str:

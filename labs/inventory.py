@@ -121,13 +121,19 @@ class Template(str):
     __slots__ = ()
 
 
+def _from_environment(windows: Windows) -> str:
+    """The expression of a password; Ansible tells the hint when the variable is not set."""
+    hint = f"{windows.password_env} is not set; it must hold the password of {windows.user}"
+    return f"{{{{ lookup('ansible.builtin.env', '{windows.password_env}', default=undef(hint='{hint}')) }}}}"
+
+
 def _winrm(windows: Windows, lab_folder: Path) -> dict[str, Any]:
     """Connection of a Windows machine: the grader's account, whose password stays in the environment."""
     found: dict[str, Any] = {
         "ansible_connection": "winrm",
         "ansible_port": windows.port,
         "ansible_user": windows.user,
-        "ansible_password": Template(f"{{{{ lookup('ansible.builtin.env', '{windows.password_env}') }}}}"),
+        "ansible_password": Template(_from_environment(windows)),
         "ansible_winrm_transport": "ntlm",
         "ansible_winrm_scheme": "https" if windows.tls else "http",
         "ansible_winrm_server_cert_validation": "validate" if windows.ca_file else "ignore",

@@ -37,14 +37,15 @@ if (-not (Get-LocalGroupMember -SID S-1-5-32-544 | Where-Object { $_.SID -eq $si
 Set-ItemProperty -Path 'HKLM:\SOFTWARE\Microsoft\Windows\CurrentVersion\Policies\System' `
     -Name LocalAccountTokenFilterPolicy -Value 1 -Type DWord
 
-# WinRM over TLS, with a certificate of its own.
+# WinRM over TLS, with a certificate of its own. The listener wants the name that the machine has now; it keeps it after.
 Set-Service -Name WinRM -StartupType Automatic
 Start-Service -Name WinRM
 if (-not (Get-ChildItem WSMan:\localhost\Listener | Where-Object { $_.Keys -contains 'Transport=HTTPS' })) {
-    $certificate = New-SelfSignedCertificate -DnsName $settings.name -CertStoreLocation Cert:\LocalMachine\My `
-        -NotAfter (Get-Date).AddYears(10)
-    New-Item -Path WSMan:\localhost\Listener -Transport HTTPS -Address * -Port $settings.port `
-        -CertificateThumbPrint $certificate.Thumbprint -Force | Out-Null
+    $certificate = New-SelfSignedCertificate -DnsName $env:COMPUTERNAME, $settings.name -NotAfter (Get-Date).AddYears(10) `
+        -CertStoreLocation Cert:\LocalMachine\My
+    $listener = @{ Hostname = $env:COMPUTERNAME; CertificateThumbprint = $certificate.Thumbprint; Port = $settings.port }
+    New-WSManInstance -ResourceURI winrm/config/Listener -SelectorSet @{ Address = '*'; Transport = 'HTTPS' } `
+        -ValueSet $listener | Out-Null
 }
 if (-not (Get-NetFirewallRule | Where-Object { $_.Name -eq 'plateau-winrm' })) {
     New-NetFirewallRule -Name plateau-winrm -DisplayName 'Plateau (WinRM)' -Direction Inbound -Protocol TCP `

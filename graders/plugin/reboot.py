@@ -24,7 +24,7 @@ SILENCE_SECONDS = 150.0
 SETTLE_SECONDS = 40.0
 """For the machine's own services to be started, once its agent answers."""
 SETTLE_INTERVAL = 3.0
-"""Between two questions while it starts: asked each second, the agent took a quarter of an emulated machine's processor."""
+"""Between two questions while it starts: asked each second, the agent took a quarter of an emulated processor."""
 EMULATED = 3.0
 """How many times longer each of these is where machines are emulated in software: a reset in the middle of a slow boot
 begins it again, and a machine that was still starting would count as one that does not come back."""

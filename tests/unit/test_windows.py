@@ -265,6 +265,7 @@ def test_the_sheet_says_who_works_there() -> None:
     assert windows.password(BENCH) in sheet
     assert "Bureau à distance : `127.0.0.1`" in sheet
     assert sheet.count("ssh -p") == 1, "srv"
+    assert "La carte `centre` et le compte `plateau` y sont réservés au centre." in sheet
     debian = accesssheet.markdown(bench_of("annuaire", 0), cast(Hypervisor, Room()))
     assert "Windows" not in debian
     assert debian.count("ssh -p") == 3
@@ -280,6 +281,9 @@ def test_ansible_takes_the_password_from_the_environment(tmp_path: Path) -> None
     command = [program, "-i", files.inventory, "c0-dc", "-m", "ansible.builtin.debug", "-a", f"msg='{told}'"]
     answer = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert "user=plateau pass=Secret-du-centre-1 by=winrm:5986" in answer.stdout
+    del environment["LAB_WINDOWS_PASSWORD"]
+    without = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert "LAB_WINDOWS_PASSWORD is not set; it must hold the password of plateau" in without.stdout + without.stderr
 
 
 # --- the workstation --------------------------------------------------------------------------------------------------

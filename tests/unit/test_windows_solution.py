@@ -21,7 +21,7 @@ from tests.unit.lab_data import bench_of
 
 BENCH = bench_of("annuaire-windows", 3)
 MODULES = {
-    "ansible/windows": ("win_powershell", "win_dns_client", "win_timezone", "win_region"),
+    "ansible/windows": ("win_powershell", "win_dns_client", "win_feature", "win_timezone", "win_region"),
     "microsoft/ad": ("domain", "membership", "ou", "user", "group"),
 }
 TELLER = """
