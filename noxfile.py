@@ -135,7 +135,7 @@ def collections(session: nox.Session) -> None:
     fetch_collections(session)
 
 
-@nox.session(venv_backend="venv")
+@nox.session(venv_backend="venv", reuse_venv=True)
 def windows(session: nox.Session) -> None:
     """Playbooks and scripts for Windows machines, as far as they can be looked at without one."""
     fetch_collections(session)
