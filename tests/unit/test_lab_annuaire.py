@@ -23,7 +23,7 @@ from graders.cp10_scripts import check_folders, check_schedule
 from graders.cp10_scripts.check_folders import HEADER, RUNNER, Row, hidden_rows, misplaced, run, unannounced
 from graders.expect import Expect, Unmet
 from graders.probe_client import ProbeError
-from graders.workstation import debian, plain
+from graders.workstation import Attempt, debian, plain
 from graders.workstation.debian import DebianWorkstation
 from labs.deadline import Deadline
 from labs.models.lab import load_lab
@@ -234,9 +234,49 @@ def test_a_session_that_hangs_is_no_refusal(tmp_path: Path, monkeypatch: pytest.
         DebianWorkstation(BENCH, machine).sessions("essai", ["bon"], Deadline.after(20))
 
 
-NIGHT = str(BENCH.values["tache_moment"])
 THERE = cast("Login", lambda _node: SimpleNamespace(run=lambda *_: SimpleNamespace(rc=0)))
 """A machine that has the script."""
+
+
+@pytest.mark.parametrize(
+    ("words", "known", "became"),
+    [
+        ("connu 0", "oui", "oui"),
+        ("connu 0 sans-mot-de-passe", "oui", "sans mot de passe"),
+        ("connu statut-1", "oui", "non"),
+        ("connu local statut-1", "compte local", "non"),
+        ("statut-1 statut-1", "non", "non"),
+        ("", "non", "non"),
+    ],
+)
+def test_who_becomes_administrator_of_a_debian(
+    words: str, known: str, became: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(debian, "run_errand", lambda *_: f"autre connu 0\nlea.dupre {words}\n")
+    found = DebianWorkstation(BENCH, THERE).administrators(["lea.dupre"], "mot", Deadline.after(5))
+    assert found == {"lea.dupre": Attempt(known, became)}
+    monkeypatch.setattr(debian, "run_errand", lambda *_: "lea.dupre connu statut-124\n")
+    with pytest.raises(ProbeError, match=r"sudo by lea\.dupre on ws had not ended"):
+        DebianWorkstation(BENCH, THERE).administrators(["lea.dupre"], "mot", Deadline.after(5))
+
+
+@pytest.mark.parametrize(
+    ("lines", "wrong"),
+    [
+        (["fuseau", f"ws.{BENCH.values['domaine']}", "fr_FR.UTF-8"], []),
+        (["fuseau", f"WS.{BENCH.values['domaine']}", "fr_FR.utf8"], []),
+        ([f"ws.{BENCH.values['domaine']}", "fr_FR.UTF-8"], ["fuseau horaire"]),
+        (["fuseau", "ws", "C.UTF-8"], ["nom complet de ws", "langue"]),
+        ([], ["fuseau horaire", "nom complet de ws", "langue"]),
+    ],
+)
+def test_settings_of_a_debian(lines: list[str], wrong: list[str]) -> None:
+    told = SimpleNamespace(run=lambda *_: SimpleNamespace(stdout="\n".join(lines)))
+    rows = DebianWorkstation(BENCH, cast("Login", lambda _node: told)).settings()
+    assert [label for label, _, _, ok in rows if not ok] == wrong
+
+
+NIGHT = str(BENCH.values["tache_moment"])
 
 
 @pytest.mark.parametrize(
