@@ -5,4 +5,5 @@ collect_ignore = [
     "tests/e2e/child.py",
     "tests/pve_proxy/cluster.py",  # reads its orders on standard input
     "tests/unit/probes_dns_server.py",
+    "tests/windows_playbooks.py",  # of an environment of its own (nox -s windows)
 ]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
+import zipfile
 from pathlib import Path
 
 import nox
 
 from labs.models.lab import lab_names, load_lab
+from labs.models.loader import read_yaml
 
 nox.needs_version = ">=2025.5"
 nox.options.default_venv_backend = "none"
@@ -16,6 +19,8 @@ nox.options.sessions = ["tests"]
 nox.options.error_on_external_run = False
 
 LOCK_COMMAND = "nox -s lock"
+COLLECTIONS = Path("playbooks/collections")
+WINDOWS_PLAYBOOKS = ("solutions/annuaire-windows.yml", "roles/annuaire_windows_dc", "roles/annuaire_windows_ws")
 
 
 def python(session: nox.Session, *arguments: str) -> None:
@@ -43,9 +48,35 @@ def run_types(session: nox.Session) -> None:
     python(session, "-m", "mypy")
 
 
+def fetch_collections(session: nox.Session) -> None:
+    """Put the collections of playbooks/requirements.yml into playbooks/collections, out of PyPI's package `ansible`."""
+    wanted = read_yaml(Path("playbooks/requirements.yml"))["collections"]
+    stamp = COLLECTIONS / "versions"
+    versions = ", ".join(f"{one['name']} {one['version']}" for one in wanted)
+    if stamp.is_file() and stamp.read_text(encoding="utf-8") == versions:
+        session.log(f"{COLLECTIONS} has {versions}")
+        return
+    folder = Path(session.create_tmp())
+    options = ("--quiet", "--no-input", "--no-deps", "--only-binary", ":all:", "--require-hashes")
+    python(session, "-m", "pip", "download", *options, "-r", "requirements-collections.lock", "-d", str(folder))
+    shutil.rmtree(COLLECTIONS, ignore_errors=True)
+    (wheel,) = folder.glob("ansible-*.whl")
+    with zipfile.ZipFile(wheel) as packed:
+        prefixes = tuple(f"ansible_collections/{one['name'].replace('.', '/')}/" for one in wanted)
+        packed.extractall(COLLECTIONS, [name for name in packed.namelist() if name.startswith(prefixes)])
+    wheel.unlink()
+    for one, prefix in zip(wanted, prefixes, strict=True):
+        manifest = COLLECTIONS / prefix / "MANIFEST.json"
+        found = json.loads(manifest.read_text(encoding="utf-8"))["collection_info"]["version"]
+        if found != one["version"]:
+            session.error(f"{one['name']}: {wheel.name} has {found}, playbooks/requirements.yml says {one['version']}")
+    stamp.write_text(versions, encoding="utf-8")
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     """The whole suite: lint, types, then unit, contract and end-to-end tests on real machines."""
+    session.notify("windows")
     run_lint(session)
     run_types(session)
     python(session, "-m", "pytest", "--doctest-modules", "--durations=10", "labs", "tests", *session.posargs)
@@ -88,6 +119,8 @@ def nightly(session: nox.Session) -> None:
     python(session, "-m", "pytest", "tests/e2e/nightly_no_trace.py")
     plateau(session, "demo")
     for lab in lab_names():
+        if load_lab(lab).templates:
+            continue  # its machines are cloned from templates that only a cluster has
         plateau(session, "prove", lab, "--seeds", "2", "--repeat", "3")
         for training in load_lab(lab).trainings:
             states = ("--part", "pristine", "--part", "solution", "--repeat", "0")
@@ -96,12 +129,35 @@ def nightly(session: nox.Session) -> None:
     python(session, "-m", "benchmarks", "documents")
 
 
+@nox.session
+def collections(session: nox.Session) -> None:
+    """The Ansible collections that labs with Windows machines need."""
+    fetch_collections(session)
+
+
+@nox.session(venv_backend="venv", reuse_venv=True)
+def windows(session: nox.Session) -> None:
+    """Playbooks and scripts for Windows machines, as far as they can be looked at without one."""
+    fetch_collections(session)
+    session.install("--quiet", "--require-hashes", "--only-binary", ":all:", "-r", "requirements-windows.lock")
+    environment = {"ANSIBLE_CONFIG": str(Path("playbooks/ansible.cfg").resolve()), "LC_ALL": "C.UTF-8", "NO_COLOR": "1"}
+    session.run("python", "tests/windows_playbooks.py", env=environment)
+    with session.chdir("playbooks"):
+        session.run("ansible-playbook", "--syntax-check", "-i", "localhost,", WINDOWS_PLAYBOOKS[0], env=environment)
+        session.run("ansible-lint", "-c", ".ansible-lint", *WINDOWS_PLAYBOOKS, env=environment)
+
+
 @nox.session(venv_backend="venv")
 def lock(session: nox.Session) -> None:
-    """Resolve requirements.lock again from pyproject.toml, with the hashes of every file."""
+    """Resolve the locks again from pyproject.toml, with the hashes of every file."""
     session.install("uv>=0.9")
-    session.run(
-        *("uv", "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-emit-index-url"),
-        *("--upgrade", "--python-version", "3.11", "--group", "dev", "--custom-compile-command", LOCK_COMMAND),
-        *("--output-file", "requirements.lock", "pyproject.toml"),
-    )
+    for output, arguments in (
+        ("requirements.lock", ("--group", "dev", "pyproject.toml")),
+        ("requirements-windows.lock", ("--group", "pyproject.toml:windows")),
+        ("requirements-collections.lock", ("--no-deps", "--group", "pyproject.toml:collections")),
+    ):
+        session.run(
+            *("uv", "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-emit-index-url"),
+            *("--upgrade", "--python-version", "3.11", "--custom-compile-command", LOCK_COMMAND),
+            *("--output-file", output, *arguments),
+        )

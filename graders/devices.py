@@ -12,7 +12,7 @@ import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from graders.engine.command import DEVICE, POWERSHELL, Command
+from graders.engine.command import DEVICE, POWERSHELL, SECONDS, Command
 from labs.errors import PlateauError
 
 if TYPE_CHECKING:
@@ -80,12 +80,12 @@ class Windows:
     def __init__(self, engine: BenchEngine, node: str) -> None:
         self._engine, self._node = engine, node
 
-    def query(self, powershell: str) -> list[Any]:
+    def query(self, powershell: str, seconds: float = SECONDS) -> list[Any]:
         """The objects that a PowerShell pipeline gives, as JSON carries them (end it with Select-Object).
 
         Raises RouteError, and AnswerError when the pipeline reported an error.
         """
-        answer = self._engine.ask(self._node, Command(powershell, language=POWERSHELL))
+        answer = self._engine.ask(self._node, Command(powershell, seconds, language=POWERSHELL))
         if answer.status != 0:
             told = " ".join(answer.stderr.decode("utf-8", "replace").split())
             raise AnswerError(f"{self._node}: {powershell[:200]}: {told[:300]}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from labs.page import escape, french, page
 from labs.sessionfiles import SessionFiles, write_private
 from labs.subject import duration
+from labs.windows import password
 
 if TYPE_CHECKING:
     from labs.bench import Bench
@@ -46,30 +47,47 @@ def _version(bench: Bench) -> list[str]:
     return [f"**Version d'entraînement : {told}.", "", f"À faire : {parts}. Le sujet dit ce qui est déjà en place.", ""]
 
 
+def _windows(bench: Bench) -> list[str]:
+    """Who the candidate is on Windows machines, where there are some."""
+    names = [f"`{node.name}`" for node in bench.graded_nodes if node.model.windows]
+    if not names:
+        return []
+    account = "le compte d'administrateur d'origine (`Administrateur` ou `Administrator`)"
+    where = "Sur les machines Windows" if len(names) > 1 else "Sur la machine Windows"
+    users = sorted({f"`{node.model.windows.user}`" for node in bench.graded_nodes if node.model.windows})
+    reserved = f"La carte `centre` et le compte {', '.join(users)} y sont réservés au centre."
+    return [f"{where} ({', '.join(names)}) : {account} — mot de passe : `{password(bench)}`", "", reserved, ""]
+
+
 def markdown(bench: Bench, hypervisor: Hypervisor, user: str | None = None) -> str:
     """The sheet as Markdown; a machine without an address yet is shown without one.
 
     `user` opens console pages, with the password of the machines; without one, pages are for the trainer only.
     """
+    windows = _windows(bench)
+    where = "chaque machine Debian" if windows else "chaque machine"
     lines = [
         "# Fiche d'accès",
         "",
         f"**{escape(bench.session.file.title)}** — {escape(bench.candidate.name)}",
         "",
         *_version(bench),
-        f"Compte, sur chaque machine : `{ACCOUNT}` — mot de passe : `{bench.password}`",
+        f"Compte, sur {where} : `{ACCOUNT}` — mot de passe : `{bench.password}`",
         "",
         "Ce compte peut tout faire avec `sudo`.",
         "",
+        *windows,
         "## Machines",
         "",
-        "| Machine | Rôle | Connexion SSH |",
+        f"| Machine | Rôle | {'Connexion' if windows else 'Connexion SSH'} |",
         "|---|---|---|",
     ]
     consoles, pages = [], []
     for node in bench.graded_nodes:
         endpoint = hypervisor.status(node.spec.key).ssh
         command = f"`ssh -p {endpoint[1]} {ACCOUNT}@{endpoint[0]}`" if endpoint else "—"
+        if endpoint and node.model.windows:
+            command = f"Bureau à distance : `{endpoint[0]}`"
         lines.append(f"| `{node.name}` | {escape(node.model.title['fr'])} | {command} |")
         if endpoint is None:
             continue

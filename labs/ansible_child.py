@@ -156,7 +156,8 @@ def words(output: str) -> str:
 
     lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip() for line in output.splitlines()]
     complaints = [line for line in lines if re.match(r"(\[?ERROR\]?|fatal)", line, re.IGNORECASE)]
-    return (complaints or [line for line in lines if line] or ["no message"])[0]
+    told = (complaints or [line for line in lines if line] or ["no message"])[0]
+    return f"{told} Run ./bootstrap collections." if "couldn't resolve module/action" in told else told
 
 
 if __name__ == "__main__":

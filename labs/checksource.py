@@ -23,6 +23,16 @@ def graded_needs() -> dict[str, set[str]]:
     }  # fmt: skip
 
 
+def graded_after_reboot() -> dict[str, set[str]]:
+    """Check id -> its machines, of those that are made again after a reboot."""
+    found = {}
+    for check, _, call in _decorated():
+        given = {keyword.arg: keyword.value for keyword in call.keywords}
+        if "phase" in given and ast.literal_eval(given["phase"]) == "reboot":
+            found[check] = set(ast.literal_eval(given["nodes"])) if "nodes" in given else set()
+    return found
+
+
 def _decorated() -> Iterator[tuple[str, Path, ast.Call]]:
     """Every check's id, file and decorator."""
     for path in sorted(GRADERS.glob("*/check_*.py")):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from labs import identity, prepare, ssh
+from labs import identity, prepare, ssh, windows
 from labs.bench import Bench, BenchNode
 from labs.deadline import Deadline
 from labs.errors import InterruptedRunError, PlateauError
@@ -177,7 +177,8 @@ class Executor:
                 outcome.changed += 1
             if plan.action is Action.RECREATE:
                 self._step("delete", node, lambda: self._hypervisor.delete(node.spec.key, Deadline.after(60)))
-            self._bring_up(bench, node, Deadline.after(patience), fresh=plan.action.makes)
+            more = windows.MORE_SECONDS if node.model.windows else 0.0
+            self._bring_up(bench, node, Deadline.after(patience + more), fresh=plan.action.makes)
 
         return run
 
@@ -187,9 +188,14 @@ class Executor:
             self._step("create", node, lambda: hypervisor.ensure_node(node.spec, deadline))
         self._step("start", node, lambda: hypervisor.start(key, deadline))
         self._step("wait for agent", node, lambda: hypervisor.wait_agent(key, deadline))
-        if fresh:
-            self._step("configure", node, lambda: self._configure(bench, node, deadline))
-        self._step("wait for SSH", node, lambda: self._wait_ssh(node))
+        if node.model.windows is None:
+            if fresh:
+                self._step("configure", node, lambda: self._configure(bench, node, deadline))
+            self._step("wait for SSH", node, lambda: self._wait_ssh(node))
+        else:
+            if fresh:
+                self._step("configure", node, lambda: windows.configure(hypervisor, bench, node, deadline))
+            self._step("wait for WinRM", node, lambda: windows.wait(hypervisor, node, deadline))
         if not fresh:
             self._progress(f"{key.candidate}/{node.name}", "ready")
         elif not (self._prepared and node.graded):

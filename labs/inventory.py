@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from labs.paths import CATALOGUE
 from labs.sessionfiles import SessionFiles, write_private
 
 if TYPE_CHECKING:
     from labs.bench import Bench, BenchNode
     from labs.hypervisors.base import Hypervisor
+    from labs.models.lab import Windows
     from labs.models.session import Session
 
 CANDIDATES = "candidats"
@@ -86,6 +88,8 @@ def inventory(
                 continue
             host, port = endpoints[name]
             hosts[name] = {"ansible_host": host, "ansible_port": port, "node": node.name, "role": node.model.role}
+            if node.model.windows:
+                hosts[name].update(_winrm(node.model.windows, CATALOGUE / session.lab.name))
             for group in dict.fromkeys((node.name, node.model.role)):
                 groups.setdefault(group, {"hosts": {}})["hosts"][name] = {}
             owners[CANDIDATES if node.graded else CENTRE]["hosts"][name] = {}
@@ -111,6 +115,35 @@ def known_hosts(benches: Sequence[Bench], endpoints: dict[str, tuple[str, int]],
     return "".join(lines)
 
 
+class Template(str):
+    """Text of ours that Ansible is to render; any other is taken as it is."""
+
+    __slots__ = ()
+
+
+def _from_environment(windows: Windows) -> str:
+    """The expression of a password; Ansible tells the hint when the variable is not set."""
+    hint = f"{windows.password_env} is not set; it must hold the password of {windows.user}"
+    return f"{{{{ lookup('ansible.builtin.env', '{windows.password_env}', default=undef(hint='{hint}')) }}}}"
+
+
+def _winrm(windows: Windows, lab_folder: Path) -> dict[str, Any]:
+    """Connection of a Windows machine: the grader's account, whose password stays in the environment."""
+    found: dict[str, Any] = {
+        "ansible_connection": "winrm",
+        "ansible_port": windows.port,
+        "ansible_user": windows.user,
+        "ansible_password": Template(_from_environment(windows)),
+        "ansible_winrm_transport": "ntlm",
+        "ansible_winrm_scheme": "https" if windows.tls else "http",
+        "ansible_winrm_server_cert_validation": "validate" if windows.ca_file else "ignore",
+        "ansible_winrm_message_encryption": "always",
+    }
+    if windows.ca_file:
+        found["ansible_winrm_ca_trust_path"] = str(lab_folder / windows.ca_file)
+    return found
+
+
 def to_yaml(data: dict[str, Any]) -> str:
     """YAML that every reader understands alike: all strings are quoted (a bare MAC is a number in YAML 1.1)."""
     from ruamel.yaml import YAML
@@ -132,6 +165,8 @@ def _quoted(value: Any) -> Any:
         return {key: _quoted(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [_quoted(one) for one in value]
+    if isinstance(value, Template):
+        return DoubleQuotedScalarString(value)
     if isinstance(value, str):
         if "{{" in value or "{%" in value or "{#" in value:
             return TaggedScalar(value=value, style='"', tag="!unsafe")

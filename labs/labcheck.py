@@ -12,7 +12,7 @@ from jinja2 import TemplateError
 
 from labs import diagram, subject
 from labs.bench import Bench, compute_bench
-from labs.checksource import graded_ids, graded_needs
+from labs.checksource import graded_after_reboot, graded_ids, graded_needs
 from labs.errors import InputError
 from labs.models.faults import load_faults
 from labs.models.lab import Lab, Node, Segment, Task, Training, load_lab_file
@@ -105,7 +105,7 @@ def _check_names(lab: Lab, problems: _Problems) -> None:
 
     roles = role_names()
     for index, node in enumerate(lab.nodes):
-        if node.role not in roles:
+        if node.role not in roles and node.windows is None:
             loc = ["nodes", index, "role"]
             problems.add(f"nodes.{index}.role", f"no role {node.role!r}; known: {', '.join(roles)}", at=loc)
     if not (PLAYBOOKS / lab.solution).is_file():
@@ -115,7 +115,8 @@ def _check_names(lab: Lab, problems: _Problems) -> None:
             problems.add("alternatives", f"no such playbook under playbooks/ (found {playbook!r})")
     _check_trainings(lab, problems)
     rows = _referential_rows(lab, problems)
-    known = graded_ids()
+    known, rebooted = graded_ids(), graded_after_reboot()
+    steady = {node.name for node in lab.graded_nodes if not (node.unix or node.windows)}
     for index, task in enumerate(lab.tasks):
         for check in task.checks:
             field, loc = f"tasks.{index}.checks.{check}", ["tasks", index, "checks", check]
@@ -123,6 +124,9 @@ def _check_names(lab: Lab, problems: _Problems) -> None:
                 problems.add(field, "no function in graders/ has @check of this id", at=loc)
             elif rows and check.partition(".")[0] not in rows:
                 problems.add(field, f"referential {lab.referential} has no such row", at=loc)
+            elif stays := steady & rebooted.get(check, set()):
+                message = f"is made after a reboot, and the grader does not reboot {', '.join(sorted(stays))}"
+                problems.add(field, message, at=loc)
 
 
 def _check_trainings(lab: Lab, problems: _Problems) -> None:
@@ -221,7 +225,7 @@ def _check_networks(benches: list[Bench], problems: _Problems) -> None:
 
 
 def _check_files(benches: list[Bench], problems: _Problems) -> None:
-    """Templates of files that are put on the machines."""
+    """Templates of files that are put on the machines, or run there."""
     for index, node in enumerate(benches[0].nodes):
         for number, file in enumerate(node.model.files):
             path = file.source(problems.file.parent)
@@ -232,6 +236,18 @@ def _check_files(benches: list[Bench], problems: _Problems) -> None:
             text = path.read_text(encoding="utf-8")
             for bench in benches:
                 _rendered(problems, path, text, bench.variables)
+        windows = node.model.windows
+        if windows is None or windows.setup is None:
+            continue
+        path = problems.file.parent / "files" / windows.setup
+        if not path.is_file():
+            problems.add(
+                f"nodes.{index}.windows.setup", f"no such file: {path}", at=["nodes", index, "windows", "setup"]
+            )
+            continue
+        text = path.read_text(encoding="utf-8")
+        for bench in benches:
+            _rendered(problems, path, text, bench.variables)
 
 
 def _check_addresses(benches: list[Bench], problems: _Problems) -> None:

@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-import shlex
-from typing import Any
+from collections.abc import Callable
 
 from graders.agency import LEG, read_directory
 from graders.check import check
 from graders.cp09_directory.trial import Trial, Undo, trial_account
-from graders.errand import LATE, Errand, run_errand
+from graders.devices import Windows
 from graders.expect import Expect, converge, show
 from graders.login import Login
-from graders.probe_client import ProbeClient, ProbeError
+from graders.probe_client import ProbeClient
 from graders.vantage import text
+from graders.workstation import WRITTEN, Session, elsewhere, plain, workstation_of
 from labs.bench import Bench
 from labs.deadline import Deadline
 
+Asked = Callable[[str], Windows]
 ACCOUNT = "essai.commerce"
 RECOVERY_SECONDS = 400.0
 """How long after a restart of all the machines at once: winbind believes for 300 s that an account is not there, when
 it was asked while the controller was still starting (smb.conf(5), winbind cache time)."""
-# What opening a session does, without a terminal: PAM asks for the password on standard input, because nobody is not
-# root. The session then tells who it is for, where, and whether it may write there. All at once: a refusal waits some
-# seconds before it is told, and the first session of an account makes its folder.
-OPEN = """
-printf '%s\\n' {password} | timeout 100 runuser -u nobody -- su -l {account} -c '
-  id -un; id -u; pwd; stat -c %U .; date >.plateau-session && rm .plateau-session && echo ecrit
-' >{file} 2>&1 || echo "statut-$?" >>{file} &
-"""
-NEXT, END = "session-suivante", "fin des sessions"
-FIELDS = ("compte", "numéro", "dossier", "propriétaire", "écriture")
 
 
 @check("CP09-S4.a", causes=("CP09-S1.d", "CP09-S1.a", "CP09-S2.a"), nodes=("ws", "dc"), seconds=240)
 def check_session(
-    bench: Bench, probe: ProbeClient, login: Login, expect: Expect, deadline: Deadline, undo: Undo
+    bench: Bench, probe: ProbeClient, login: Login, windows: Asked, expect: Expect, deadline: Deadline, undo: Undo
 ) -> None:
     """Une personne du domaine ouvre une session sur ws avec son mot de passe, dans un dossier personnel à elle.
 
@@ -56,69 +47,29 @@ def check_session(
     new = trial.new_password("session")
     told = trial.answer(trial.give(account, new))
     expect.require(expect.equal(f"réinitialisation de {ACCOUNT} par l'administrateur", "acceptée", told))
-    opened, refused = open_sessions(login, deadline, [new, text(bench, "mdp_essai")])
+    station = workstation_of(bench, login, windows)
+    opened, refused = station.sessions(ACCOUNT, [new, text(bench, "mdp_essai")], deadline)
     expect_session(expect, opened)
-    uid = opened["numéro"]
-    local = login("ws").run("cut -d: -f1,3 /etc/passwd").stdout.split()
-    known = [one for one in local if one.startswith(f"{ACCOUNT}:") or one.endswith(f":{uid}")]
-    expect.equal("compte ou numéro connu de ws sans le domaine", "rien", show(known))
+    expect.equal("compte ou numéro connu de ws sans le domaine", "rien", show(station.strangers(account, opened)))
     expect.equal("session avec l'ancien mot de passe", "refusée", "ouverte" if "numéro" in refused else "refusée")
 
 
 @check("CP09-S4.b", needs=("CP09-S4.a",), nodes=("ws", "dc"), phase="reboot", seconds=600)
 def check_session_after_reboot(
-    bench: Bench, probe: ProbeClient, login: Login, expect: Expect, deadline: Deadline
+    bench: Bench, probe: ProbeClient, login: Login, windows: Asked, expect: Expect, deadline: Deadline
 ) -> None:
     """Après un redémarrage, une personne du domaine ouvre encore une session sur ws.
 
     Toutes les machines ont redémarré ensemble. Le mot de passe est celui du compte d'essai.
     """
     del probe
-    usual = [text(bench, "mdp_essai")]
-    opened = converge(deadline.sooner(RECOVERY_SECONDS), lambda: open_sessions(login, deadline, usual)[0],
+    usual, station = [text(bench, "mdp_essai")], workstation_of(bench, login, windows)
+    opened = converge(deadline.sooner(RECOVERY_SECONDS), lambda: station.sessions(ACCOUNT, usual, deadline)[0],
                       lambda seen: "numéro" in seen, interval=3.0)  # fmt: skip
     expect_session(expect, opened)
 
 
-def open_sessions(login: Login, deadline: Deadline, passwords: list[str]) -> list[dict[str, str]]:
-    """Open sessions on ws with the test account, all at once; what each said, as session_of tells it.
-
-    Raises ProbeError when one neither opened nor was refused in time: the centre's machines may be the slow ones.
-    """
-    files = [f'"$d/{index}"' for index in range(len(passwords))]
-    lines = ["d=$(mktemp -d)"]
-    lines += [OPEN.replace("{password}", shlex.quote(password)).replace("{account}", ACCOUNT).replace("{file}", file)
-              for password, file in zip(passwords, files, strict=True)]  # fmt: skip
-    lines += ["wait", *(f"echo {NEXT}; cat {file}" for file in files), 'rm -r "$d"', f"echo; echo {shlex.quote(END)}"]
-    told = run_errand(login, Errand("ws", "\n".join(lines), END), deadline)
-    if LATE in told:
-        raise ProbeError("a session on ws was neither opened nor refused within 100 s")
-    return [session_of(one) for one in told.split(f"{NEXT}\n")[1:]]
-
-
-def session_of(told: str) -> dict[str, str]:
-    """The fields of a session that opened; `problem` when none did.
-
-    >>> session_of("Mot de passe : essai\\n2001\\n/home/essai\\nessai\\necrit\\n")["dossier"]
-    '/home/essai'
-    """
-    lines = [line.rpartition(" : ")[2].rpartition(": ")[2].strip() for line in told.splitlines() if line.strip()]
-    for index, line in enumerate(lines):
-        if line.isdigit() and index:
-            return dict(zip(FIELDS, lines[index - 1 :], strict=False))
-    return {"problem": " ".join(told.split())[-200:] or "rien"}
-
-
-def plain(name: str) -> str:
-    """An account's name without its domain, which a member may show before or after it.
-
-    >>> plain("NEVERS\\\\Essai.Commerce"), plain("essai.commerce@nevers.test")
-    ('essai.commerce', 'essai.commerce')
-    """
-    return name.rpartition("\\")[2].partition("@")[0].lower()
-
-
-def expect_session(expect: Expect, opened: dict[str, Any]) -> None:
+def expect_session(expect: Expect, opened: Session) -> None:
     """The session is of the account, in a folder of its own where it may write."""
     label = f"session de {ACCOUNT} sur ws"
     observed = opened.get("problem", "ouverte")
@@ -126,7 +77,5 @@ def expect_session(expect: Expect, opened: dict[str, Any]) -> None:
     expect.equal("compte de la session", ACCOUNT, plain(opened["compte"]))
     expect.equal("propriétaire du dossier personnel", ACCOUNT, plain(opened.get("propriétaire", "")))
     home = opened.get("dossier", "")
-    expect.true(
-        "dossier personnel", "un dossier à part", home or "rien", home not in {"", "/", "/root", "/nonexistent"}
-    )
-    expect.equal("fichier écrit dans ce dossier", "ecrit", opened.get("écriture", ""))
+    expect.true("dossier personnel", "un dossier à part", home or "rien", elsewhere(home))
+    expect.equal("fichier écrit dans ce dossier", WRITTEN, opened.get("écriture", ""))

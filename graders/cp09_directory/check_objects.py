@@ -26,7 +26,7 @@ from graders.agency import (
 from graders.check import check
 from graders.cp09_directory.check_controller import STATES, in_words
 from graders.expect import Expect, show
-from graders.probe_client import ProbeClient
+from graders.probe_client import ProbeClient, ProbeError
 from graders.vantage import text
 from labs.bench import Bench
 
@@ -60,7 +60,7 @@ def check_people(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     for login, unit in (("essai.commerce", "Commerce"), ("essai.direction", "Direction")):
         found = parent((directory.account(login) or {"dn": ""})["dn"]).lower()
         expect.true(f"unité du compte {login}", unit, found or "compte absent", found == f"ou={unit.lower()},{agency}")
-        exempt = flags(directory.account(login), "useraccountcontrol") & NEVER_EXPIRES
+        exempt = state_of(directory.account(login)) & NEVER_EXPIRES
         expect.equal(f"mot de passe de {login} dispensé d'expirer", "non", "oui" if exempt else "non")
 
 
@@ -96,10 +96,21 @@ def check_leaver(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     expect.require(expect.true(label, "oui", problem or "oui", not problem))
     leaver = person(bench, "partant")
     account = directory.account(leaver.login)
-    state = "absent" if account is None else "désactivé" if flags(account, "useraccountcontrol") & DISABLED else "actif"
+    state = "absent" if account is None else "désactivé" if state_of(account) & DISABLED else "actif"
     expect.equal(f"compte {leaver.login}", "désactivé", state)
     told = probe.call("kerberos.obtain", LEG, timeout=50, **ticket(bench, leaver.login, text(bench, "mdp_agence")))
     expect.equal(f"ticket demandé par {leaver.login}", STATES["revoked"], in_words(told))
+
+
+def state_of(account: Entry | None) -> int:
+    """The bits of userAccountControl.
+
+    Raises ProbeError when the directory hides it, as one does that keeps ordinary people out of the account
+    restrictions (Pre-Windows 2000 Compatible Access, emptied): that is neither asked for nor forbidden.
+    """
+    if account is not None and not first(account, "useraccountcontrol"):
+        raise ProbeError(f"userAccountControl of {first(account, 'samaccountname')} is not shown to ordinary people")
+    return flags(account, "useraccountcontrol")
 
 
 def differences(one: Person, account: Entry | None, agency: str, principal: str) -> list[str]:
@@ -116,7 +127,7 @@ def differences(one: Person, account: Entry | None, agency: str, principal: str)
         wrong.append(f"prénom « {first(account, 'givenname')} »")
     if first(account, "sn") != one.last:
         wrong.append(f"nom « {first(account, 'sn')} »")
-    if flags(account, "useraccountcontrol") & NEVER_EXPIRES:
+    if state_of(account) & NEVER_EXPIRES:
         wrong.append("mot de passe qui n'expire jamais")
     return wrong
 

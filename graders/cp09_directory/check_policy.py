@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 from typing import Any
 
-from graders.agency import LEG, bind_name, first, person, read_directory
+from graders.agency import LEG, Entry, bind_name, first, person, read_directory
 from graders.check import check
 from graders.cp09_directory.trial import TICKETS, Trial, Undo, trial_account
 from graders.expect import Expect
@@ -68,15 +68,23 @@ def check_lockout(bench: Bench, probe: ProbeClient, expect: Expect, undo: Undo) 
         raise ProbeError("ldap.binds: the directory stopped answering")
     state = trial.ticket("essai.direction", usual)
     expect.equal(f"ticket avec le bon mot de passe après {limit} erreurs", TICKETS["revoked"], state)
-    minutes = number(bench, "verrou_minutes")
+    found = lockout_duration(bench, probe, trial, account)
+    expect.equal("durée du verrouillage, en minutes", number(bench, "verrou_minutes"), in_minutes(found))
+
+
+def lockout_duration(bench: Bench, probe: ProbeClient, trial: Trial, account: Entry) -> str:
+    """How long the account is locked, as its rules say: those made for some accounts (MS-ADTS 3.1.1.4.5.36,
+    msDS-ResultantPSO, which only administrators read), else the domain's."""
+    own = first(trial.read(account["dn"], ["msDS-ResultantPSO"]), "msds-resultantpso")
+    if own:
+        return first(trial.read(own, ["msDS-LockoutDuration"]), "msds-lockoutduration")
     reader: dict[str, Any] = {
         "user": bind_name(bench, person(bench, "commerciale").login),
         "password": text(bench, "mdp_agence"),
     }
     rules = probe.call("ldap.search", LEG, timeout=30, address=text(bench, "lan_dc"), base=text(bench, "base_dn"),
                        scope="base", attributes=["lockoutDuration"], **reader)  # fmt: skip
-    found = first(rules["entries"][0], "lockoutduration") if rules["entries"] else ""
-    expect.equal("durée du verrouillage, en minutes", minutes, in_minutes(found))
+    return first(rules["entries"][0], "lockoutduration") if rules["entries"] else ""
 
 
 def exact(word: str, length: int) -> str:

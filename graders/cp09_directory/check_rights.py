@@ -112,26 +112,32 @@ def _expect_of_the_domain(bench: Bench, probe: ProbeClient, expect: Expect, tria
 def check_privileged(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     """Aucune personne de l'agence n'est administrateur du domaine.
 
-    Les groupes privilégiés, lus avec leurs groupes imbriqués, ne contiennent que le compte d'administrateur d'origine.
+    Les groupes privilégiés, lus avec leurs groupes imbriqués, ne contiennent que le compte d'administrateur d'origine
+    et, sur un contrôleur Windows, celui du centre.
     """
     directory, problem = read_directory(bench, probe)
     expect.require(expect.true("annuaire lu par une personne de l'agence", "oui", problem or "oui", not problem))
     for rid, name in PRIVILEGED.items():
-        _expect_alone(expect, name, directory, directory.by_rid(rid))
+        _expect_alone(expect, name, directory, directory.by_rid(rid), "")
     builtin = next((one for one in directory.entries if sid_of(one) == "S-1-5-32-544"), None)
-    _expect_alone(expect, "Administrateurs", directory, builtin)
+    windows = bench.node("dc").model.windows
+    _expect_alone(expect, "Administrateurs", directory, builtin, windows.user if windows else "")
 
 
-def _expect_alone(expect: Expect, name: str, directory: Directory, group: Entry | None) -> None:
+def _expect_alone(expect: Expect, name: str, directory: Directory, group: Entry | None, centre: str) -> None:
     wanted = "personne d'autre que l'administrateur d'origine"
-    found = ["groupe introuvable"] if group is None else strangers(directory, group)
+    found = ["groupe introuvable"] if group is None else strangers(directory, group, centre)
     expect.equal(f"membres de « {name} »", wanted, show(found) if found else wanted)
 
 
-def strangers(directory: Directory, group: Entry) -> list[str]:
-    """Who is in a privileged group beside the built-in administrator."""
-    return sorted(first(one, "samaccountname") or one["dn"] for one in directory.everybody_in(group)
-                  if not sid_of(one).endswith(f"-{ADMINISTRATOR}"))  # fmt: skip
+def strangers(directory: Directory, group: Entry, centre: str = "") -> list[str]:
+    """Who is in a privileged group beside the built-in administrator and the account `centre`.
+
+    The promotion of a Windows server makes its local administrators, the grader among them, BUILTIN's of the domain.
+    """
+    found = [one for one in directory.everybody_in(group) if not sid_of(one).endswith(f"-{ADMINISTRATOR}")]
+    names = sorted(first(one, "samaccountname") or one["dn"] for one in found)
+    return [name for name in names if not centre or name.lower() != centre.lower()]
 
 
 def granted(written: dict[str, str], read: dict[str, str], word: str) -> str:

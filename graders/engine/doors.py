@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,8 @@ from graders.engine.command import DEVICE, POWERSHELL
 from graders.engine.device import DeviceLogin, DeviceRoute
 from graders.engine.routes import AgentRoute, Route, RouteError, SshRoute
 from graders.engine.windows import WindowsLogin, WindowsRoute
-from labs.errors import EnvironmentLackError, InputError
+from labs.errors import InputError
+from labs.passwords import secret
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,14 +51,6 @@ def routes(
     private = files.host_key(key.candidate, key.node)
     public = private.with_name(private.name + ".pub")
     return [SshRoute(address, "root", files.grader_key, public, str(key)), AgentRoute(execute, str(key))]
-
-
-def secret(variable: str, what: str) -> str:
-    """The value of an environment variable. Raises EnvironmentLackError that says what it must hold."""
-    value = os.environ.get(variable, "")
-    if not value:
-        raise EnvironmentLackError(f"{variable} is not set; it must hold the password of {what}")
-    return value
 
 
 def _device(device: Device, address: Address, node: BenchNode, files: SessionFiles) -> Route:

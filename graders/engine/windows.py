@@ -18,17 +18,13 @@ from typing import TYPE_CHECKING, Any
 from graders.engine.command import KEPT_BYTES, Answer, Command
 from graders.engine.routes import CONNECT_SECONDS, SLACK_SECONDS, Hello, OneCallRoute, RouteError
 from labs.deadline import Deadline
+from labs.powershell import ARGUMENTS, POWERSHELL
 
 if TYPE_CHECKING:
     from winrm.protocol import Protocol
 
 POLL_SECONDS = 5
 """The server is asked again so often whether the PowerShell has ended."""
-STARTER = (
-    "$code = [Text.Encoding]::UTF8.GetString([Convert]::FromBase64String(($input | Out-String).Trim()));"
-    " & ([ScriptBlock]::Create($code))"
-)
-"""What the command line of PowerShell holds: the program is longer than a command line of Windows may be."""
 PIECE = 64 * 1024
 """Of standard input, a message; Windows refuses envelopes of more than 500 kB (MaxEnvelopeSizekb)."""
 OUTPUT_LIMIT = 64 * 1024 * 1024
@@ -135,11 +131,9 @@ class WindowsRoute(OneCallRoute):
         """Output and error output of a PowerShell that runs `text`."""
         from winrm.exceptions import WinRMOperationTimeoutError
 
-        encoded = base64.b64encode(STARTER.encode("utf-16-le")).decode()
-        arguments = ["-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass", "-EncodedCommand", encoded]
         shell = protocol.open_shell(codepage=65001)
         try:
-            command = protocol.run_command(shell, "powershell.exe", arguments, console_mode_stdin=False)
+            command = protocol.run_command(shell, POWERSHELL, ARGUMENTS, console_mode_stdin=False)
             try:
                 _send(protocol, shell, command, base64.b64encode(text))
                 streams, over = (bytearray(), bytearray()), False

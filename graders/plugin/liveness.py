@@ -96,7 +96,7 @@ def header_nodes(bench: Bench, states: Mapping[str, NodeState]) -> list[dict[str
             "role": node.model.role,
             "state": states[node.name].power.value,
             "reachable": states[node.name].reachable,
-            "image": f"{node.model.role}-{bench.session.lab.release} {states[node.name].image}".rstrip(),
+            "image": f"{node.spec.role}-{node.spec.release} {states[node.name].image}".rstrip(),
         }
         for node in bench.graded_nodes
     ]

@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from labs.deadline import Deadline
@@ -23,10 +24,57 @@ SILENCE_SECONDS = 150.0
 SETTLE_SECONDS = 40.0
 """For the machine's own services to be started, once its agent answers."""
 SETTLE_INTERVAL = 3.0
-"""Between two questions while it starts: asked each second, the agent took a quarter of an emulated machine."""
+"""Between two questions while it starts: asked each second, the agent took a quarter of an emulated processor."""
 EMULATED = 3.0
 """How many times longer each of these is where machines are emulated in software: a reset in the middle of a slow boot
 begins it again, and a machine that was still starting would count as one that does not come back."""
+
+
+@dataclass(frozen=True)
+class System:
+    """How a kind of system is asked by its guest agent."""
+
+    boot_id: tuple[str, ...]
+    restart: tuple[str, ...]
+    settled: tuple[str, ...]
+    """Tells one of SETTLED once nothing is being started any more."""
+    answer_seconds: float
+    settle_seconds: float
+
+
+def _powershell(program: str) -> tuple[str, ...]:
+    return ("powershell.exe", "-NoProfile", "-NonInteractive", "-Command", program)
+
+
+DEBIAN = System(
+    boot_id=("/bin/cat", "/proc/sys/kernel/random/boot_id"),
+    restart=("/bin/sh", "-c", "sync; (sleep 0.5; systemctl reboot) >/dev/null 2>&1 &"),
+    settled=("systemctl", "is-system-running"),
+    answer_seconds=5.0,
+    settle_seconds=SETTLE_SECONDS,
+)
+WINDOWS = System(
+    # Not the time of the last start, which moves with the clock: the process that begins the services' session.
+    boot_id=_powershell(
+        "Get-Process -Name wininit | ForEach-Object { '{0}-{1}' -f $_.Id, $_.StartTime.ToFileTimeUtc() }"
+    ),
+    restart=("shutdown.exe", "/r", "/t", "1"),
+    settled=_powershell(
+        "if ((Get-Service | Where-Object { [string]$_.Status -eq 'StartPending' }) -or "
+        "[string](Get-Service -Name WinRM).Status -ne 'Running') { 'starting' } else { 'running' }"
+    ),
+    answer_seconds=20.0,
+    settle_seconds=180.0,
+)
+"""Never run on a Windows."""
+SETTLED = frozenset({"running", "degraded"})
+
+
+def system_of(node: BenchNode) -> System | None:
+    """How the machine is rebooted; None when no route tells whether it really was."""
+    if node.model.windows:
+        return WINDOWS
+    return DEBIAN if node.model.unix else None
 
 
 def reboot(hypervisor: Hypervisor, nodes: Sequence[BenchNode]) -> dict[str, str]:
@@ -40,37 +88,37 @@ def reboot(hypervisor: Hypervisor, nodes: Sequence[BenchNode]) -> dict[str, str]
     return {node.name: text for node, text in zip(nodes, told, strict=True)}
 
 
-def boot_id(hypervisor: Hypervisor, key: NodeKey, deadline: Deadline) -> str | None:
-    """The kernel's boot id; None when the agent does not answer."""
+def boot_id(hypervisor: Hypervisor, key: NodeKey, deadline: Deadline, system: System = DEBIAN) -> str | None:
+    """What is another after each start; None when the agent does not answer."""
     try:
-        result = hypervisor.execute(key, ["/bin/cat", "/proc/sys/kernel/random/boot_id"], deadline)
+        result = hypervisor.execute(key, system.boot_id, deadline)
     except (HypervisorError, DeadlineError):
         return None
-    return result.text.strip() if result.exit_status == 0 else None
+    return result.text.strip() or None if result.exit_status == 0 else None
 
 
 def _reboot_one(hypervisor: Hypervisor, node: BenchNode, slowness: float) -> str:
-    key, began = node.spec.key, time.monotonic()
+    key, began, system = node.spec.key, time.monotonic(), system_of(node)
+    assert system is not None
     deadline = Deadline.after(REBOOT_SECONDS * slowness)
-    before = boot_id(hypervisor, key, deadline.sooner(10))
+    before = boot_id(hypervisor, key, deadline.sooner(2 * system.answer_seconds), system)
     with contextlib.suppress(HypervisorError, DeadlineError):
-        argv = ["/bin/sh", "-c", "sync; (sleep 0.5; systemctl reboot) >/dev/null 2>&1 &"]
-        hypervisor.execute(key, argv, deadline.sooner(10))
-    after, way = _wait_new_boot(hypervisor, key, before, deadline, slowness)
+        hypervisor.execute(key, system.restart, deadline.sooner(10))
+    after, way = _wait_new_boot(hypervisor, key, system, before, deadline, slowness)
     if after is None:
         return f"{way}: boot id {before}, then no answer for {time.monotonic() - began:.0f} s"
     booted = time.monotonic() - began
-    settled = _wait_settled(hypervisor, key, deadline.sooner(SETTLE_SECONDS * slowness))
+    settled = _wait_settled(hypervisor, key, system, deadline.sooner(system.settle_seconds * slowness))
     return f"{way}: boot id {before} -> {after} in {booted:.0f} s, {settled} in {time.monotonic() - began:.0f} s"
 
 
 def _wait_new_boot(
-    hypervisor: Hypervisor, key: NodeKey, before: str | None, deadline: Deadline, slowness: float
+    hypervisor: Hypervisor, key: NodeKey, system: System, before: str | None, deadline: Deadline, slowness: float
 ) -> tuple[str | None, str]:
     """The new boot id and how it came about: the reset button is pressed once, when shutting down does not end."""
     way, began = "reboot", time.monotonic()
     for _ in deadline.ticks(1.0):
-        now = boot_id(hypervisor, key, deadline.sooner(5))
+        now = boot_id(hypervisor, key, deadline.sooner(system.answer_seconds), system)
         if now is not None and now != before:
             return now, way
         limit = SHUTDOWN_SECONDS if now is not None else SILENCE_SECONDS
@@ -81,12 +129,12 @@ def _wait_new_boot(
     return None, way
 
 
-def _wait_settled(hypervisor: Hypervisor, key: NodeKey, deadline: Deadline) -> str:
-    """Wait until systemd has no job left; a unit that hangs must not hold the grading."""
+def _wait_settled(hypervisor: Hypervisor, key: NodeKey, system: System, deadline: Deadline) -> str:
+    """Wait until no service is being started; one that hangs must not hold the grading."""
     state = "unknown"
     for _ in deadline.ticks(SETTLE_INTERVAL):
         with contextlib.suppress(HypervisorError, DeadlineError):
-            state = hypervisor.execute(key, ["systemctl", "is-system-running"], deadline.sooner(5)).text.strip()
-        if state in {"running", "degraded"}:
+            state = hypervisor.execute(key, system.settled, deadline.sooner(system.answer_seconds)).text.strip()
+        if state in SETTLED:
             break
     return f"system {state}"

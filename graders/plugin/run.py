@@ -19,7 +19,7 @@ from graders.login import Login
 from graders.notebook import Measurement, Notebook
 from graders.plugin import plan
 from graders.plugin.liveness import NodeState, ask_the_network, header_nodes, keep_states, recall_states, survey
-from graders.plugin.reboot import reboot
+from graders.plugin.reboot import reboot, system_of
 from graders.plugin.recording import Outcome, RecordsFile, exception_evidence, now, run_header, waits
 from graders.probe_client import SETTLE_SECONDS, Link, ProbeClient, ProbeError
 from graders.records import BenchHeader, Record, Verdict
@@ -224,7 +224,7 @@ class GradingRun:
             self.look_again(run)
             return
         # Of the others, no route tells whether they really restarted: their saved configuration is compared instead.
-        known = [node for node in run.bench.graded_nodes if node.model.unix]
+        known = [node for node in run.bench.graded_nodes if system_of(node)]
         up = [node for node in known if node.name in self.reboot_nodes and run.states[node.name].up]
         began = time.monotonic()
         run.notebook.snapshot.record(Observation("", "hypervisor", REBOOT, [node.name for node in up]))

@@ -60,6 +60,8 @@ def show(
     out.print(f"[bold]{found.title[language]}[/] ({found.name} {found.version}, {found.duration_minutes} min)")
     if found.draft:
         out.print("[yellow]draft[/]: its checks were not proven on machines yet; no exam is held with it")
+    if found.templates:
+        out.print(f"on Proxmox VE only, where a profile names templates {', '.join(found.templates)}")
     out.print(found.summary[language])
     out.print()
     out.print(diagram.text(found, language), markup=False)

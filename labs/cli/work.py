@@ -33,6 +33,10 @@ def ssh(context: typer.Context, session: SessionArg, candidate: CandidateArg, no
 
     loaded = load_session(session)
     key = _node_key(loaded, candidate, node)
+    if loaded.lab.node(node).windows:
+        raise InputError(
+            f"{key}: a Windows machine has no SSH; its screen: plateau console {session} {candidate} {node} --vnc"
+        )
     endpoint = open_hypervisor(loaded.profile).status(key).ssh
     if endpoint is None:
         raise HypervisorError(f"{key}: there is no such machine; run plateau up {session}")

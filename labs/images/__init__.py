@@ -2,7 +2,7 @@
 
 from labs.images.boot import DEPOT_LABEL, KERNEL_CMDLINE
 from labs.images.build import build
-from labs.images.model import DEFAULT_RELEASE, RELEASES, role_names
+from labs.images.model import DEFAULT_RELEASE, RELEASES, can_build, role_names
 from labs.images.store import RoleImage, find, find_base, find_depot, list_images
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "RELEASES",
     "RoleImage",
     "build",
+    "can_build",
     "find",
     "find_base",
     "find_depot",

@@ -106,6 +106,11 @@ def role_names() -> list[str]:
     return sorted(path.stem for path in (DATA / "roles").glob("*.yaml"))
 
 
+def can_build(role: str, release: str) -> bool:
+    """Whether there are data to build that image; Windows machines, for one, are cloned from templates of others."""
+    return release in RELEASES and role in role_names()
+
+
 def load_role(name: str) -> Role:
     """The data of one role; raises InputError, listing the known ones, when there is none."""
     if name not in role_names():

@@ -115,8 +115,15 @@ class Device(Strict):
 
 
 class Windows(Strict):
-    """A Windows machine, graded by PowerShell over WinRM, with NTLM."""
+    """A Windows machine, graded by PowerShell over WinRM, with NTLM.
 
+    It is cloned from a template that a Proxmox VE profile names: `ROLE-RELEASE`, such as `dc-2022`.
+    """
+
+    release: str | None = Field(default=None, pattern=r"^[a-z0-9.]+$")
+    """Of the template; by default the lab's."""
+    setup: str | None = None
+    """Template of a PowerShell script, relative to the lab's files/ folder, that ends the first configuration."""
     user: str
     password_env: Variable
     """Environment variable with the password of `user`."""
@@ -145,7 +152,13 @@ class Node(Strict):
     def _one_system(self) -> Node:
         if self.device and self.windows:
             raise ValueError("give either device or windows")
+        if self.windows and (self.files or self.run):
+            raise ValueError("files and run are for Debian machines; give windows.setup instead")
         return self
+
+    def release(self, usual: str) -> str:
+        """Of its image or template, where `usual` is the lab's."""
+        return (self.windows and self.windows.release) or usual
 
     @property
     def unix(self) -> bool:
@@ -270,6 +283,11 @@ class Lab(Strict):
     def node(self, name: str) -> Node:
         """The node of that name. Raises KeyError."""
         return next(node for node in self.nodes if node.name == name)
+
+    @property
+    def templates(self) -> list[str]:
+        """Templates, `ROLE-RELEASE`, that are no images of ours: only a Proxmox VE profile can name them."""
+        return sorted({f"{node.role}-{node.release(self.release)}" for node in self.nodes if node.windows})
 
     @property
     def graded_nodes(self) -> list[Node]:

@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from graders import agency
-from graders.cp09_directory import check_member, check_objects, check_policy, check_rights
+from graders.cp09_directory import check_objects, check_policy, check_rights
 from graders.cp09_directory.check_controller import clock_offset
 from graders.cp09_directory.trial import Trial
 from graders.cp10_scripts import check_folders, check_schedule
 from graders.cp10_scripts.check_folders import HEADER, RUNNER, Row, hidden_rows, misplaced, run, unannounced
 from graders.expect import Expect, Unmet
 from graders.probe_client import ProbeError
+from graders.workstation import Attempt, debian, plain
+from graders.workstation.debian import DebianWorkstation
 from labs.deadline import Deadline
 from labs.models.lab import load_lab
 from labs.models.mutants import load_mutants
@@ -162,7 +164,7 @@ def test_who_is_privileged_by_primary_group() -> None:
 
 def test_a_name_is_the_same_with_its_domain_or_in_capitals() -> None:
     names = ("essai.commerce", "NEVERS\\essai.commerce", "Essai.Commerce@nevers.test")
-    assert {check_member.plain(name) for name in names} == {"essai.commerce"}
+    assert {plain(name) for name in names} == {"essai.commerce"}
     someone = user("Lea.Dupre")
     directory = agency.Directory([someone, group("gg_Direction", someone["dn"])])
     assert directory.members(directory.account("GG_Direction") or {}) == {"lea.dupre"}
@@ -192,15 +194,13 @@ def test_a_server_that_does_not_answer_has_refused_nothing() -> None:
 
 
 def test_a_session_is_read_from_what_it_printed() -> None:
-    opened = check_member.session_of(
-        "Mot de passe : \nessai.commerce\n11104\n/home/essai.commerce\nessai.commerce\necrit\n"
-    )
+    opened = debian.session_of("Mot de passe : \nessai.commerce\n11104\n/home/essai.commerce\nessai.commerce\necrit\n")
     assert opened == {"compte": "essai.commerce", "numéro": "11104", "dossier": "/home/essai.commerce",
                       "propriétaire": "essai.commerce", "écriture": "ecrit"}  # fmt: skip
-    glued = check_member.session_of("Password: essai.commerce\n11104\n/\nroot\n")
+    glued = debian.session_of("Password: essai.commerce\n11104\n/\nroot\n")
     assert (glued["compte"], glued["dossier"], "écriture" in glued) == ("essai.commerce", "/", False)
-    assert "problem" in check_member.session_of("Mot de passe : su : Échec d'authentification\n")
-    assert check_member.session_of("") == {"problem": "rien"}
+    assert "problem" in debian.session_of("Mot de passe : su : Échec d'authentification\n")
+    assert debian.session_of("") == {"problem": "rien"}
 
 
 def test_trial_passwords_are_what_their_label_says() -> None:
@@ -220,25 +220,63 @@ def test_trial_passwords_are_what_their_label_says() -> None:
 def test_sessions_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = cast("Login", Shell(tmp_path))
     said = 'read mot; if [ "$mot" = bon ]; then echo x; echo 11; echo /home/x; echo x; echo ecrit; else echo refus; fi'
-    monkeypatch.setattr(check_member, "OPEN", "printf '%s\\n' {password} | { " + said + "; } >{file} 2>&1 &")
-    opened, refused = check_member.open_sessions(machine, Deadline.after(20), ["bon", "l'autre; exit"])
+    monkeypatch.setattr(debian, "OPEN", "printf '%s\\n' {password} | { " + said + "; } >{file} 2>&1 &")
+    opened, refused = DebianWorkstation(BENCH, machine).sessions("essai", ["bon", "l'autre; exit"], Deadline.after(20))
     assert (opened["numéro"], opened["écriture"]) == ("11", "ecrit")
     assert refused["problem"].startswith("refus")
 
 
 def test_a_session_that_hangs_is_no_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = cast("Login", Shell(tmp_path))
-    hangs = check_member.OPEN.replace(
-        "timeout 100 runuser -u nobody -- su -l {account} -c", "timeout 0.2 sh -c 'sleep 9'"
-    )
-    monkeypatch.setattr(check_member, "OPEN", hangs)
+    hangs = debian.OPEN.replace("timeout 100 runuser -u nobody -- su -l {account} -c", "timeout 0.2 sh -c 'sleep 9'")
+    monkeypatch.setattr(debian, "OPEN", hangs)
     with pytest.raises(ProbeError, match="neither opened nor refused"):
-        check_member.open_sessions(machine, Deadline.after(20), ["bon"])
+        DebianWorkstation(BENCH, machine).sessions("essai", ["bon"], Deadline.after(20))
+
+
+THERE = cast("Login", lambda _node: SimpleNamespace(run=lambda *_: SimpleNamespace(rc=0)))
+"""A machine that has the script."""
+
+
+@pytest.mark.parametrize(
+    ("words", "known", "became"),
+    [
+        ("connu 0", "oui", "oui"),
+        ("connu 0 sans-mot-de-passe", "oui", "sans mot de passe"),
+        ("connu statut-1", "oui", "non"),
+        ("connu local statut-1", "compte local", "non"),
+        ("statut-1 statut-1", "non", "non"),
+        ("", "non", "non"),
+    ],
+)
+def test_who_becomes_administrator_of_a_debian(
+    words: str, known: str, became: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(debian, "run_errand", lambda *_: f"autre connu 0\nlea.dupre {words}\n")
+    found = DebianWorkstation(BENCH, THERE).administrators(["lea.dupre"], "mot", Deadline.after(5))
+    assert found == {"lea.dupre": Attempt(known, became)}
+    monkeypatch.setattr(debian, "run_errand", lambda *_: "lea.dupre connu statut-124\n")
+    with pytest.raises(ProbeError, match=r"sudo by lea\.dupre on ws had not ended"):
+        DebianWorkstation(BENCH, THERE).administrators(["lea.dupre"], "mot", Deadline.after(5))
+
+
+@pytest.mark.parametrize(
+    ("lines", "wrong"),
+    [
+        (["fuseau", f"ws.{BENCH.values['domaine']}", "fr_FR.UTF-8"], []),
+        (["fuseau", f"WS.{BENCH.values['domaine']}", "fr_FR.utf8"], []),
+        ([f"ws.{BENCH.values['domaine']}", "fr_FR.UTF-8"], ["fuseau horaire"]),
+        (["fuseau", "ws", "C.UTF-8"], ["nom complet de ws", "langue"]),
+        ([], ["fuseau horaire", "nom complet de ws", "langue"]),
+    ],
+)
+def test_settings_of_a_debian(lines: list[str], wrong: list[str]) -> None:
+    told = SimpleNamespace(run=lambda *_: SimpleNamespace(stdout="\n".join(lines)))
+    rows = DebianWorkstation(BENCH, cast("Login", lambda _node: told)).settings()
+    assert [label for label, _, _, ok in rows if not ok] == wrong
 
 
 NIGHT = str(BENCH.values["tache_moment"])
-THERE = cast("Login", lambda _node: SimpleNamespace(run=lambda *_: SimpleNamespace(rc=0)))
-"""A machine that has the script."""
 
 
 @pytest.mark.parametrize(
@@ -313,6 +351,41 @@ def test_what_a_trial_changes_is_put_back_once() -> None:
     with pytest.raises(ProbeError, match="could not be put back: told"):
         undos[0][1]()
     assert Trial.answer({"code": None, "reason": "Can't contact LDAP server (-1)"}) == "Can't contact LDAP server (-1)"
+
+
+class Rules:
+    """A directory whose account has rules of its own, or not; only `reader` is shown those."""
+
+    def __init__(self, own: bool, reader: str = "Administrateur@") -> None:
+        self.own, self.reader = own, reader
+
+    def call(self, probe: str, leg: str, **asked: Any) -> Any:
+        entry: dict[str, Any] = {"dn": asked["base"]}
+        if asked["attributes"] == ["lockoutDuration"]:
+            return {"code": 0, "entries": [{**entry, "lockoutduration": ["-9000000000"]}]}
+        if not asked["user"].startswith(self.reader):
+            return {"code": 49, "entries": []}
+        if self.own and asked["attributes"] == ["msDS-ResultantPSO"]:
+            entry["msds-resultantpso"] = ["CN=verrou,CN=Password Settings Container"]
+        if asked["base"].startswith("CN=verrou"):
+            entry["msds-lockoutduration"] = ["-18000000000"]
+        return {"code": 0, "entries": [entry]}
+
+
+@pytest.mark.parametrize(("rules", "minutes"), [(Rules(False), 15), (Rules(True), 30), (Rules(True, "personne"), 15)])
+def test_rules_made_for_some_accounts_count_before_the_domains(rules: Rules, minutes: int) -> None:
+    probe = cast("ProbeClient", rules)
+    trial = Trial(BENCH, probe, lambda *_: None)
+    told = check_policy.lockout_duration(BENCH, probe, trial, {"dn": "CN=essai.direction"})
+    assert check_policy.in_minutes(told) == minutes
+
+
+def test_a_state_that_is_hidden_is_no_state() -> None:
+    """A hardened directory does not show userAccountControl to ordinary people."""
+    assert check_objects.state_of(user("lea", useraccountcontrol="514")) & agency.DISABLED
+    assert check_objects.state_of(None) == 0
+    with pytest.raises(ProbeError, match="userAccountControl of lea is not shown"):
+        check_objects.state_of(user("lea"))
 
 
 def grade_script(script: Path, folder: Path, *runs: dict[str, Any]) -> list[dict[str, Any]]:

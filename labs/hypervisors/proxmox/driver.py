@@ -119,8 +119,14 @@ class ProxmoxHypervisor:
     # --- making it ------------------------------------------------------------------------------------------------
 
     def missing(self, specs: Sequence[NodeSpec]) -> list[str]:
+        from labs.images import can_build
+
         wanted = sorted({(spec.role, spec.release) for spec in specs})
-        return [f"image {role}-{release}" for role, release in wanted if not self._clonable(role, release)]
+        lacking = [one for one in wanted if not self._clonable(*one)]
+        for role, release in lacking:
+            if not can_build(role, release):
+                raise EnvironmentLackError(self._templates.remedy(role, release))
+        return [f"image {role}-{release}" for role, release in lacking]
 
     def prepare(self, specs: Sequence[NodeSpec], progress: Callable[[str, str], None]) -> None:
         self._cluster.read()

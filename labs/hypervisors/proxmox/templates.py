@@ -92,9 +92,16 @@ class Templates:
 
     def remedy(self, role: str, release: str) -> str:
         """What to do when there is no template for a role."""
+        from labs.images import can_build
+
         named = self._profile.templates.get(f"{role}-{release}")
         if named is not None:
             return f"templates.{role}-{release} of the profile: VM {named} is no template that the token can see"
+        if not can_build(role, release):
+            return (
+                f"no template {role}-{release}, which Plateau cannot build (Windows, for one): give the VMID of yours "
+                f"under templates in the profile, {{{role}-{release}: VMID}}"
+            )
         return f"no template of role {role} ({release}); run plateau image build {role} --hypervisor PROFILE"
 
     def read(self, guest: Guest, snapshot: Snapshot) -> Template:
@@ -123,7 +130,7 @@ def current_digest(role: str, release: str) -> str | None:
     """
     from labs.images import digests, model
 
-    if role not in model.role_names() or release not in model.RELEASES:
+    if not model.can_build(role, release):
         return None
     return digests.role_digest(model.load_base(), model.load_role(role), release)
 

@@ -75,7 +75,11 @@ class QemuHypervisor:
     # --- making it ------------------------------------------------------------------------------------------------
 
     def missing(self, specs: Sequence[NodeSpec]) -> list[str]:
-        """What `prepare` would have to make, in the words of the plan."""
+        """What `prepare` would have to make, in the words of the plan.
+
+        Raises EnvironmentLackError for a machine that it cannot make.
+        """
+        _require_own(specs)
         wanted = {(spec.role, spec.release) for spec in specs}
         absent = [f"image {role}-{release}" for role, release in sorted(wanted) if not images.find(role, release)]
         releases = sorted({spec.release for spec in specs})
@@ -89,6 +93,7 @@ class QemuHypervisor:
         ]
 
     def prepare(self, specs: Sequence[NodeSpec], progress: Callable[[str, str], None]) -> None:
+        _require_own(specs)
         for release in sorted({spec.release for spec in specs}):
             roles = sorted({spec.role for spec in specs if spec.release == release})
             if images.find_depot(release) is None or any(images.find(role, release) is None for role in roles):
@@ -388,6 +393,7 @@ class QemuHypervisor:
         return machine
 
     def _image(self, spec: NodeSpec) -> images.RoleImage:
+        _require_own([spec])
         image = images.find(spec.role, spec.release)
         if image is None:
             raise EnvironmentLackError(
@@ -410,6 +416,16 @@ class QemuHypervisor:
 
     def _one_per_shape(self, specs: Sequence[NodeSpec]) -> list[NodeSpec]:
         return list({(spec.role, spec.release, self._shape(spec)): spec for spec in specs}.values())
+
+
+def _require_own(specs: Sequence[NodeSpec]) -> None:
+    """Raise EnvironmentLackError when a machine is none of ours, such as a Windows one."""
+    for spec in specs:
+        if not images.can_build(spec.role, spec.release):
+            raise EnvironmentLackError(
+                f"{spec.key.node} is cloned from a template {spec.role}-{spec.release}, which the embedded hypervisor "
+                "cannot have (Windows, for one); name a profile of Proxmox VE as hypervisor in the session file"
+            )
 
 
 def _leave_shared_memory_out(qmp: Qmp, wanted: bool) -> None:
