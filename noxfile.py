@@ -76,7 +76,6 @@ def fetch_collections(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """The whole suite: lint, types, then unit, contract and end-to-end tests on real machines."""
-    session.notify("windows")
     run_lint(session)
     run_types(session)
     python(session, "-m", "pytest", "--doctest-modules", "--durations=10", "labs", "tests", *session.posargs)
@@ -115,6 +114,7 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def nightly(session: nox.Session) -> None:
     """What CI runs each night: the suite, the demonstration, the proof of every lab and version, the benchmarks."""
+    session.notify("windows")
     tests(session)
     python(session, "-m", "pytest", "tests/e2e/nightly_no_trace.py")
     plateau(session, "demo")
