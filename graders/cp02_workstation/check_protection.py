@@ -1,4 +1,4 @@
-"""CP02-S1: the antivirus of the workstation, what it stops and how fresh its signatures are; CP02-C1: after a restart."""
+"""CP02-S1: the workstation's antivirus, what it stops and how fresh its signatures are; CP02-C1: after a restart."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from graders.cp02_workstation.remote import ask, errand
 from graders.cp07_protection import samples
 from graders.expect import show
 from graders.probe_client import ProbeError
-from graders.vantage import text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,9 +33,9 @@ BIGGEST = 4096
 def check_antivirus(bench: Bench, probe: ProbeClient, login: Login, expect: Expect, deadline: Deadline) -> None:
     """L'antivirus de ws arrête les fichiers dangereux déposés dans les échanges, et ceux-là seulement.
 
-    Dans un sous-dossier inédit de /srv/echanges, le contrôle dépose le fichier EICAR et l'échantillon de l'agence, nus ou
-    dans une archive, et des fichiers sains de même taille : dans le délai, les premiers ont disparu ou ne se lisent plus,
-    les autres sont intacts.
+    Dans un sous-dossier inédit de /srv/echanges, le contrôle dépose le fichier EICAR et l'échantillon de l'agence, nus
+    ou dans une archive, et des fichiers sains de même taille : dans le délai, les premiers ont disparu ou ne se lisent
+    plus, les autres sont intacts.
     """
     judge(told(bench, probe, login, deadline), sample_files(bench, probe, "dépôt"), expect)
 

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from labs.deadline import Deadline
 
 # A session of an account that nobody opens, so that nobody's own settings are in it; PAM gives it the machine's.
-SESSION = """
-env -i PATH=/usr/bin:/bin TERM=linux timeout 15 su -s /bin/sh -l games -c 'echo "langue $LANG"; echo "jour $(date -d 2026-01-05 +%A)"' </dev/null
+SESSION = r"""
+env -i PATH=/usr/bin:/bin TERM=linux timeout 15 su -s /bin/sh -l games \
+  -c 'echo "langue $LANG"; echo "jour $(date -d 2026-01-05 +%A)"' </dev/null
 """
 # keyboard(5), read as a shell does; vconsole.conf(5) for those who prefer it.
 KEYBOARD = """
@@ -40,7 +41,9 @@ def check_session(login: Login, expect: Expect) -> None:
     told = dict(_words(login("ws").run(SESSION).stdout))
     expect.equal("jour de la semaine, dans une session", FRENCH_DAY, told.get("jour", ""))
     language = told.get("langue", "")
-    expect.true("langue de la session", "fr_FR.UTF-8", show(language), language.lower().replace("-", "") == "fr_fr.utf8")
+    expect.true(
+        "langue de la session", "fr_FR.UTF-8", show(language), language.lower().replace("-", "") == "fr_fr.utf8"
+    )
     layouts = dict(_words(login("ws").run(KEYBOARD).stdout))
     expect.equal("disposition du clavier", "fr", layout(layouts))
 
@@ -65,7 +68,9 @@ def check_clock(bench: Bench, probe: ProbeClient, login: Login, expect: Expect, 
 
     known, offset = converge(patience, measure, lambda one: one[0] and abs(one[1]) <= TOLERANCE, interval=3.0)
     expect.equal(f"{server} interrogé sur l'heure depuis le démarrage", "oui", "oui" if known else "non")
-    expect.true("écart de ws avec l'heure du centre", f"au plus {show(TOLERANCE)} s", apart(offset), abs(offset) <= TOLERANCE)
+    expect.true(
+        "écart de ws avec l'heure du centre", f"au plus {show(TOLERANCE)} s", apart(offset), abs(offset) <= TOLERANCE
+    )
 
 
 def clock_offset(bench: Bench, probe: ProbeClient, login: Login, ahead: float) -> float:

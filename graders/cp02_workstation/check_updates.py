@@ -53,7 +53,8 @@ if sys.argv[2] in cache:
     package = cache[sys.argv[2]]
     found = apt_pkg.DepCache(cache).get_candidate_ver(package)
     print("installee", package.current_ver.ver_str if package.current_ver else "")
-    print("proposee", found.ver_str if found else "", *sorted({{file.site for file, _ in found.file_list if file.site}} if found else ()))
+    files = found.file_list if found else []
+    print("proposee", found.ver_str if found else "", *sorted({{file.site for file, _ in files if file.site}}))
 else:
     print("inconnu")
 FIN
@@ -67,8 +68,8 @@ SIGNERS = {"other": "signé d'une autre clé", "none": "sans signature"}
 def check_source(bench: Bench, probe: ProbeClient, login: Login, expect: Expect, deadline: Deadline) -> None:
     """ws a le logiciel demandé, et apt y propose la version que le miroir vient de publier.
 
-    Pendant le contrôle, le miroir publie une version inédite, signée de sa clé ; apt relit ses sources dans un dossier à
-    part, sans rien changer sur ws.
+    Pendant le contrôle, le miroir publie une version inédite, signée de sa clé ; apt relit ses sources dans un dossier
+    à part, sans rien changer sur ws.
     """
     wanted = fresh_version(bench, probe, "source")
     found = proposed(bench, probe, login, deadline, wanted, "good")
@@ -97,8 +98,8 @@ def check_signed(bench: Bench, probe: ProbeClient, login: Login, expect: Expect,
 def check_night(bench: Bench, probe: ProbeClient, login: Login, expect: Expect, deadline: Deadline) -> None:
     """Chaque nuit, à l'heure dite, ws installe seul la version publiée.
 
-    Après le redémarrage, le miroir publie une version inédite et l'horloge de ws est mise peu avant l'heure : la version
-    doit s'installer à partir de cette heure, en cinq minutes au plus. Tout est ensuite remis comme avant.
+    Après le redémarrage, le miroir publie une version inédite et l'horloge de ws est mise peu avant l'heure : la
+    version doit s'installer à partir de cette heure, en cinq minutes au plus. Tout est ensuite remis comme avant.
     """
     night = live_through(bench, probe, login, expect, deadline)["night"]
     moment = text(bench, "maj_moment")
@@ -112,7 +113,7 @@ def check_night(bench: Bench, probe: ProbeClient, login: Login, expect: Expect, 
 
 @check("CP02-S5.b", causes=("CP02-S4.b", "CP02-S4.a"), nodes=("ws",), phase="reboot", seconds=NIGHT_SECONDS)
 def check_way_back(bench: Bench, probe: ProbeClient, login: Login, expect: Expect, deadline: Deadline) -> None:
-    """Après une mise à jour de nuit, retour-arriere rend la version et les données d'avant, et la nuit suivante les laisse.
+    """Après une mise à jour de nuit, retour-arriere rend la version et les données d'avant ; elles restent ensuite.
 
     La version installée de nuit convertit le fichier de données. La commande du candidat est lancée ; la version, les
     fichiers du logiciel et les données, avec la ligne ajoutée avant la nuit, doivent être ceux d'avant, et le logiciel
@@ -151,7 +152,7 @@ def proposed(
 
 
 def live_through(bench: Bench, probe: ProbeClient, login: Login, expect: Expect, deadline: Deadline) -> dict[str, Any]:
-    """The night of the updates, the way back and the night after; both checks share one. Ends the check without them."""
+    """The night of the updates, the way back and the night after, which both checks share."""
     package = text(bench, "paquet")
     data = f"/var/lib/{package}/releves"
     wanted = {

@@ -21,7 +21,9 @@ MARK = "FIN-DU-PROGRAMME"
 def errand(module: str, request: dict[str, Any]) -> Errand:
     """The errand that runs `main` of a module of this folder on ws."""
     source = Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8")
-    return Errand("ws", f"python3 -I - <<'{MARK}'\n{source}\nmain({json.dumps(request)!r})\n{MARK}\necho\necho {END}\n", END)
+    return Errand(
+        "ws", f"python3 -I - <<'{MARK}'\n{source}\nmain({json.dumps(request)!r})\n{MARK}\necho\necho {END}\n", END
+    )
 
 
 def ask(login: Login, one: Errand, deadline: Deadline) -> dict[str, Any]:

@@ -7,7 +7,6 @@ more, or not as it was, was stopped. The folder disappears in the end, with what
 import base64
 import glob
 import json
-import os
 import shutil
 import time
 from pathlib import Path
@@ -23,7 +22,7 @@ def main(request: str) -> None:
     """Drop the files, wait, tell."""
     wanted = json.loads(request)
     folder = Path(wanted["place"]) / wanted["word"]
-    told: dict[str, Any] = {"place": os.path.isdir(wanted["place"])}
+    told: dict[str, Any] = {"place": Path(wanted["place"]).is_dir()}
     if told["place"]:
         try:
             folder.mkdir(mode=0o777)
@@ -36,7 +35,7 @@ def main(request: str) -> None:
 
 
 def trial(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
-    """When each dangerous file was stopped (seconds), which harmless ones are as they were, when the new one was stopped."""
+    """When each dangerous file was stopped (seconds), which harmless ones are as they were, when the new one was."""
     files = {name: base64.b64decode(content) for name, content in wanted["files"].items()}
     dangerous = set(wanted["dangerous"])
     for name, content in files.items():
@@ -50,7 +49,9 @@ def trial(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
                 stopped[name] = round(time.monotonic() - began, 1)
     fresh = None
     if wanted["fresh"] and stopped:
-        fresh = wait_for_signature(folder, wanted["word"], base64.b64decode(wanted["fresh"]), began + wanted["fresh_limit"])
+        fresh = wait_for_signature(
+            folder, wanted["word"], base64.b64decode(wanted["fresh"]), began + wanted["fresh_limit"]
+        )
     time.sleep(LOOK)
     same = [name for name, content in files.items() if name not in dangerous and read(folder / name) == content]
     return {"stopped": stopped, "same": same, "fresh": None if fresh is None else round(fresh - began, 1)}
@@ -91,9 +92,9 @@ def take_away(quarantine: str, names: "list[str]") -> "list[str]":
     """Remove what the quarantine kept, which may have got a suffix or a prefix; what could not be removed."""
     left = []
     for name in names:
-        for path in glob.glob(f"{quarantine}/**/*{glob.escape(name)}*", recursive=True):
+        for path in list(Path(quarantine).rglob(f"*{glob.escape(name)}*")):
             try:
-                shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
             except OSError:
-                left.append(path)
+                left.append(str(path))
     return left

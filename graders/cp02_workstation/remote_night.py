@@ -1,9 +1,9 @@
 """The part of the updates' trial that runs on the workstation: standard library only, one answer in JSON on stdout.
 
-The machine lives through the minute of its updates, whatever starts them (a systemd timer, cron, …): the clock is put
-shortly before it and runs on. Then the way back is taken, and the minute comes once more, a day later. Clients of time
-are stopped meanwhile, or the clock would not stay where it is put. In the end the clock, the package, its data, what apt
-knows of it, its settings and the copies that were made are put back.
+The machine lives through the minute of its updates, whatever starts them: the clock is put shortly before it and runs
+on. Then the way back is taken, and the minute comes once more, a day later. Clients of time are stopped meanwhile, or
+the clock would not stay where it is put. In the end the clock, the package, its data, what apt knows of it, its
+settings and the copies that were made are put back.
 """
 
 import datetime
@@ -74,9 +74,9 @@ def trial(wanted: Told, told: Told) -> None:
 def live(minute: float, package: str, wanted: Told, *, wait: bool) -> Told:
     """Wait from `lead` seconds before the minute until the update is over.
 
-    Without any sign of apt that is `late` seconds after the minute; with one, `limit` seconds after it, or sooner without
-    `wait`: once apt has been quiet. A machine that is at it gets twice the time: it may be the centre's that is slow.
-    `installed`: when another version was there, in seconds after the minute. `stall`: the longest time between two looks.
+    Without any sign of apt that is `late` seconds after the minute; with one, `limit` seconds after it, or without
+    `wait` as soon as apt has been quiet. A machine that is at it gets twice the time: the centre's may be slow.
+    `installed`: when another version was there, in seconds after the minute. `stall`: the longest time without a look.
     `drift`: how far the clock went astray. `busy`: apt was still at work when the time was over.
     """
     start = version(package)
@@ -113,8 +113,8 @@ def go_back(program: str) -> Told:
     path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     home = {"PATH": path, "HOME": "/root", "USER": "root", "LOGNAME": "root", "LANG": "C.UTF-8"}
     try:
-        done = subprocess.run([program], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=home,
-                              cwd="/", timeout=BACK_SECONDS, check=False)  # fmt: skip
+        done = subprocess.run([program], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              env=home, cwd="/", timeout=BACK_SECONDS, check=False)  # fmt: skip
     except subprocess.TimeoutExpired:
         return {"status": None, "said": f"pas terminé en {BACK_SECONDS:.0f} s", "late": True}
     except OSError as problem:
@@ -149,7 +149,10 @@ class Keep:
             path.unlink()
         for path, content in self.lists.items():
             path.write_bytes(content)
-        found = {"version": version(self.package) == self.wanted, "état du paquet": selection(self.package) == self.selection}
+        found = {
+            "version": version(self.package) == self.wanted,
+            "état du paquet": selection(self.package) == self.selection,
+        }
         return [name for name, good in found.items() if not good]
 
     def _lists(self) -> "list[Path]":
@@ -175,39 +178,39 @@ class Trees:
     """The files of the kept folders as they are; links and what is mounted there are left alone."""
 
     def __init__(self) -> None:
-        self.folders: set[str] = set()
-        self.files: dict[str, tuple[os.stat_result, bytes | None]] = {}
+        self.folders: set[Path] = set()
+        self.files: dict[Path, tuple[os.stat_result, bytes | None]] = {}
         for place in KEPT:
-            for folder, inner, names in os.walk(place):
-                inner[:] = [one for one in inner if self._within(os.path.join(folder, one))]
+            for name, inner, names in os.walk(place):
+                folder = Path(name)
+                inner[:] = [one for one in inner if self._within(folder / one)]
                 self.folders.add(folder)
-                for name in names:
-                    path = os.path.join(folder, name)
-                    if os.path.isfile(path) and not os.path.islink(path):
-                        stat = os.stat(path)
-                        self.files[path] = stat, Path(path).read_bytes() if stat.st_size <= BIGGEST else None
+                for path in map(folder.joinpath, names):
+                    if path.is_file() and not path.is_symlink():
+                        stat = path.stat()
+                        self.files[path] = stat, path.read_bytes() if stat.st_size <= BIGGEST else None
 
     def put_back(self) -> None:
         """The files as they were; those that came since are removed, with their folders."""
         now = Trees()
         for path in now.files.keys() - self.files.keys():
-            os.unlink(path)
+            path.unlink()
         for folder in sorted(now.folders - self.folders, reverse=True):
-            if not os.listdir(folder):
-                os.rmdir(folder)
+            if not any(folder.iterdir()):
+                folder.rmdir()
         for path, (stat, content) in self.files.items():
             there = now.files.get(path)
             if content is None or (there and there[1] == content and there[0].st_mode == stat.st_mode):
                 continue
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            Path(path).write_bytes(content)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
             os.chown(path, stat.st_uid, stat.st_gid)
-            os.chmod(path, stat.st_mode & 0o7777)
+            path.chmod(stat.st_mode & 0o7777)
             os.utime(path, (stat.st_atime, stat.st_mtime))
 
     @staticmethod
-    def _within(folder: str) -> bool:
-        return folder not in LEFT_ALONE and not os.path.islink(folder) and not os.path.ismount(folder)
+    def _within(folder: Path) -> bool:
+        return str(folder) not in LEFT_ALONE and not folder.is_symlink() and not os.path.ismount(folder)
 
 
 def version(package: str) -> str:
@@ -236,11 +239,13 @@ def at_work() -> bool:
     wanted = set()
     for path in LOCKS:
         try:
-            wanted.add(str(os.stat(path).st_ino))
+            wanted.add(str(Path(path).stat().st_ino))
         except OSError:
             continue
     held = Path("/proc/locks").read_text(encoding="utf-8").split("\n")
-    return any(words[5].rpartition(":")[2] in wanted for words in map(str.split, held) if len(words) > 5 and "->" not in words)
+    return any(
+        words[5].rpartition(":")[2] in wanted for words in map(str.split, held) if len(words) > 5 and "->" not in words
+    )
 
 
 def touched(since: float) -> bool:
@@ -250,13 +255,13 @@ def touched(since: float) -> bool:
 
 def sums(paths: "list[str]") -> "dict[str, str]":
     """SHA-256 of files; empty for one that is not there."""
-    return {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() if os.path.isfile(path) else "" for path in paths}
+    return {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() if Path(path).is_file() else "" for path in paths}
 
 
 def next_minute(moment: str, margin: float) -> float:
     """When this time of day, as the machine counts, comes next, `margin` seconds from now at the soonest."""
     hour, minute = map(int, moment.split(":"))
-    day = datetime.datetime.now()  # noqa: DTZ005 - the time of day of this machine
+    day = datetime.datetime.now()  # the time of day of this machine
     when = day.replace(hour=hour, minute=minute, second=0, microsecond=0)
     if when.timestamp() < day.timestamp() + margin:
         when += datetime.timedelta(days=1)

@@ -1,4 +1,4 @@
-"""The centre's own server in a branch's network (`centre` of the lab's files): what it publishes, and who asks it for what.
+"""The centre's server in a branch's network (`centre` of the lab's files): what it publishes, who asks it for what.
 
 What is published for a grading ends by itself after the time that is given.
 """

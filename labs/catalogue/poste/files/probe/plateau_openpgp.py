@@ -1,7 +1,7 @@
-"""Just enough of OpenPGP for a package archive: a key, its public form, signatures (RFC 4880, EdDSA of RFC 9580 section 9).
+"""Just enough of OpenPGP for a package archive: a key, its public form, signatures (RFC 4880; EdDSA: RFC 9580).
 
-openssl holds the key and signs; the packets are written here, so that the probe needs no gpg and the key, computed from a
-phrase, is the same on every bench.
+openssl signs; the packets are written here, so that the probe needs no gpg and the key, computed from a phrase, is the
+same on every bench.
 """
 
 import base64
@@ -28,7 +28,7 @@ class Key:
         self.owner = owner.encode()
         public = self._openssl("pkey", "-inform", "DER", "-pubout", "-outform", "DER")[-32:]
         self.body = b"\x04" + struct.pack("!I", BORN) + bytes([EDDSA]) + CURVE + _number(b"\x40" + public)
-        self.fingerprint = hashlib.sha1(self._hashed()).digest()
+        self.fingerprint = hashlib.sha1(self._hashed()).digest()  # noqa: S324 - what version 4 keys are named by
 
     def public(self):
         """The public key as an armored block."""
@@ -69,7 +69,8 @@ class Key:
             file.write(self.secret)
             file.flush()
             place = "-inkey" if command == "pkeyutl" else "-in"
-            return subprocess.run(["openssl", command, place, file.name, *options], check=True, capture_output=True).stdout
+            order = ["openssl", command, place, file.name, *options]
+            return subprocess.run(order, check=True, capture_output=True).stdout
 
 
 def packet(tag, body):

@@ -68,7 +68,10 @@ def fields(name, version):
 
 
 def archive(name, versions, key, moment):
-    """The files of the archive: path -> bytes. `versions`: version -> format of its data; `key` None: signed by nobody."""
+    """The files of the archive: path -> bytes.
+
+    `versions`: version -> format of its data; `key`: None for an archive that nobody signed.
+    """
     files, stanzas = {}, []
     for version, layout in versions.items():
         deb = package(name, version, layout)
@@ -77,10 +80,8 @@ def archive(name, versions, key, moment):
         sums = [("Filename", path), ("Size", len(deb)), ("SHA256", hashlib.sha256(deb).hexdigest())]
         stanzas.append("\n".join(f"{field}: {value}" for field, value in [*fields(name, version), *sums]) + "\n")
     plain = "\n".join(stanzas).encode()
-    indexes = {}
-    for architecture in ("amd64", "all"):
-        indexes[f"{COMPONENT}/binary-{architecture}/Packages"] = plain
-        indexes[f"{COMPONENT}/binary-{architecture}/Packages.gz"] = gzip.compress(plain, mtime=0)
+    place = f"{COMPONENT}/binary-amd64/Packages"
+    indexes = {place: plain, f"{place}.gz": gzip.compress(plain, mtime=0)}
     release = _release(indexes, moment)
     files |= {f"{DISTS}/{path}": data for path, data in indexes.items()}
     files[f"{DISTS}/Release"] = release.encode()
@@ -93,7 +94,7 @@ def archive(name, versions, key, moment):
 def _release(indexes, moment):
     date = time.strftime("%a, %d %b %Y %H:%M:%S UTC", time.gmtime(moment))
     head = ["Origin: Centre", "Label: Agence", f"Suite: {SUITE}", f"Codename: {SUITE}", f"Date: {date}",
-            "Architectures: all amd64", f"Components: {COMPONENT}", "SHA256:"]  # fmt: skip
+            "Architectures: amd64", f"Components: {COMPONENT}", "SHA256:"]  # fmt: skip
     sums = [f" {hashlib.sha256(data).hexdigest()} {len(data)} {path}" for path, data in indexes.items()]
     return "\n".join([*head, *sums]) + "\n"
 
