@@ -33,8 +33,8 @@ def centre(tmp_path_factory):
     """The running program: where its web server is, its port for time, its control socket."""
     folder = tmp_path_factory.mktemp("centre")
     plan = json.loads(rendered(BENCH, FILES / "probe/centre.json.j2"))
-    plan |= {"leg": "", "address": "127.0.0.1", "http": free_port(socket.SOCK_STREAM), "ntp": free_port(socket.SOCK_DGRAM),
-             "control": str(folder / "centre.sock")}  # fmt: skip
+    plan |= {"leg": "", "address": "127.0.0.1", "control": str(folder / "centre.sock")}
+    plan |= {"http": free_port(socket.SOCK_STREAM), "ntp": free_port(socket.SOCK_DGRAM)}
     (folder / "plateau-centre.json").write_text(json.dumps(plan))
     for name in ("plateau_openpgp.py", "plateau_paquets.py"):
         (folder / name).write_text(rendered(BENCH, FILES / "probe" / name))
