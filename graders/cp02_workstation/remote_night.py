@@ -25,8 +25,14 @@ KEPT = ("/etc/apt", "/var/backups", "/var/lib", "/srv", "/root", "/home", "/opt"
 LEFT_ALONE = ("/var/lib/dpkg", "/var/lib/apt", "/var/lib/clamav", "/var/lib/chrony", "/var/lib/private")
 BIGGEST = 8_000_000
 """Bytes of a file, beyond which only its absence before is known."""
-LOCKS = ("/var/lib/dpkg/lock", "/var/lib/dpkg/lock-frontend", "/var/lib/apt/lists/lock", "/var/cache/apt/archives/lock",
-         "/var/lib/apt/daily_lock")  # fmt: skip
+LOCKS = (
+    "/var/lib/dpkg/lock",
+    "/var/lib/dpkg/lock-frontend",
+    "/var/lib/apt/lists/lock",
+    "/var/lib/apt/daily_lock",
+    "/var/cache/apt/archives/lock",
+    "/run/unattended-upgrades.lock",
+)
 QUIET, SETTLED = 45.0, 8.0
 """Seconds without apt at work, after which an update that brought nothing is over, and one that installed."""
 BACK_SECONDS = 300.0
@@ -75,7 +81,7 @@ def live(minute: float, package: str, wanted: Told, *, wait: bool) -> Told:
     """Wait from `lead` seconds before the minute until the update is over.
 
     Without any sign of apt that is `late` seconds after the minute; with one, `limit` seconds after it, or without
-    `wait` as soon as apt has been quiet. A machine that is at it gets twice the time: the centre's may be slow.
+    `wait` once it is over. A machine that is still at it gets twice the time: the centre's may be slow.
     `installed`: when another version was there, in seconds after the minute. `stall`: the longest time without a look.
     `drift`: how far the clock went astray. `busy`: apt was still at work when the time was over.
     """
@@ -101,7 +107,7 @@ def live(minute: float, package: str, wanted: Told, *, wait: bool) -> Told:
         elif worked is None:
             over = at > wanted["late"]
         else:
-            over = not busy and (at > wanted["limit"] or (not wait and quiet > QUIET and at > QUIET))
+            over = quiet > QUIET and at > (wanted["limit"] if wait else QUIET)
         over = over or at > 2 * wanted["limit"]
     drift = (time.time() - mark) - (time.monotonic() - began)
     return {"installed": installed, "version": version(package), "worked": worked is not None, "stall": round(stall, 1),
@@ -235,7 +241,7 @@ def stanza(package: str) -> "tuple[str, str]":
 
 
 def at_work() -> bool:
-    """Whether something holds one of the locks of apt or dpkg."""
+    """Whether something holds one of the locks of apt, dpkg or unattended-upgrades."""
     wanted = set()
     for path in LOCKS:
         try:
