@@ -47,7 +47,7 @@ class Login:
         self.over: set[str] = set()
         """Folders of errands that have ended."""
         self.answers: dict[str, Any] = {}
-        """Program of an errand -> what it told, for checks that share one."""
+        """What an errand was for -> what it told, for checks that share one."""
 
     def __call__(self, node: str) -> Any:
         """The testinfra host of a machine; a command raises UnreachableError when neither route works."""

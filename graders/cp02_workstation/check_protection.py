@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from graders.check import check
-from graders.cp02_workstation.remote import ask, errand
+from graders.cp02_workstation.remote import ask
 from graders.cp07_protection import samples
 from graders.expect import show
 from graders.probe_client import ProbeError
@@ -63,7 +63,7 @@ def check_after_reboot(bench: Bench, probe: ProbeClient, login: Login, expect: E
     """
     word = probe.nonce("dépôt après redémarrage")
     files = sample_files(bench, probe, "dépôt après redémarrage")
-    judge(ask(login, errand("remote_drop", request(word, files)), deadline), files, expect)
+    judge(ask(login, "remote_drop", request(word, files), deadline), files, expect)
 
 
 def sample_files(bench: Bench, probe: ProbeClient, purpose: str) -> list[Sample]:
@@ -81,7 +81,7 @@ def told(bench: Bench, probe: ProbeClient, login: Login, deadline: Deadline) -> 
     seconds = PUBLISH_SECONDS + STOP_SECONDS + 2 * GRACE
     if not probe.call("mirror.offer", signature=line, seconds=seconds, reuse=True):
         raise ProbeError("the centre's mirror does not obey: restart plateau-centre on the probe")
-    return ask(login, errand("remote_drop", wanted), deadline)
+    return ask(login, "remote_drop", wanted, deadline)
 
 
 def request(word: str, files: Sequence[Sample], fresh: bytes = b"") -> dict[str, Any]:

@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from graders.check import check
-from graders.cp02_workstation.remote import ask, errand
+from graders.cp02_workstation.remote import ask
 from graders.errand import Errand, run_errand
 from graders.expect import show
 from graders.probe_client import ProbeError
@@ -170,7 +170,7 @@ def live_through(bench: Bench, probe: ProbeClient, login: Login, expect: Expect,
         "limit": LIMIT,
     }
     publish(probe, fresh_version(bench, probe, "nuit"), "good", OFFER_SECONDS)
-    answer = ask(login, errand("remote_night", wanted), deadline)
+    answer = ask(login, "remote_night", wanted, deadline)
     probe.call("mirror.offer", withdraw=True)
     expect.require(expect.equal(f"{package}, version installée", text(bench, "version"), answer["before"]))
     expect.require(expect.equal(data, "présent", "présent" if answer["data"] else "absent"))

@@ -26,27 +26,23 @@ def errand(module: str, request: dict[str, Any]) -> Errand:
     )
 
 
-def ask(login: Login, one: Errand, deadline: Deadline) -> dict[str, Any]:
-    """Run the errand and read its answer; another check that asks for the same one in this phase gets the same answer.
+def ask(login: Login, module: str, request: dict[str, Any], deadline: Deadline) -> dict[str, Any]:
+    """Run a module on ws and read its answer; another check that asks for the same in this phase gets the same answer.
 
     Raises ProbeError when there is none: the program itself failed.
     """
-    notebook, action = login.notebook, f"errand {_name(one)}"
+    asked = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:12]
+    notebook, action = login.notebook, f"{module} {asked}"
     if notebook.snapshot.replaying:
         return dict(notebook.recall("grader", action))
-    if one.program not in login.answers:
-        told = run_errand(login, one, deadline)
+    if action not in login.answers:
+        told = run_errand(login, errand(module, request), deadline)
         lines = [line for line in told.split("\n") if line.startswith("{")]
         try:
-            login.answers[one.program] = json.loads(lines[0])
+            login.answers[action] = json.loads(lines[0])
         except (IndexError, ValueError):
-            raise ProbeError(f"the program run on {one.node} gave no answer: {told[-600:]!r}") from None
-    answer = login.answers[one.program]
+            raise ProbeError(f"{module} gave no answer on ws: {told[-600:]!r}") from None
+    answer = login.answers[action]
     notebook.keep("grader", action, answer)
-    notebook.add("grader", f"réponse du programme passé sur {one.node}", json.dumps(answer, ensure_ascii=False), 0.0)
+    notebook.add("grader", f"réponse de {module}, passé sur ws", json.dumps(answer, ensure_ascii=False), 0.0)
     return dict(answer)
-
-
-def _name(one: Errand) -> str:
-    """A short name of an errand, the same for the same program."""
-    return hashlib.sha256(one.program.encode()).hexdigest()[:12]

@@ -306,14 +306,14 @@ def test_the_programs_are_whole_and_shared(monkeypatch: pytest.MonkeyPatch) -> N
     login = cast("Login", SimpleNamespace(notebook=Notebook(), answers={}))
     login.notebook.begin(5)
     for _ in range(2):
-        assert remote.ask(login, one, Deadline.after(5)) == {"before": ""}
+        assert remote.ask(login, "remote_night", {"a": 1}, Deadline.after(5)) == {"before": ""}
     assert len(asked) == 1
     subprocess.run(["sh", "-n"], input=one.program, text=True, check=True)
     subprocess.run(["sh", "-n"], input=check_updates.UPDATE.format(package="p", ending="fin"), text=True, check=True)
     monkeypatch.setattr(remote, "run_errand", lambda *_: "Traceback\n")
     login.answers.clear()
     with pytest.raises(ProbeError, match="gave no answer"):
-        remote.ask(login, one, Deadline.after(5))
+        remote.ask(login, "remote_night", {"a": 1}, Deadline.after(5))
 
 
 # --- the clock ---
