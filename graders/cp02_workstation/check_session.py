@@ -21,10 +21,11 @@ SESSION = r"""
 env -i PATH=/usr/bin:/bin TERM=linux timeout 15 su -s /bin/sh -l games \
   -c 'echo "langue $LANG"; echo "jour $(date -d 2026-01-05 +%A)"' </dev/null
 """
-# keyboard(5), read as a shell does; vconsole.conf(5) for those who prefer it.
+# keyboard(5) and vconsole.conf(5), read as a shell does: either may be the one that was set.
 KEYBOARD = """
-[ ! -r /etc/default/keyboard ] || (. /etc/default/keyboard; echo "xkb $XKBLAYOUT")
-[ ! -r /etc/vconsole.conf ] || (. /etc/vconsole.conf; echo "console $KEYMAP")
+for file in /etc/default/keyboard /etc/vconsole.conf; do
+  [ ! -r $file ] || (. $file; printf '%s\\n' $XKBLAYOUT $KEYMAP)
+done
 """
 FRENCH_DAY = "lundi"
 TOLERANCE = 2.0
@@ -44,8 +45,8 @@ def check_session(login: Login, expect: Expect) -> None:
     expect.true(
         "langue de la session", "fr_FR.UTF-8", show(language), language.lower().replace("-", "") == "fr_fr.utf8"
     )
-    layouts = dict(_words(login("ws").run(KEYBOARD).stdout))
-    expect.equal("disposition du clavier", "fr", layout(layouts))
+    named = login("ws").run(KEYBOARD).stdout.split()
+    expect.equal("disposition du clavier", "fr", layout(named))
 
 
 @check("CP02-S1.g", nodes=("ws",), phase="reboot", seconds=240)
@@ -98,14 +99,14 @@ def apart(offset: float) -> str:
     return f"{size} s " + ("d'avance" if offset > 0 else "de retard")
 
 
-def layout(told: dict[str, str]) -> str:
-    """The first layout that the configuration names; the console's map counts when it is the only one, or French too.
+def layout(named: list[str]) -> str:
+    """`fr` when one of the layouts or maps that the configuration names is French, as its first or only one.
 
-    >>> layout({"xkb": "fr,us"}), layout({"console": "fr-latin9"}), layout({"xkb": "us"}), layout({})
+    >>> layout(["us", "fr-latin9"]), layout(["fr,us"]), layout(["us,fr"]), layout([])
     ('fr', 'fr', 'us', '')
     """
-    first = told.get("xkb", "").split(",")[0].strip()
-    return first or told.get("console", "").split("-")[0].strip()
+    first = [one.split(",")[0].split("-")[0] for one in named]
+    return "fr" if "fr" in first else "".join(first[:1])
 
 
 def _asked_inside(probe: ProbeClient, login: Login, ahead: float) -> dict[str, Any]:
