@@ -32,9 +32,9 @@ TOLERANCE = 2.0
 """Seconds between the clock of ws and the centre's (COVERAGE of CP02-S1.a)."""
 
 
-@check("CP02-S1.f", nodes=("ws",), seconds=60)
+@check("CP02-S1.f", nodes=("ws",), phase="reboot", seconds=90)
 def check_session(login: Login, expect: Expect) -> None:
-    """Une session ouverte sur ws est en français, et son clavier aussi.
+    """Après un redémarrage, une session ouverte sur ws est en français, et son clavier aussi.
 
     La session est celle d'un compte que personne n'utilise : ce qui vaut pour un seul compte n'y paraît pas. Le clavier
     est celui que la configuration du système nomme en premier.
