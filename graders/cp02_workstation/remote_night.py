@@ -23,8 +23,8 @@ LISTS = Path("/var/lib/apt/lists")
 KEPT = ("/etc/apt", "/var/backups", "/var/lib", "/srv", "/root", "/home", "/opt", "/usr/local")
 """Where updates and ways back leave settings and copies: what comes there in the trial is taken away again."""
 LEFT_ALONE = ("/var/lib/dpkg", "/var/lib/apt", "/var/lib/clamav", "/var/lib/chrony", "/var/lib/private")
-BIGGEST = 8_000_000
-"""Bytes of a file, beyond which only its absence before is known."""
+BIGGEST, HELD = 8_000_000, 64_000_000
+"""Bytes of a file, and of all of them, beyond which only that it was there is known."""
 LOCKS = (
     "/var/lib/dpkg/lock",
     "/var/lib/dpkg/lock-frontend",
@@ -186,6 +186,7 @@ class Trees:
     def __init__(self) -> None:
         self.folders: set[Path] = set()
         self.files: dict[Path, tuple[os.stat_result, bytes | None]] = {}
+        held = 0
         for place in KEPT:
             for name, inner, names in os.walk(place):
                 folder = Path(name)
@@ -194,7 +195,9 @@ class Trees:
                 for path in map(folder.joinpath, names):
                     if path.is_file() and not path.is_symlink():
                         stat = path.stat()
-                        self.files[path] = stat, path.read_bytes() if stat.st_size <= BIGGEST else None
+                        small = stat.st_size <= min(BIGGEST, HELD - held)
+                        held += stat.st_size if small else 0
+                        self.files[path] = stat, path.read_bytes() if small else None
 
     def put_back(self) -> None:
         """The files as they were; those that came since are removed, with their folders."""
