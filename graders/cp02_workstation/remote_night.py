@@ -74,7 +74,7 @@ def trial(wanted: Told, told: Told) -> None:
         else False,
     }
     if told["after"]["version"] == wanted["version"]:
-        told["next"] = live(minute + 86400, package, wanted, wait=False)
+        told["next"] = live(next_minute(wanted["minute"], wanted["lead"] + 20), package, wanted, wait=False)
 
 
 def live(minute: float, package: str, wanted: Told, *, wait: bool) -> Told:
