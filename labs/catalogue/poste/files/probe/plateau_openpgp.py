@@ -23,32 +23,32 @@ CERTIFY_AND_SIGN = 3
 class Key:
     """A signing key made from a phrase; `owner` is its user ID."""
 
-    def __init__(self, phrase, owner):
+    def __init__(self, phrase: str, owner: str) -> None:
         self.secret = ED25519_PRIVATE + hashlib.sha256(phrase.encode()).digest()
         self.owner = owner.encode()
         public = self._openssl("pkey", "-inform", "DER", "-pubout", "-outform", "DER")[-32:]
         self.body = b"\x04" + struct.pack("!I", BORN) + bytes([EDDSA]) + CURVE + _number(b"\x40" + public)
         self.fingerprint = hashlib.sha1(self._hashed()).digest()  # noqa: S324 - what version 4 keys are named by
 
-    def public(self):
+    def public(self) -> str:
         """The public key as an armored block."""
         uid = b"\xb4" + struct.pack("!I", len(self.owner)) + self.owner
         flags = _part(27, bytes([CERTIFY_AND_SIGN])) + _part(21, bytes([SHA512]))
         proof = self.signature(self._hashed() + uid, CERTIFICATION, BORN, flags)
         return armored("PUBLIC KEY BLOCK", packet(6, self.body) + packet(13, self.owner) + proof)
 
-    def detached(self, data, moment):
+    def detached(self, data: bytes, moment: int) -> str:
         """A detached signature: Release.gpg."""
         return armored("SIGNATURE", self.signature(data, BINARY, moment))
 
-    def clearsigned(self, text, moment):
+    def clearsigned(self, text: str, moment: int) -> str:
         """The text with its signature: InRelease. No line of it may begin with a dash or end with a blank."""
         lines = text.rstrip("\n").split("\n")
         signed = self.signature("\r\n".join(lines).encode(), TEXT, moment)
         head = "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\n"
         return head + "\n".join(lines) + "\n" + armored("SIGNATURE", signed)
 
-    def signature(self, data, kind, moment, more=b""):
+    def signature(self, data: bytes, kind: int, moment: int, more: bytes = b"") -> bytes:
         """A signature packet over `data`."""
         hashed = _part(2, struct.pack("!I", moment)) + _part(33, b"\x04" + self.fingerprint) + more
         head = bytes([4, kind, EDDSA, SHA512]) + struct.pack("!H", len(hashed)) + hashed
@@ -61,10 +61,10 @@ class Key:
         tail = struct.pack("!H", len(issuer)) + issuer + digest[:2] + _number(made[:32]) + _number(made[32:])
         return packet(2, head + tail)
 
-    def _hashed(self):
+    def _hashed(self) -> bytes:
         return b"\x99" + struct.pack("!H", len(self.body)) + self.body
 
-    def _openssl(self, command, *options):
+    def _openssl(self, command: str, *options: str) -> bytes:
         with tempfile.NamedTemporaryFile() as file:
             file.write(self.secret)
             file.flush()
@@ -73,14 +73,14 @@ class Key:
             return subprocess.run(order, check=True, capture_output=True).stdout
 
 
-def packet(tag, body):
+def packet(tag: int, body: bytes) -> bytes:
     """A packet in the new format."""
     size = len(body)
     length = bytes([size]) if size < 192 else bytes([(size - 192 >> 8) + 192, size - 192 & 255])
     return bytes([0xC0 | tag]) + length + body
 
 
-def armored(title, data):
+def armored(title: str, data: bytes) -> str:
     """Radix-64 with its checksum."""
     text = base64.b64encode(data).decode()
     lines = [text[start : start + 64] for start in range(0, len(text), 64)]
@@ -88,7 +88,7 @@ def armored(title, data):
     return "\n".join([f"-----BEGIN PGP {title}-----", "", *lines, f"={check}", f"-----END PGP {title}-----", ""])
 
 
-def _crc24(data):
+def _crc24(data: bytes) -> int:
     crc = 0xB704CE
     for byte in data:
         crc ^= byte << 16
@@ -99,10 +99,10 @@ def _crc24(data):
     return crc
 
 
-def _part(kind, data):
+def _part(kind: int, data: bytes) -> bytes:
     return bytes([len(data) + 1, kind]) + data
 
 
-def _number(data):
+def _number(data: bytes) -> bytes:
     data = data.lstrip(b"\0")
     return struct.pack("!H", (len(data) - 1) * 8 + data[0].bit_length() if data else 0) + data

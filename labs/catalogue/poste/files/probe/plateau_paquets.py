@@ -5,8 +5,19 @@ import hashlib
 import io
 import tarfile
 import time
+from typing import Protocol
 
 SUITE, COMPONENT = "agence", "main"
+Files = dict[str, bytes]
+
+
+class Signer(Protocol):
+    """A key, as plateau_openpgp has it."""
+
+    def detached(self, data: bytes, moment: int) -> str: ...
+    def clearsigned(self, text: str, moment: int) -> str: ...
+
+
 DISTS = f"dists/{SUITE}"
 
 # The program of the package: it counts the readings of its data file, whose format depends on the version.
@@ -39,10 +50,10 @@ set -e
 """
 
 
-def package(name, version, layout):
+def package(name: str, version: str, layout: int) -> bytes:
     """A package for all architectures; `layout` is the format of its data file (1 or 2)."""
 
-    def fill(text):
+    def fill(text: str) -> bytes:
         return text.replace("NAME", name).replace("VERSION", version).replace("FORMAT", str(layout)).encode()
 
     sheet = "\n".join(f"{field}: {value}" for field, value in fields(name, version)) + "\n"
@@ -54,7 +65,7 @@ def package(name, version, layout):
     return b"!<arch>\n" + b"".join(_member(*one) for one in parts.items())
 
 
-def fields(name, version):
+def fields(name: str, version: str) -> list[tuple[str, str]]:
     """The control fields of a package."""
     return [
         ("Package", name),
@@ -67,17 +78,18 @@ def fields(name, version):
     ]
 
 
-def archive(name, versions, key, moment):
+def archive(name: str, versions: dict[str, int], key: Signer | None, moment: int) -> Files:
     """The files of the archive: path -> bytes.
 
     `versions`: version -> format of its data; `key`: None for an archive that nobody signed.
     """
-    files, stanzas = {}, []
+    files: Files = {}
+    stanzas = []
     for version, layout in versions.items():
         deb = package(name, version, layout)
         path = f"pool/{name}_{version}_all.deb"
         files[path] = deb
-        sums = [("Filename", path), ("Size", len(deb)), ("SHA256", hashlib.sha256(deb).hexdigest())]
+        sums = [("Filename", path), ("Size", str(len(deb))), ("SHA256", hashlib.sha256(deb).hexdigest())]
         stanzas.append("\n".join(f"{field}: {value}" for field, value in [*fields(name, version), *sums]) + "\n")
     plain = "\n".join(stanzas).encode()
     place = f"{COMPONENT}/binary-amd64/Packages"
@@ -91,7 +103,7 @@ def archive(name, versions, key, moment):
     return files
 
 
-def _release(indexes, moment):
+def _release(indexes: Files, moment: int) -> str:
     date = time.strftime("%a, %d %b %Y %H:%M:%S UTC", time.gmtime(moment))
     head = ["Origin: Centre", "Label: Agence", f"Suite: {SUITE}", f"Codename: {SUITE}", f"Date: {date}",
             "Architectures: amd64", f"Components: {COMPONENT}", "SHA256:"]  # fmt: skip
@@ -99,9 +111,10 @@ def _release(indexes, moment):
     return "\n".join([*head, *sums]) + "\n"
 
 
-def _tar(files):
+def _tar(files: dict[str, tuple[bytes, int]]) -> bytes:
     """A compressed archive with the folders that lead to its files; the same bytes for the same content."""
-    buffer, known = io.BytesIO(), set()
+    buffer = io.BytesIO()
+    known: set[str] = set()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for path, (content, mode) in files.items():
             parts = path.split("/")
@@ -118,7 +131,7 @@ def _tar(files):
     return gzip.compress(buffer.getvalue(), mtime=0)
 
 
-def _member(name, content):
+def _member(name: str, content: bytes) -> bytes:
     """A member of an ar archive."""
     head = f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(content):<10}`\n".encode()
     return head + content + b"\n" * (len(content) % 2)
