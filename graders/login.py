@@ -46,6 +46,8 @@ class Login:
         """Answers that nobody asked for yet: (machine, command) -> answer."""
         self.over: set[str] = set()
         """Folders of errands that have ended."""
+        self.answers: dict[str, Any] = {}
+        """What an errand was for -> what it told, for checks that share one."""
 
     def __call__(self, node: str) -> Any:
         """The testinfra host of a machine; a command raises UnreachableError when neither route works."""
@@ -74,6 +76,7 @@ class Login:
             client.close()
         self._clients.clear()
         self.early.clear()
+        self.answers.clear()
 
 
 class NodeBackend(BaseBackend):  # type: ignore[misc]

@@ -44,6 +44,8 @@ PROBES: dict[str, Callable[..., Any]] = {
     "tcp.exchange": tcp.exchange,
 }
 SELDOM = (
+    "clock.now",
+    "clock.offset",
     "ether.networks",
     "handover.watch",
     "intrusion.trial",
@@ -54,6 +56,8 @@ SELDOM = (
     "lure.offer",
     "mail.received",
     "mail.send",
+    "mirror.offer",
+    "mirror.seen",
     "monitoring.trial",
     "ndp.newcomer",
     "ndp.routers",

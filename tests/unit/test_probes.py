@@ -58,6 +58,16 @@ def test_ping_and_its_silence(world, probe):
     assert probe.call("icmp.ping", "wan", address="10.99.99.99", count=1, window=0.2)["received"] == 0, "no route"
 
 
+def test_the_clock_of_a_machine_is_asked_of_its_kernel(world, probe):
+    told = probe.call("clock.offset", "lan", address=world.v("serveurs_srv"))
+    assert abs(told["offset"]) <= told["within"] + 0.002
+    behind = probe.call("clock.offset", "lan", address=world.v("serveurs_srv"), ahead=300)
+    assert abs(behind["offset"] + 300) <= behind["within"] + 0.002
+    silent = probe.call("clock.offset", "lan", address=world.v("lan_imprimante"), tries=1, window=0.2)
+    assert silent == {"offset": None, "within": None}
+    assert abs(probe.call("clock.now") - time.time()) < 2
+
+
 def test_traceroute_names_each_hop(world, probe):
     hops = probe.call("icmp.traceroute", "serveurs", address=world.v("lan_poste"))
     assert hops == [[world.v("serveurs_passerelle")], [world.v("lan_poste")]]
