@@ -85,12 +85,15 @@ def recipient(bench: Bench) -> str:
     return f"accueil@{text(bench, 'domaine')}"
 
 
-def letters(bench: Bench, probe: ProbeClient) -> list[Letter]:
-    """Ordinary ones first and last: the last one shows that what did not come before it was stopped."""
+def letters(bench: Bench, probe: ProbeClient, occasion: str = "") -> list[Letter]:
+    """Ordinary ones first and last: the last one shows that what did not come before it was stopped.
+
+    Those of another occasion have other words: what arrived before the restart is not taken for what comes after it.
+    """
     by_label = {one.label: one for one in samples.files(bench, probe.nonce("mail samples"))}
 
     def letter(label: str, template: str, subject: str, *joined: str, dangerous: bool = False) -> Letter:
-        word = probe.nonce(f"mail {label}")
+        word = probe.nonce(f"mail {occasion} {label}")
         body = template.format(word=word)
         attachments = tuple(by_label[name] for name in joined)
         return Letter(label, word, _compose(bench, word, subject, body, attachments), body, attachments, dangerous)

@@ -100,6 +100,11 @@ def letters() -> list[post.Letter]:
     return post.letters(bench_of("protection", 5), Words())  # type: ignore[arg-type]
 
 
+def test_letters_of_the_restart_are_not_those_before_it(letters: list[post.Letter]) -> None:
+    later = post.letters(bench_of("protection", 5), Words(), "after the restart")  # type: ignore[arg-type]
+    assert {one.word for one in letters}.isdisjoint(one.word for one in later)
+
+
 def test_letters_are_whole_messages(letters: list[post.Letter]) -> None:
     again = post.letters(bench_of("protection", 5), Words())  # type: ignore[arg-type]
     assert [one.data for one in letters] == [one.data for one in again]
