@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from graders import samples
 from graders.check import check
 from graders.cp02_workstation.remote import ask
-from graders.cp07_protection import samples
 from graders.expect import show
 from graders.probe_client import ProbeError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from graders.cp07_protection.samples import Sample
     from graders.expect import Expect
     from graders.login import Login
     from graders.probe_client import ProbeClient
+    from graders.samples import Sample
     from labs.bench import Bench
     from labs.deadline import Deadline
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from graders import internet
+from graders import internet, samples
 from graders.check import check
-from graders.cp07_protection import samples, web
+from graders.cp07_protection import web
 from graders.expect import Expect
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from graders import flows, internet
+from graders import flows, internet, samples
 from graders.check import check
-from graders.cp07_protection import samples, web
+from graders.cp07_protection import web
 from graders.expect import Expect, converge
 from graders.flows import Rule
 from graders.vantage import number, page_field, text, toward_router

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from email.message import EmailMessage
 from typing import TYPE_CHECKING, Any
 
-from graders.cp07_protection import samples
+from graders import samples
 from graders.vantage import text
 
 if TYPE_CHECKING:
-    from graders.cp07_protection.samples import Sample
     from graders.probe_client import ProbeClient
+    from graders.samples import Sample
     from labs.bench import Bench
 
 DATE = "@DATE@"

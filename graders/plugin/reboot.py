@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from labs.deadline import Deadline
 from labs.errors import DeadlineError, HypervisorError
+from labs.powershell import POWERSHELL
 
 if TYPE_CHECKING:
     from labs.bench import BenchNode
@@ -43,7 +44,7 @@ class System:
 
 
 def _powershell(program: str) -> tuple[str, ...]:
-    return ("powershell.exe", "-NoProfile", "-NonInteractive", "-Command", program)
+    return (POWERSHELL, "-NoProfile", "-NonInteractive", "-Command", program)
 
 
 DEBIAN = System(

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from graders.cp07_protection import check_intrusion, post, samples, web
+from graders import samples
+from graders.cp07_protection import check_intrusion, post, web
 from labs.paths import CATALOGUE, PLAYBOOKS
 from labs.subject import addresses
 from tests.unit.lab_data import bench_of, nft_complaints, rendered
