@@ -75,10 +75,11 @@ def fetch_collections(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The whole suite: lint, types, then unit, contract and end-to-end tests on real machines."""
+    """The whole suite: lint, types, then the tests on real machines and, beside them, those that need none."""
     run_lint(session)
     run_types(session)
-    python(session, "-m", "pytest", "--doctest-modules", "--durations=10", "labs", "tests", *session.posargs)
+    beside = ("-n", "2", "--dist", "loadgroup")
+    python(session, "-m", "pytest", *beside, "--doctest-modules", "--durations=10", "labs", "tests", *session.posargs)
 
 
 @nox.session

@@ -18,6 +18,7 @@ from graders.expect import is_intermittent
 from graders.login import Login
 from graders.notebook import Measurement, Notebook
 from graders.plugin import plan
+from graders.plugin.host import HostWaits
 from graders.plugin.liveness import NodeState, ask_the_network, header_nodes, keep_states, recall_states, survey
 from graders.plugin.reboot import reboot, system_of
 from graders.plugin.recording import Outcome, RecordsFile, exception_evidence, now, run_header, waits
@@ -50,6 +51,7 @@ class BenchRun:
     probe: ProbeClient
     login: Login
     engine: BenchEngine
+    host: HostWaits
     states: dict[str, NodeState] = field(default_factory=dict)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     broken: str | None = None
@@ -180,7 +182,8 @@ class GradingRun:
         hypervisor = None if self.replay else self.hypervisor
         probe = ProbeClient(self.open_probe(hypervisor, bench) if hypervisor else no_link, notebook)
         engine = BenchEngine(hypervisor, bench, self.files, notebook)
-        run = BenchRun(bench, notebook, probe, Login(hypervisor, bench, self.files, notebook), engine)
+        login = Login(hypervisor, bench, self.files, notebook)
+        run = BenchRun(bench, notebook, probe, login, engine, HostWaits(hypervisor, bench))
         notebook.begin(SURVEY_SECONDS)
         if hypervisor:
             self._survey(hypervisor, run)

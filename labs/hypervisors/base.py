@@ -248,6 +248,13 @@ class Hypervisor(Protocol):
         """
         ...
 
+    def waited(self, key: NodeKey) -> float:
+        """Seconds, since its process began, that the node was ready to run while the host had no processor for it.
+
+        0 where nobody counts them.
+        """
+        ...
+
     def set_link(self, key: NodeKey, nic: int, up: bool, deadline: Deadline) -> None:
         """Plug (True) or pull (False) the cable of card `nic` (0 = first lab card)."""
         ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import time
 from pathlib import Path
 
 from labs.errors import HypervisorError
@@ -45,6 +46,9 @@ class FakeHypervisor:
         if "is-system-running" in command:
             return ExecResult(0, b"running\n", b"")
         return ExecResult(0, f"{key.node} said: {argv[-1]}\n".encode(), b"")
+
+    def waited(self, key):
+        return time.monotonic() * self.world(key.node).get("kept_waiting", 0.0)
 
     def reset(self, key, deadline):
         return None

@@ -463,6 +463,36 @@ def test_what_failed_while_probes_disturbed_each_other_is_measured_once_more(
     assert len(record.comparisons) == 1
 
 
+FAILS_ONCE = '''
+    COUNT = []
+
+    @check("CP06-S5.a")
+    def check_once(expect):
+        """Échoue d'abord."""
+        COUNT.append(1)
+        expect.true("réponse", "oui", "non", len(COUNT) > 1 and not {broken})
+'''
+
+
+@pytest.mark.parametrize(
+    ("part", "broken", "verdict", "measured"),
+    [
+        (0.8, False, "passed", 2),  # the host kept a machine waiting: measured again, and it is there
+        (0.8, True, "failed", 2),  # never more than twice: what is wrong stays wrong
+        (0.2, False, "failed", 1),  # machines that share a processor now and then are no excuse
+    ],
+)
+def test_what_failed_while_the_host_kept_machines_waiting_is_measured_again(world, part, broken, verdict, measured):
+    world.machines(srv={"kept_waiting": part})
+    world.checks(FAILS_ONCE.format(broken=broken))
+    world.grade("--candidate", "bob", "--no-reboot")
+    record = world.records()["bob", "CP06-S5.a"]
+    assert str(record.verdict) == verdict
+    told = [one.output for one in record.evidence if one.source == "grader"]
+    assert len(told) == measured - 1
+    assert all("srv a attendu un processeur de l'hôte" in one for one in told)
+
+
 LATE = '''
     COUNT = []
 

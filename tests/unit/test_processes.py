@@ -105,3 +105,15 @@ def test_end_is_polite_first_and_sure_in_the_end(spawn, tmp_path: Path) -> None:
 
 def test_this_process_is_never_listed() -> None:
     assert os.getpid() not in processes.owned(Path("/"))
+
+
+def test_waiting_for_a_processor_is_counted(spawn) -> None:
+    busy = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\nwhile True: pass"
+    pids = [spawn(code=busy).pid for _ in range(2)]  # two that want the same processor
+
+    def waited() -> float | None:
+        seconds = min(map(processes.waited, pids))
+        return seconds if seconds > 0.1 else None
+
+    assert Deadline.after(60).poll(waited, "their waiting") < 60
+    assert processes.waited(2**22 + 1) == 0.0

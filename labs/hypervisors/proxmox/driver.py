@@ -310,6 +310,9 @@ class ProxmoxHypervisor:
                 reason = result.stderr.decode("utf-8", "replace").strip()
                 raise HypervisorError(f"{key}: randomness and clock could not be renewed: {reason}")
 
+    def waited(self, key: NodeKey) -> float:
+        return 0.0  # the API has averages of a node's pressure, no count for a machine
+
     def set_link(self, key: NodeKey, nic: int, up: bool, deadline: Deadline) -> None:
         machine = self._existing(key)
         name = f"net{nic + 1}"

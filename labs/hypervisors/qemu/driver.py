@@ -258,6 +258,10 @@ class QemuHypervisor:
             qmp.command("cont")
         self._refresh(machine, (), deadline)
 
+    def waited(self, key: NodeKey) -> float:
+        pid = self._machine(key).pid
+        return processes.waited(pid) if pid is not None else 0.0
+
     def set_link(self, key: NodeKey, nic: int, up: bool, deadline: Deadline) -> None:
         with self._monitor(key, deadline) as qmp:
             qmp.command("set_link", name=f"nic{nic}", up=up)

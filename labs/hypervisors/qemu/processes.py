@@ -64,6 +64,17 @@ def is_zombie(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] in {"Z", "X"} and threads <= 1
 
 
+def waited(pid: int) -> float:
+    """Seconds that its threads were ready to run and waited for a processor (/proc/PID/task/TID/schedstat, sched-stats
+    in the kernel's documentation); 0 when it is gone, or the kernel does not count.
+    """  # fmt: skip
+    total = 0
+    for thread in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with contextlib.suppress(OSError, IndexError):
+            total += int(thread.read_text().split()[1])
+    return total / 1e9
+
+
 def command_line(pid: int) -> str:
     return " ".join(_arguments(pid))
 
