@@ -84,7 +84,7 @@ class Apt:
         options = [f"-o{name}={self.folder / value}" for name, value in settings.items()]
         options += ["-oAPT::Architecture=amd64", "-oAPT::Sandbox::User=root", "-oDebug::NoLocking=1"]
         done = subprocess.run([command[0], *options, *command[1:]], capture_output=True, text=True, check=False,
-                              env={**os.environ, "LC_ALL": "C"})  # fmt: skip
+                              cwd=self.folder, env={**os.environ, "LC_ALL": "C"})  # fmt: skip
         return done.stdout + done.stderr
 
     def versions(self):
@@ -100,6 +100,7 @@ def test_apt_takes_what_the_mirror_signs(centre, tmp_path):
     mirror.offer(control=centre["control"], update={"version": "1.99+nouveau-1", "signed": "good"}, seconds=60)
     assert apt.versions() == ["1.99+nouveau-1", VERSION]
     apt.run("apt-get", "download", f"{PACKAGE}=1.99+nouveau-1")
+    assert [one.name for one in apt.folder.glob("*.deb")] == [f"{PACKAGE}_1.99+nouveau-1_all.deb"]
     mirror.offer(control=centre["control"], withdraw=True)
     assert apt.versions() == [VERSION], "and believes that it is gone: the mirror's date goes on"
 
