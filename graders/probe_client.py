@@ -27,8 +27,8 @@ COMMAND = f"exec python3 -I {ARCHIVE}"
 MARGIN = 5.0
 CROWD, WAITED = 5, 0.5
 """Beyond so many probes at once, or so many seconds of waiting for a processor, a bad result may be our own doing."""
-SILENCES = frozenset({"unreachable", "ETIMEDOUT"})
-"""States of kerberos.obtain and smb.use."""
+SILENCES = frozenset({"unreachable", "ETIMEDOUT", "unanswered"})
+"""States of kerberos.obtain, smb.use and mail.send."""
 SETTLE_SECONDS = 45.0
 TIMEOUT = "timeout"
 """What the agent says of a probe that it had to kill."""
@@ -228,11 +228,18 @@ def _disturbed(answer: dict[str, Any]) -> bool:
 
 
 def _silent(result: Any) -> bool:
-    """Whether a server that was asked over a connection said nothing: busy with the other probes, perhaps."""
-    for one in result if isinstance(result, list) else [result]:
-        if one is None or (isinstance(one, dict) and (one.get("state") in SILENCES or one.get("code", 0) is None)):
-            return True
-    return False
+    """Whether a server that was asked over a connection said nothing: busy with the other probes, perhaps.
+
+    >>> _silent({"page": {"status": None, "reason": "timeout"}}), _silent({"page": {"status": 403, "reason": ""}})
+    (True, False)
+    """
+    if isinstance(result, list):
+        return any(one is None or _silent(one) for one in result)
+    if not isinstance(result, dict):
+        return result is None
+    if result.get("state") in SILENCES or None in (result.get("code", 0), result.get("status", 0)):
+        return True
+    return any(_silent(one) for one in result.values() if isinstance(one, dict))
 
 
 def _key(probe: str, leg: str | None, params: dict[str, Any]) -> str:

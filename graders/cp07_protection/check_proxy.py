@@ -9,6 +9,7 @@ from graders.check import check
 from graders.cp07_protection import web
 from graders.expect import Expect, converge
 from graders.flows import Rule
+from graders.probe_client import ProbeError
 from graders.vantage import number, page_field, text, toward_router
 from labs.deadline import Deadline
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 DIRECT = (Rule("lan", "wan", ("udp/53", "icmp"), ("tcp/80", "tcp/443", "tcp/8080", "udp/443")),)
 """What workstations may send to the Internet by themselves, once the Web goes through the proxy."""
 TUNNEL, OTHER_PORTS = 443, (22, 25, 53, 8443)
-LOG_SECONDS, STARTUP = 10.0, 120.0
+LOG_SECONDS, STARTUP, SCAN_SECONDS = 10.0, 120.0, 90.0
+SSH = 22
 LOGGED = """w=%s; { journalctl -q --no-pager -o cat -n 400; grep -rahF --exclude-dir=journal -- "$w" /var/log; } \
   2>/dev/null | grep -aF -- "$w" | tail -n 20"""
 
@@ -81,13 +83,14 @@ def check_forbidden_domains(bench: Bench, probe: ProbeClient, expect: Expect) ->
         expect.equal(f"tunnel vers {place}", wanted, web.OPEN if answer["through"] else "refusé")
 
 
-@check("CP07-S5.e", causes=("CP07-S5.a",), nodes=("rtr", "srv"), seconds=180)
+@check("CP07-S5.e", causes=("CP07-S5.a",), nodes=("rtr", "srv"), seconds=420)
 def check_proxy_account(bench: Bench, probe: ProbeClient, login: Login, expect: Expect) -> None:
     """Le mandataire exige le compte, ne sert que le LAN, et garde la trace de ce qu'il sert.
 
     Sans compte, il demande qu'on s'identifie (407) ; un autre mot de passe ou un autre compte n'ouvre rien, ni le bon
-    compte depuis un autre réseau ; CONNECT n'aboutit que vers le port 443 ; le port est fermé vu d'Internet. Le journal
-    de srv nomme, en moins de dix secondes, le compte et l'adresse demandée.
+    compte depuis un autre réseau ; CONNECT n'aboutit que vers le port 443 ; le port est fermé vu d'Internet ; aucun
+    autre port de srv ne mène sur le Web sans le compte, ni vers un domaine interdit. Le journal de srv nomme, en moins
+    de dix secondes, le compte et l'adresse demandée.
     """
     internet.require(bench, probe)
     word, right = probe.nonce("account"), web.account(bench)
@@ -115,6 +118,7 @@ def check_proxy_account(bench: Bench, probe: ProbeClient, login: Login, expect: 
     expect.true(label, web.REFUSED, web.shown(elsewhere, opened), not opened)
     _compare_tunnels(bench, probe, expect, f"www.{word}.example")
     _compare_outside(bench, probe, expect)
+    _compare_other_ports(bench, probe, expect)
     line = _logged(login, probe.nonce("account page"), text(bench, "compte"))
     label = f"ligne du journal de srv avec l'adresse demandée et « {text(bench, 'compte')} »"
     expect.true(label, "une au moins", line or "aucune", bool(line))
@@ -184,6 +188,30 @@ def _compare_outside(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     for shot in shots:
         through = "syn-ack" in seen[shot["id"]]["replies"] or "echo-reply" in seen[shot["id"]]["replies"]
         expect.equal(shot["id"], "passe" if shot["id"] == flows.CONTROL else "refusé", "passe" if through else "refusé")
+
+
+def _compare_other_ports(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
+    """A proxy left at another port of srv would serve past the account and the list."""
+    scan = probe.call("scan.tcp_ports", "lan", timeout=SCAN_SECONDS + 5, source=text(bench, "lan_controle"),
+                      address=text(bench, "serveurs_srv"), mac=bench.node("rtr").mac("lan"),
+                      window=SCAN_SECONDS)  # fmt: skip
+    if not scan["complete"]:
+        raise ProbeError(f"the scan of srv ended after {scan['sent']} ports")
+    word = probe.nonce("other ports")
+    asks: list[web.Ask] = [
+        {"id": "sans compte", "url": f"http://{word}.example/{word}"},
+        {"id": "domaine interdit", "url": f"http://{text(bench, web.FORBIDDEN[0])}/{word}", **web.account(bench)},
+    ]
+    ways = []
+    for port in sorted({*scan["open"]} - {SSH, number(bench, "port_mandataire")}):
+        answers = web.fetch(bench, probe, asks, port=port)
+        ways += [f"TCP {port}, {name}" for name, one in answers.items() if page_field(one, "client") == here(bench)]
+    expect.none("autres ports de srv qui mènent sur le Web", ways)
+
+
+def here(bench: Bench) -> str:
+    """The address that sites of the Internet see."""
+    return text(bench, "wan_rtr")
 
 
 def _logged(login: Login, word: str, user: str) -> str:

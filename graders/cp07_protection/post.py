@@ -20,6 +20,8 @@ DATE = "@DATE@"
 SENDER = "claire.martin@fournisseur.example"
 STRANGER = "victime@ailleurs.example"
 DELIVERY_SECONDS, SETTLE_SECONDS = 60.0, 8.0
+HANDING_SECONDS = 300.0
+"""For all letters together: a filter may take its time with each."""
 
 ORDINARY = """Bonjour,
 
@@ -53,11 +55,12 @@ class Letter:
 
     def delivered(self, seen: list[dict[str, Any]], recipient: str) -> dict[str, Any] | None:
         """The copy that reached the recipient, among the messages with the letter's word; for a dangerous letter, one
-        that still has what is dangerous."""
+        that still has what is dangerous, whoever of the head office got it."""
         for one in seen:
-            if recipient.lower() not in (name.lower() for name in one["recipients"]):
-                continue
-            if not self.dangerous or self._has_danger(one):
+            if self.dangerous:
+                if self._has_danger(one):
+                    return one
+            elif recipient.lower() in (name.lower() for name in one["recipients"]):
                 return one
         return None
 
@@ -120,7 +123,7 @@ def hand_over(bench: Bench, probe: ProbeClient, chosen: list[Letter]) -> Trial:
         for one in chosen
     ]
     handed = probe.call(
-        "mail.send", "wan", timeout=200, reuse=True, address=text(bench, "wan_rtr"), port=25,
+        "mail.send", "wan", timeout=HANDING_SECONDS, reuse=True, address=text(bench, "wan_rtr"), port=25,
         source=text(bench, "internet_web"), messages=messages,
     )  # fmt: skip
     awaited = [one.word for one in chosen if not one.dangerous and handed[one.label]["state"] == "accepted"]

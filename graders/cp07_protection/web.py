@@ -34,12 +34,19 @@ def pages(label_urls: Iterable[tuple[str, str]], login: dict[str, str]) -> list[
 
 
 def fetch(
-    bench: Bench, probe: ProbeClient, asks: Sequence[Ask], *, leg: str = "lan", files: dict[str, str] | None = None
+    bench: Bench,
+    probe: ProbeClient,
+    asks: Sequence[Ask],
+    *,
+    leg: str = "lan",
+    files: dict[str, str] | None = None,
+    port: int = 0,
 ) -> dict[str, dict[str, Any]]:
-    """The answers of proxy.fetch."""
+    """The answers of proxy.fetch, from the proxy or from another `port` of srv."""
     limit = PATIENCE * len(asks) + 5
+    place = proxy(bench) | ({"port": port} if port else {})
     answers: dict[str, dict[str, Any]] = probe.call(
-        "proxy.fetch", leg, timeout=limit, **proxy(bench), asks=list(asks), files=files or {}, window=PATIENCE
+        "proxy.fetch", leg, timeout=limit, **place, asks=list(asks), files=files or {}, window=PATIENCE
     )
     return answers
 

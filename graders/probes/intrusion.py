@@ -37,11 +37,13 @@ def trial(
     failures: int,
     ban_window: float = 45.0,
     watch: float = 0.0,
+    pause: float = 0.0,
     used: str = USED,
 ) -> dict[str, Any]:
     """Fail to log in `failures` times from one address of `pool`, one time less from another, and watch SSH's greeting.
 
-    `clean`: both were greeted before. `below` and `intruder`: their address, how many passwords were refused, and
+    The intruder waits `pause` seconds before the last password. `began`: when it all began (time(2)). `clean`: both
+    were greeted before. `below` and `intruder`: their address, how many passwords were refused, and
     `banned`: seconds from the last of them to the first greeting that did not come, None when all came for `ban_window`
     seconds. `others`: whether the address below and the leg's own were greeted while the intruder was not. `released`:
     seconds from the last refusal to the first greeting that came again, None when none came for `watch` seconds.
@@ -51,19 +53,27 @@ def trial(
     {'clean': True, 'intruder': {'address': '10.1.2.220', 'refused': 5, 'banned': 0.8}, 'released': 91.2, ...}
     """
     legs.enter(origin)
+    began = time.time()
     low, high = _fresh(pool, 2, Path(used))
     with _borrowed([low, high], ipaddress.ip_network(network).prefixlen):
         clean = not _silent(address, low) and not _silent(address, high)
         below, _ = _fail(address, low, failures - 1, PAUSE)
-        intruder, last = _fail(address, high, failures, ban_window)
+        intruder, last = _fail(address, high, failures, ban_window, pause)
         others = {"below": not _silent(address, low), "leg": not _silent(address, "")}
         released = None
         while intruder["banned"] is not None and released is None and time.monotonic() - last < watch:
             time.sleep(PAUSE)
-            began = time.monotonic()
+            asked = time.monotonic()
             if greeted(address, high):
-                released = round(began - last, 1)
-    return {"clean": clean, "below": below, "intruder": intruder, "others": others, "released": released}
+                released = round(asked - last, 1)
+    return {
+        "began": began,
+        "clean": clean,
+        "below": below,
+        "intruder": intruder,
+        "others": others,
+        "released": released,
+    }
 
 
 def greeted(address: str, source: str, window: float = 6.0, slow: float = 30.0) -> bool:
@@ -91,14 +101,20 @@ def _silent(address: str, source: str) -> bool:
     return not greeted(address, source) and not greeted(address, source)
 
 
-def _fail(address: str, source: str, count: int, window: float) -> tuple[dict[str, Any], float]:
-    """Have `count` passwords refused, then wait for the ban, `window` seconds at most; and when the last one was.
+def _fail(address: str, source: str, count: int, window: float, pause: float = 0.0) -> tuple[dict[str, Any], float]:
+    """Have `count` passwords refused, the last one `pause` seconds after the others, then wait for the ban.
+
+    For `window` seconds at most; and when the last refusal was.
 
     Greetings are asked for seldom: sshd has penalties of its own for clients that come and go (PerSourcePenalties).
     """
     refused, vain = 0, 0
     while refused < count and vain < 2:
-        some = _bad_passwords(address, source, min(PROMPTS, count - refused))
+        left = count - refused
+        if pause and left == 1:
+            time.sleep(pause)
+            pause = 0.0
+        some = _bad_passwords(address, source, min(PROMPTS, left - 1 if pause else left))
         refused, vain = refused + some, 0 if some else vain + 1
     last, banned = time.monotonic(), None
     while banned is None and time.monotonic() - last < window:

@@ -23,9 +23,9 @@ HELO = "mail.fournisseur.example"
 
 
 def send(
-    address: str, port: int, messages: Sequence[dict[str, Any]], *, source: str = "", window: float = 20.0
+    address: str, port: int, messages: Sequence[dict[str, Any]], *, source: str = "", window: float = 60.0
 ) -> dict[str, dict[str, Any]]:
-    """Hand messages over, one connection each, in order.
+    """Hand messages over, one connection each, in order; each answer of the server may take `window` seconds.
 
     A message: id, sender, recipient, data (base64). Each answer: state (`accepted`; `refused`, the server said no;
     `unanswered`, it said nothing, or hung up), stage (connect, ehlo, mail, rcpt, data), code and reason.
@@ -42,11 +42,13 @@ def received(
     others: Sequence[str] = (),
     window: float = 30.0,
     settle: float = 0.0,
+    since: float = 0.0,
     folder: str = FOLDER,
 ) -> dict[str, list[dict[str, Any]]]:
     """For each word, the messages of the head office's server that have it: waits until each of `words` was seen once.
 
-    At most `window` seconds, and `settle` more for what might still come. `others` are looked for and not waited for. A
+    At most `window` seconds, and `settle` more for what might still come. `others` are looked for and not waited for;
+    what came before `since` (seconds of the probe's clock, time(2)) is not looked at. A
     message: sender, recipients, subject, text (of all its text parts), attachments (sha256 of each part that is none).
 
     >>> received(["n0123456789ab"], window=5)
@@ -57,7 +59,7 @@ def received(
     found: dict[str, list[dict[str, Any]]] = {word: [] for word in (*words, *others)}
     stop: float | None = None
     while True:
-        for name, message in _new(Path(folder), known):
+        for name, message in _new(Path(folder), known, since):
             known.add(name)
             for word, copies in found.items():
                 if word in message["all"]:
@@ -102,9 +104,10 @@ def _told(state: str, stage: str, code: int | None, reason: str) -> dict[str, An
     return {"state": state, "stage": stage, "code": code, "reason": reason[:300]}
 
 
-def _new(folder: Path, known: set[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _new(folder: Path, known: set[str], since: float) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Messages that are not known yet: the name of each file is when it came, in nanoseconds."""
     for path in sorted(folder.glob("*.json")):
-        if path.name not in known:
+        if path.name not in known and int(path.stem) >= since * 1e9:
             try:
                 yield path.name, _read(json.loads(path.read_text()))
             except FileNotFoundError:

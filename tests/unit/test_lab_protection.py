@@ -10,15 +10,24 @@ import ipaddress
 import json
 import zipfile
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from graders import samples
-from graders.cp07_protection import check_intrusion, post, web
+from graders.cp07_protection import check_intrusion, check_proxy, outage, post, web
+from graders.cp07_protection.outage import Outage
+from graders.expect import Expect
+from graders.probe_client import ProbeError
 from labs.paths import CATALOGUE, PLAYBOOKS
 from labs.subject import addresses
 from tests.unit.lab_data import bench_of, nft_complaints, rendered
+
+if TYPE_CHECKING:
+    from graders.login import Login
+    from graders.probe_client import ProbeClient
+    from labs.bench import Bench
 
 FILES = CATALOGUE / "protection" / "files"
 
@@ -143,6 +152,75 @@ def test_what_is_left_of_a_dangerous_letter_decides(letters: list[post.Letter]) 
     assert virus.delivered([_copy(virus, attachments=[])], "accueil@x.test") is None
     assert spam.delivered([_copy(spam, subject="[SPAM]")], "accueil@x.test")
     assert spam.delivered([_copy(spam, text="Un message a été retenu.")], "accueil@x.test") is None
+    assert spam.delivered([_copy(spam, recipients=["quarantaine@x.test"])], "accueil@x.test"), "the head office has it"
+
+
+class Machine:
+    """Answers what an outage asks of srv; `listens` after so many looks, or never."""
+
+    def __init__(self, units: str, *, stops: bool = True, listens: bool = True) -> None:
+        self.units, self.stops, self.listens = units, stops, listens
+        self.done: list[str] = []
+
+    def __call__(self, _node: str) -> Machine:
+        return self
+
+    def check_output(self, _command: str, _name: str) -> str:
+        return self.units
+
+    def run(self, command: str, *_args: str) -> SimpleNamespace:
+        if "systemctl" in command:
+            self.done.append(command.partition("systemctl ")[2])
+        if command.startswith("pidof"):
+            return SimpleNamespace(rc=1 if self.stops else 0)
+        return SimpleNamespace(rc=0 if self.listens or "systemctl" in command else 1)
+
+
+def test_the_antivirus_is_stopped_with_what_would_start_it_again_and_comes_back() -> None:
+    machine, undos = Machine("clamav-daemon.service\nclamav-daemon.socket\n"), []
+    outage = Outage(cast("Login", machine), "clamd")
+    assert outage
+    outage.begin(lambda what, act: undos.append((what, act)))
+    outage.end()
+    assert machine.done == ["stop clamav-daemon.socket clamav-daemon.service",
+                            "start --no-block clamav-daemon.socket clamav-daemon.service"]  # fmt: skip
+    assert [what for what, _ in undos] == ["arrêt de clamd sur srv"]
+    assert not Outage(cast("Login", Machine("")), "c-icap"), "nothing to put out of order"
+
+
+def test_an_antivirus_that_goes_on_or_does_not_come_back_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outage, "START_SECONDS", 0.1)
+    with pytest.raises(ProbeError, match="could not be stopped"):
+        Outage(cast("Login", Machine("a.service", stops=False)), "clamd").begin(lambda *_: None)
+    with pytest.raises(ProbeError, match="does not listen"):
+        Outage(cast("Login", Machine("a.service", listens=False)), "clamd").end()
+
+
+class Ports:
+    """A probe for which srv has these open ports, some of which serve like an open proxy."""
+
+    def __init__(self, bench: Bench, ports: list[int], *served: int) -> None:
+        self.bench, self.ports, self.served, self.asked = bench, ports, served, set[int]()
+
+    def nonce(self, purpose: str) -> str:
+        return purpose.replace(" ", "")
+
+    def call(self, name: str, *_: Any, **params: Any) -> Any:
+        if name == "scan.tcp_ports":
+            return {"open": self.ports, "complete": True, "sent": 65535}
+        self.asked.add(params["port"])
+        body = json.dumps({"client": self.bench.values["wan_rtr"] if params["port"] in self.served else "?"})
+        return {ask["id"]: {"status": 200, "body": body, "reason": ""} for ask in params["asks"]}
+
+
+@pytest.mark.parametrize(("served", "good"), [((), True), ((3129,), False)])
+def test_another_port_of_srv_must_not_lead_to_the_web(served: tuple[int, ...], good: bool) -> None:
+    bench, expect = bench_of("protection", 0), Expect()
+    right = int(bench.values["port_mandataire"])
+    probe = Ports(bench, [22, 25, 3129, right], *served)
+    check_proxy._compare_other_ports(bench, cast("ProbeClient", probe), expect)
+    assert probe.asked == {25, 3129}
+    assert [one.ok for one in expect.comparisons] == [good]
 
 
 def _unpacked(content: bytes) -> bytes:

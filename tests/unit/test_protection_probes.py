@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from graders.probes import intrusion, proxy
+from graders.probes import intrusion, mail, proxy
 from graders.probes.legs import Legs
 from labs.paths import CATALOGUE
 from tests.unit.lab_data import bench_of, rendered
@@ -186,6 +186,17 @@ def test_mail_is_handed_over_kept_and_found(tmp_path: Path) -> None:
     assert told["waited"] >= 0.5
 
 
+def test_mail_that_came_before_is_not_looked_at(tmp_path: Path) -> None:
+    message = {"from": "a@x.test", "to": ["b@x.test"], "data": "Subject: banni\r\n\r\n10.9.9.220\r\n"}
+    for seconds in (100, 200):
+        (tmp_path / f"{seconds}000000000.json").write_text(json.dumps(message))
+
+    def count(since: float) -> int:
+        return len(mail.received(["10.9.9.220"], window=0.0, since=since, folder=str(tmp_path))["10.9.9.220"])
+
+    assert [count(0.0), count(150.0), count(250.0)] == [2, 1, 0]
+
+
 SSH = """
 import collections, json, os, re, subprocess, sys, threading, time
 from pathlib import Path
@@ -205,11 +216,12 @@ subprocess.run('''set -e
                                "PasswordAuthentication yes\\nStrictModes no\\nPermitRootLogin yes\\n" % folder)
 sshd = subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", folder / "config"], stderr=subprocess.PIPE, text=True)
 def watch():
-    count = collections.Counter()
+    count, times = collections.Counter(), collections.defaultdict(list)
     for line in sshd.stderr:
         found = re.search("Failed password for root from ([0-9.]+)", line)
         if found:
-            count[found[1]] += 1
+            times[found[1]].append(time.monotonic())
+            count[found[1]] = sum(behaviour != "forgetful" or times[found[1]][-1] - one < 3 for one in times[found[1]])
             if count[found[1]] == 4 and behaviour != "nothing":
                 mask = "/24" if behaviour == "network" else ""
                 subprocess.run(["nft", "add element ip t banned { %s%s timeout 8s }" % (found[1], mask)])
@@ -219,21 +231,22 @@ while not intrusion.greeted("10.9.8.10", "", window=1.0):
     assert sshd.poll() is None
     time.sleep(0.1)
 told = intrusion.trial(Legs("/proc/self/ns/"), origin="net", network="10.9.9.0/24", pool=["10.9.9.220", "10.9.9.221"],
-                       address="10.9.8.10", failures=4, ban_window=5.0, watch=20.0, used=str(folder / "used"))
+                       address="10.9.8.10", failures=4, ban_window=5.0, watch=20.0, pause=4.0,
+                       used=str(folder / "used"))
 left = subprocess.run(["ip", "-br", "-4", "address", "show", "dev", "d0"], capture_output=True, text=True).stdout
 sshd.kill()
 print(json.dumps({**told, "left": left.split()[2:]}))
 """
 
 
-@pytest.mark.parametrize("behaviour", ["address", "network", "nothing"])
+@pytest.mark.parametrize("behaviour", ["address", "network", "nothing", "forgetful"])
 def test_an_intruder_is_banned_and_released(tmp_path: Path, behaviour: str) -> None:
     told = _in_own_network(SSH, str(ROOT), str(tmp_path), behaviour)
     assert told["clean"]
     assert told["left"] == ["10.9.9.250/24"]
     assert (told["below"]["refused"], told["below"]["banned"]) == (3, None)
     assert told["intruder"]["refused"] == 4
-    if behaviour == "nothing":
+    if behaviour in {"nothing", "forgetful"}:
         assert told["intruder"]["banned"] is None
         assert told["released"] is None
         return

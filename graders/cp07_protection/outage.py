@@ -1,0 +1,56 @@
+"""The antivirus of `srv` out of order for a moment, whatever runs it, and back in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from graders.probe_client import ProbeError
+from labs.deadline import Deadline
+
+if TYPE_CHECKING:
+    from testinfra.backend.base import CommandResult
+
+    from graders.login import Login
+
+SCANNERS = ("clamd", "c-icap")
+"""Daemons that look into files, from the inside out: a proxy's filter asks the second one, which may ask the first."""
+# The service of each process of that name, then the sockets that would start it again.
+UNITS = """
+for pid in $(pidof %s); do sed -n 's|.*/\\([^/]*\\.service\\)$|\\1|p' /proc/$pid/cgroup; done | sort -u |
+  while read -r unit; do echo "$unit"; systemctl show -p TriggeredBy --value "$unit" | tr ' ' '\\n'; done
+"""
+
+
+LISTENS = "ss -Hlnxtp | grep -qF '(\"%s\",'"
+START_SECONDS = 90.0
+Undo = Callable[[str, Callable[[], object]], None]
+
+
+class Outage:
+    """The services of srv that run the daemon `name`, with the sockets that would start them; empty when none does."""
+
+    def __init__(self, login: Login, name: str) -> None:
+        self._login, self.name = login, name
+        self._units = sorted(login("srv").check_output(UNITS, name).split(), key=lambda one: one.endswith(".service"))
+
+    def __bool__(self) -> bool:
+        return bool(self._units)
+
+    def begin(self, undo: Undo) -> None:
+        """Stop them; should the check end here, `undo` starts them again. Raises ProbeError when they go on."""
+        undo(f"arrêt de {self.name} sur srv", lambda: self._systemctl("start --no-block"))
+        self._systemctl("stop")
+        if self._login("srv").run("pidof %s", self.name).rc == 0:
+            raise ProbeError(f"{self.name} could not be stopped on srv")
+
+    def end(self) -> None:
+        """Start them, and wait until the daemon listens again. Raises ProbeError when it does not."""
+        self._systemctl("start --no-block")
+        for _ in Deadline.after(START_SECONDS).ticks(2.0):
+            if self._login("srv").run(LISTENS % self.name).rc == 0:
+                return
+        raise ProbeError(f"{self.name} does not listen on srv after it was started again")
+
+    def _systemctl(self, verb: str) -> CommandResult:
+        return self._login("srv").run(f"timeout 18 systemctl {verb} {' '.join(self._units)}")
