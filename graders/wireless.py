@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,16 @@ def expect_join(expect: Expect, who: str, seen: dict[str, Any]) -> None:
     servers = sorted({offer["server"] for offer in seen["offers"]})
     label = f"serveurs DHCP qui répondent sur le réseau {NETWORKS[who]}"
     expect.require(expect.equal(label, 1, len(servers)))
+
+
+def guest_lease(bench: Bench, offer: dict[str, Any]) -> list[tuple[str, object, object]]:
+    """Label, expected and observed of what a guest is given beside its address (RFC 2132, options 1, 3 and 6)."""
+    network = ipaddress.IPv4Network(text(bench, "invites"))
+    return [
+        ("masque donné à un invité (option 1)", str(network.netmask), offer["mask"]),
+        ("passerelle donnée à un invité (option 3)", [text(bench, "invites_passerelle")], offer["routers"]),
+        ("serveur DNS donné à un invité (option 6)", [text(bench, "internet_dns")], offer["dns"]),
+    ]
 
 
 def refuse(bench: Bench, probe: ProbeClient, who: str, key: str | None, what: str) -> tuple[str, str, str]:

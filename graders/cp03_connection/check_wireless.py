@@ -11,7 +11,7 @@ from typing import Any
 from graders import internet, wireless
 from graders.cables import Cables
 from graders.check import check
-from graders.expect import Expect, converge
+from graders.expect import Expect, converge, show
 from graders.login import Login
 from graders.probe_client import ProbeClient, ProbeError
 from graders.vantage import number, text
@@ -27,16 +27,23 @@ WIRED, PULLED, PLUGGED, END = 0.0, 10.0, 38.0, 66.0
 TAKEOVER, SETTLED = 15.0, 20.0
 MARGIN = 2.0
 LURE = 30.0
+ROAM = 50.0
+"""Seconds that a workstation without its cable is waited for: the takeover, and machines that are emulated."""
+ANSWERS = 6
+HEARD = 0.6
+"""Share of the packets of a station that the probe hears in the air at least."""
+MANAGEMENT, TRIED = "eth0", 6
+"""The centre's card, and how many addresses are tried at most."""
 
 
 @check("CP03-S1.b", needs=("CP07-S6.a",), nodes=("ws", "ap"), seconds=120)
 def check_association(bench: Bench, probe: ProbeClient, login: Login, cables: Cables, expect: Expect) -> None:
     """Sans câble, le poste est sur le LAN par le réseau sans fil du personnel.
 
-    Le câble de ws est débranché ; la sonde, sur le LAN, l'atteint à son adresse sans fil, et entend sa carte radio
-    parler, chiffré, au point d'accès du personnel.
+    Le câble de ws est débranché ; la sonde, sur le LAN, l'atteint encore à une adresse du LAN, et entend sa carte
+    radio, à son adresse MAC d'origine, parler, chiffré, au point d'accès du personnel.
     """
-    _on_the_air(bench, probe, login, cables, expect, Deadline.after(25.0))
+    _on_the_air(bench, probe, login, cables, expect, Deadline.after(ROAM))
 
 
 @check("CP03-S1.e", needs=("CP03-S1.b",), nodes=("ws", "ap"), phase="reboot", seconds=180)
@@ -47,7 +54,7 @@ def check_association_after_reboot(
 
     Même mesure que pour CP03-S1.b.
     """
-    _on_the_air(bench, probe, login, cables, expect, patience)
+    _on_the_air(bench, probe, login, cables, expect, Deadline.after(patience.remaining + ROAM / 2))
 
 
 @check("CP03-S1.d", needs=("CP03-S1.b",), nodes=("ws", "ap"), seconds=300)
@@ -58,7 +65,6 @@ def check_open_networks(bench: Bench, probe: ProbeClient, login: Login, cables: 
     réseau du personnel. Le poste ne s'associe à aucun ; le point d'accès revenu, il rejoint le sien.
     """
     names = {"personnel": wireless.ssid(bench, "personnel"), "invites": text(bench, "ancien")}
-    address = _address(bench, login)
     cables.pull("ap", "ether")
     cables.pull("ws", "lan")
     request: dict[str, Any] = {"networks": names, "channel": number(bench, "canal"), "window": LURE}
@@ -68,8 +74,8 @@ def check_open_networks(bench: Bench, probe: ProbeClient, login: Login, cables: 
     cables.plug("ap", "ether")
     for name in names.values():
         expect.none(f"terminaux pris par le réseau ouvert {name}", seen["caught"][name])
-    back = converge(Deadline.after(120.0), lambda: _pinged(probe, address), bool)
-    expect.equal("poste, une fois le point d'accès revenu", "joignable par la radio", _reachable(back))
+    back = converge(Deadline.after(120.0), lambda: _answering(bench, probe, login), bool)
+    expect.equal("poste, une fois le point d'accès revenu", "joignable par la radio", _reachable(bool(back)))
 
 
 @check("CP03-D2.a", needs=("CP03-S1.b",), nodes=("ws", "ap"), seconds=180)
@@ -81,7 +87,8 @@ def check_handover(bench: Bench, probe: ProbeClient, login: Login, cables: Cable
     """
     internet.require(bench, probe)
     host = login("ws")
-    metrics = _metrics(host.run(ROUTES).stdout)
+    cables.wait(SETTLED)  # the check before this one may just have plugged the cable
+    before = _metrics(host.run(ROUTES).stdout)
     word = probe.nonce("handover").encode().hex()[:16]
     host.run(PINGS, str(BEAT), str(int(END)), word, text(bench, "internet_web"))
     request: dict[str, Any] = {"toward": "wan", "word": word, "station": wireless.radio(bench, "ws"), "window": END}
@@ -93,7 +100,9 @@ def check_handover(bench: Bench, probe: ProbeClient, login: Login, cables: Cable
     seen = probe.call("handover.watch", timeout=END + 15, **request)
     for row in handover_rows(seen):
         expect.true(*row)
-    expect.equal("routes par défaut de même priorité", "aucune", "aucune" if _distinct(metrics) else str(metrics))
+    for when, metrics in (("avant", before), ("après", _metrics(host.run(ROUTES).stdout))):
+        told = "aucune" if _distinct(metrics) else f"priorités {show(metrics)}"
+        expect.equal(f"routes par défaut de même priorité, {when} le débranchement", "aucune", told)
 
 
 def handover_rows(seen: dict[str, Any]) -> list[tuple[str, str, str, bool]]:
@@ -117,7 +126,7 @@ def _way(echoes: Sequence[float], frames: Sequence[float]) -> str:
     """Each echo request that goes by the radio is a frame in the air; what else a station says there is little."""
     if len(echoes) < 2:
         return "aucun"
-    return "sans-fil" if len(frames) >= 0.6 * len(echoes) else "câble"
+    return "sans-fil" if len(frames) >= HEARD * len(echoes) else "câble"
 
 
 def _between(times: Sequence[float], start: float, end: float) -> list[float]:
@@ -133,40 +142,53 @@ def _longest_gap(times: Sequence[float], end: float) -> float:
 def _on_the_air(
     bench: Bench, probe: ProbeClient, login: Login, cables: Cables, expect: Expect, patience: Deadline
 ) -> None:
-    station = wireless.radio(bench, "ws")
-    address = converge(patience, lambda: _address(bench, login), bool)
+    """The cable is pulled first: cards that share one address (bonding) give it to the radio only then."""
     network = text(bench, "lan")
-    inside = bool(address) and ipaddress.IPv4Address(address) in ipaddress.IPv4Network(network)
-    expect.require(expect.true("adresse de la carte sans fil de ws", f"du LAN, {network}", address or "aucune", inside))
     cables.pull("ws", "lan")
-    answered = converge(Deadline.after(25.0), lambda: _pinged(probe, address), bool)
-    request: dict[str, Any] = {"toward": "lan", "word": "00", "station": station, "window": 6.0}
+    address = converge(patience, lambda: _answering(bench, probe, login), bool)
+    told = _addresses(bench, login)
+    label = "adresse de ws, câble débranché"
+    expect.require(expect.true(label, f"du LAN, {network}", show(told), any(_inside(one, network) for one in told)))
+    station = wireless.radio(bench, "ws")
+    request: dict[str, Any] = {"toward": "lan", "word": "00", "station": station, "window": 8.0}
     probe.prefetch("handover.watch", timeout=20, **request)
-    answered = _pinged(probe, address, count=6) and answered
+    cables.wait(MARGIN)  # what is asked next must not come before the probe listens
+    answers = _answers(probe, address, ANSWERS)
     seen = probe.call("handover.watch", timeout=20, **request)
-    expect.equal("poste sans câble, depuis le LAN", "joignable par la radio", _reachable(answered))
+    expect.equal("poste sans câble, depuis le LAN", "joignable par la radio", _reachable(answers > 0))
     wanted = {one["bssid"] for one in wireless.announced(bench, probe, "personnel")}
-    heard = bool(seen["frames"]) and set(seen["bssids"]) <= wanted
+    heard = len(seen["frames"]) >= max(1.0, HEARD * answers) and set(seen["bssids"]) <= wanted
     label = "trames chiffrées de la carte sans fil de ws vers le point d'accès du personnel"
     expect.true(label, "entendues", f"{len(seen['frames'])}, vers {', '.join(seen['bssids']) or 'personne'}", heard)
     expect.equal("trames en clair de la carte sans fil de ws", 0, seen["clear"])
 
 
-def _address(bench: Bench, login: Login) -> str:
-    """The IPv4 address that ws says its wireless card has; empty when it has none. What it says is then tried."""
+def _addresses(bench: Bench, login: Login) -> list[str]:
+    """The IPv4 addresses that ws says it has, its radio's first. What it says is then tried."""
     try:
-        cards = json.loads(login("ws").run(ADDRESSES).stdout)
-        for card in cards:
-            if card.get("address") == wireless.radio(bench, "ws"):
-                found = (one for one in card["addr_info"] if (one["family"], one["scope"]) == ("inet", "global"))
-                return next((str(one["local"]) for one in found), "")
+        cards = [card for card in json.loads(login("ws").run(ADDRESSES).stdout) if card.get("ifname") != MANAGEMENT]
+        cards.sort(key=lambda card: card.get("address") != wireless.radio(bench, "ws"))
+        told = [(one["family"], one["scope"], str(one["local"])) for card in cards for one in card["addr_info"]]
     except (ValueError, KeyError, TypeError, AttributeError):
-        pass
-    return ""
+        return []
+    return list(dict.fromkeys(local for family, scope, local in told if (family, scope) == ("inet", "global")))
 
 
-def _pinged(probe: ProbeClient, address: str, count: int = 3) -> bool:
-    return bool(address) and bool(probe.call("icmp.ping", "lan", address=address, count=count)["received"])
+def _inside(address: str, network: str) -> bool:
+    try:
+        return ipaddress.IPv4Address(address) in ipaddress.IPv4Network(network)
+    except ValueError:
+        return False
+
+
+def _answering(bench: Bench, probe: ProbeClient, login: Login) -> str:
+    """The address of the LAN at which ws answers a host of the LAN; empty when there is none."""
+    told = [one for one in _addresses(bench, login) if _inside(one, text(bench, "lan"))]
+    return next((one for one in told[:TRIED] if _answers(probe, one)), "")
+
+
+def _answers(probe: ProbeClient, address: str, count: int = 3) -> int:
+    return int(probe.call("icmp.ping", "lan", address=address, count=count)["received"]) if address else 0
 
 
 def _reachable(answered: bool) -> str:
@@ -174,9 +196,10 @@ def _reachable(answered: bool) -> str:
 
 
 def _metrics(told: str) -> list[int]:
-    """Priorities of the default routes, as `ip` tells them; 0 where it tells none."""
+    """Priorities of the default routes, as `ip` tells them, one a way; 0 where it tells none."""
     try:
-        return [int(route.get("metric", 0)) for route in json.loads(told)]
+        routes = json.loads(told)
+        return [int(route.get("metric", 0)) for route in routes for _ in route.get("nexthops") or [route]]
     except (ValueError, TypeError, AttributeError):
         return []
 

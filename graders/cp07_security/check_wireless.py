@@ -48,8 +48,9 @@ def check_staff_network(bench: Bench, probe: ProbeClient, expect: Expect, undo: 
 def check_guest_network(bench: Bench, probe: ProbeClient, expect: Expect, undo: Undo) -> None:
     """Les invités n'ont qu'Internet : ni le LAN, ni l'administration de ap, ni les autres invités.
 
-    Deux terminaux de la sonde rejoignent le réseau des invités avec sa clé ; le premier ouvre un site d'Internet,
-    n'atteint ni le LAN ni le second, qui répond pourtant à la passerelle ; avec une autre clé, il est refusé.
+    Deux terminaux de la sonde rejoignent le réseau des invités avec sa clé ; le premier reçoit l'adresse, le masque, la
+    passerelle et le serveur DNS du sujet, ouvre un site d'Internet, n'atteint ni le LAN ni le second, qui répond
+    pourtant à la passerelle ; avec une autre clé, il est refusé.
     """
     internet.require(bench, probe)
     seen = wireless.join(bench, probe, "invites", undo)
@@ -58,6 +59,8 @@ def check_guest_network(bench: Bench, probe: ProbeClient, expect: Expect, undo: 
     first, last = text(bench, "invites_plage_debut"), text(bench, "invites_plage_fin")
     inside = ipaddress.IPv4Address(first) <= ipaddress.IPv4Address(address) <= ipaddress.IPv4Address(last)
     expect.true("adresse reçue par un invité", f"entre {first} et {last}", address, inside)
+    for option in wireless.guest_lease(bench, seen["offers"][0]):
+        expect.equal(*option)
     page = probe.call("http.get", "invites", url=f"http://{text(bench, 'internet_web')}/{probe.nonce('guest')}")
     expect.equal("adresse vue par un site web d'Internet", text(bench, "wan_ap"), page_field(page, "client"))
     hosts = {"lan": text(bench, "lan_controle"), "invites": address}
@@ -95,7 +98,8 @@ def check_security(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
 def check_after_reboot(bench: Bench, probe: ProbeClient, expect: Expect, undo: Undo, patience: Deadline) -> None:
     """Les deux réseaux sans fil rendent le même service après un redémarrage.
 
-    Un terminal de la sonde rejoint chacun d'eux ; l'un atteint le LAN, l'autre Internet et pas le LAN.
+    Un terminal de la sonde rejoint chacun d'eux ; l'un atteint le LAN, l'autre Internet et pas le LAN, avec le masque,
+    la passerelle et le serveur DNS du sujet.
     """
     for who in wireless.NETWORKS:
         converge(patience, lambda who=who: wireless.announced(bench, probe, who, reuse=False), bool)  # type: ignore[misc]
@@ -103,6 +107,8 @@ def check_after_reboot(bench: Bench, probe: ProbeClient, expect: Expect, undo: U
     wireless.expect_join(expect, "personnel", staff)
     guest = wireless.join(bench, probe, "invites", undo)
     wireless.expect_join(expect, "invites", guest)
+    for option in wireless.guest_lease(bench, guest["offers"][0]):
+        expect.equal(*option)
     hosts = {"lan": text(bench, "lan_controle"), "personnel": staff["offers"][0]["address"],
              "invites": guest["offers"][0]["address"]}  # fmt: skip
     for row in _reached(bench, probe, (*STAFF, *GUESTS), hosts):
