@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import json
+import os
 import subprocess
 import threading
 import time
@@ -14,7 +15,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from graders.cp02_workstation import check_protection, check_session, check_updates, remote, remote_drop, remote_night
+from graders.cp02_workstation import (
+    check_protection,
+    check_session,
+    check_updates,
+    remote,
+    remote_drop,
+    remote_keep,
+    remote_night,
+    remote_state,
+)
 from graders.expect import Expect, Unmet
 from graders.notebook import Notebook
 from graders.probe_client import ProbeError
@@ -58,6 +68,11 @@ def test_plan_of_any_candidate_is_sound(number: int) -> None:
 # --- files left among the exchanges ---
 
 
+@pytest.fixture(autouse=True)
+def _nobody_waits_for_a_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_drop, "WATCHED", 0.05)
+
+
 def drop(tmp_path: Path, capsys: pytest.CaptureFixture[str], **more: Any) -> dict[str, Any]:
     """What the program tells of a folder of ours."""
     files = check_protection.sample_files(BENCH, PROBE, "dépôt")
@@ -79,6 +94,68 @@ def test_without_an_antivirus_everything_stays(tmp_path: Path, capsys: pytest.Ca
     check_protection.judge(told, files, expect)
     with pytest.raises(Unmet, match="encore lisible"):
         expect.conclude()
+
+
+def stop_by_mode(place: Path, bad: set[bytes], mode: int, over: threading.Event) -> None:
+    """Take the rights on what is bad, as `chmod` of an antivirus's hook does; everything is bad when nothing is named."""
+    while not over.wait(0.02):
+        for path in [one for one in place.rglob("*") if one.is_file()]:
+            with contextlib.suppress(OSError):
+                if not bad or path.read_bytes() in bad:
+                    path.chmod(mode)
+
+
+@pytest.mark.parametrize(
+    ("mode", "everything", "unmet"),
+    [(0o000, False, ""), (0o600, False, ""), (0o644, False, "encore lisible"), (0o000, True, "modifié ou retiré")],
+)
+def test_what_root_alone_may_read_is_stopped(
+    mode: int, everything: bool, unmet: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    place = tmp_path / "echanges"
+    place.mkdir()
+    monkeypatch.setattr(remote_drop, "LOOK", 0.1)
+    files = check_protection.sample_files(BENCH, PROBE, "dépôt")
+    bad = set() if everything else {one.content for one in files if one.dangerous} | {b"nouveau"}
+    over = threading.Event()
+    thread = threading.Thread(target=stop_by_mode, args=(place, bad, mode, over))
+    thread.start()
+    try:
+        told = drop(tmp_path, capsys, fresh_limit=2)
+    finally:
+        over.set()
+        thread.join()
+    expect = Expect()
+    check_protection.judge(told, files, expect)
+    with pytest.raises(Unmet, match=unmet) if unmet else contextlib.nullcontext():
+        expect.conclude()
+    assert (told["fresh"] is None) == (unmet == "encore lisible")
+
+
+@pytest.mark.parametrize(
+    ("mode", "uid", "gid", "people"),
+    [(0o640, 0, 0, False), (0o640, 0, 1000, True), (0o400, 1000, 0, True), (0o004, 0, 0, True), (0o222, 7, 7, False)],
+)
+def test_who_may_read_a_file(mode: int, uid: int, gid: int, people: bool) -> None:
+    stat = cast("os.stat_result", SimpleNamespace(st_mode=0o100000 | mode, st_uid=uid, st_gid=gid))
+    assert remote_drop.open_to_people(stat) == people
+
+
+def test_a_new_folder_is_left_alone_before_its_first_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, empty = tmp_path / "echanges", []
+    place.mkdir()
+    monkeypatch.setattr(remote_drop, "WATCHED", 3.0)
+
+    def sleep(seconds: float) -> None:
+        if seconds == 3.0:
+            empty.extend(list(one.iterdir()) for one in place.iterdir())
+
+    monkeypatch.setattr(remote_drop, "time", SimpleNamespace(sleep=sleep, monotonic=time.monotonic))
+    drop(tmp_path, capsys, limit=0.2, fresh_limit=0.3)
+    assert empty == [[]]
 
 
 def test_what_an_antivirus_moves_is_stopped_and_taken_away(
@@ -187,16 +264,63 @@ def test_how_long_a_night_is(
     assert told["busy"] == (end == 600)
 
 
+class Dpkg:
+    """A machine whose dpkg refuses while its lock is held, until `free` seconds, and says so."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, free: float, seen: bool) -> None:
+        self.up, self.free, self.state, self.version = 0.0, free, "hold", "1"
+        module = SimpleNamespace(monotonic=lambda: self.up, sleep=self.sleep)
+        monkeypatch.setattr(remote_keep, "time", module)
+        monkeypatch.setattr(remote_keep, "at_work", lambda: seen and self.up < free)
+        monkeypatch.setattr(remote_keep, "version", lambda _package: self.version)
+        monkeypatch.setattr(remote_keep, "selection", lambda _package: self.state)
+        monkeypatch.setattr(remote_keep, "said", self.said)
+        self.keep = remote_keep.Keep.__new__(remote_keep.Keep)
+        self.keep.package, self.keep.wanted, self.keep.selection = "p", "1", "install"
+
+    def sleep(self, seconds: float) -> None:
+        self.up += seconds
+
+    def said(self, *command: str, given: str = "") -> str:
+        assert command == ("dpkg", "--set-selections")
+        assert given == "p install\n"
+        if self.up < self.free:
+            return "dpkg: error: dpkg frontend lock was locked by another process"
+        self.state = "install"
+        return ""
+
+
+@pytest.mark.parametrize(("free", "seen"), [(0, False), (40, False), (200, True)])
+def test_a_lock_that_is_held_when_the_package_is_put_back_is_waited_for(
+    free: float, seen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Dpkg(monkeypatch, free, seen)
+    assert machine.keep._put_package_back() == []
+    assert machine.state == "install"
+    assert machine.up <= free + 2 * remote_keep.PAUSE
+
+
+@pytest.mark.parametrize(("seen", "why", "end"), [(False, "frontend lock", 60), (True, "apt encore à l'œuvre", 300)])
+def test_a_lock_that_is_held_for_good_is_told(
+    seen: bool, why: str, end: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Dpkg(monkeypatch, 10_000, seen)
+    (left,) = machine.keep._put_package_back()
+    assert left.startswith("état du paquet (")
+    assert why in left
+    assert machine.up <= end + remote_keep.PAUSE
+
+
 def test_what_comes_in_the_night_is_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote_night, "KEPT", (str(tmp_path / "a"),))
-    monkeypatch.setattr(remote_night, "LEFT_ALONE", (str(tmp_path / "a/dpkg"),))
+    monkeypatch.setattr(remote_keep, "KEPT", (str(tmp_path / "a"),))
+    monkeypatch.setattr(remote_keep, "LEFT_ALONE", (str(tmp_path / "a/dpkg"),))
     for name in ("a/dpkg", "a/b"):
         (tmp_path / name).mkdir(parents=True)
     kept, gone, changed = (tmp_path / "a/b" / name for name in ("kept", "gone", "changed"))
     for path in (kept, gone, changed):
         path.write_text("before")
     gone.chmod(0o640)
-    trees = remote_night.Trees()
+    trees = remote_keep.Trees()
     gone.unlink()
     changed.write_text("after")
     (tmp_path / "a/new/deeper").mkdir(parents=True)
@@ -218,10 +342,10 @@ def test_the_state_of_a_package_is_read_as_dpkg_writes_it(tmp_path: Path, monkey
         "Package: p\nStatus: hold ok installed\nDepends: x: y\nVersion: 1.2-1\nDescription: d\n Version: 7\n\n"
         "Package: q\nStatus: install ok half-configured\nVersion: 3\n"
     )
-    monkeypatch.setattr(remote_night, "STATUS", status)
-    assert remote_night.stanza("p") == ("hold", "1.2-1")
-    assert remote_night.version("q") == ""
-    assert remote_night.stanza("r") == ("", "")
+    monkeypatch.setattr(remote_state, "STATUS", status)
+    assert remote_state.stanza("p") == ("hold", "1.2-1")
+    assert remote_state.version("q") == ""
+    assert remote_state.stanza("r") == ("", "")
 
 
 def test_the_minute_that_comes_next() -> None:
@@ -309,6 +433,13 @@ def test_the_programs_are_whole_and_shared(monkeypatch: pytest.MonkeyPatch) -> N
         assert remote.ask(login, "remote_night", {"a": 1}, Deadline.after(5)) == {"before": ""}
     assert len(asked) == 1
     subprocess.run(["sh", "-n"], input=one.program, text=True, check=True)
+    for module in ("remote_night", "remote_drop"):
+        compile(remote.source(module), module, "exec")
+        assert "graders" not in remote.source(module)
+        assert remote.source(module).count("def at_work(") == (module == "remote_night")
+    nobodys = remote.errand("remote_night", {"package": "plateau-inconnu", "data": "/nonexistent", "version": "1"})
+    told = subprocess.run(["sh"], input=nobodys.program, text=True, capture_output=True, check=True)
+    assert json.loads(told.stdout.split("\n")[0]) == {"before": "", "data": False}, told.stderr
     subprocess.run(["sh", "-n"], input=check_updates.UPDATE.format(package="p", ending="fin"), text=True, check=True)
     monkeypatch.setattr(remote, "run_errand", lambda *_: "Traceback\n")
     login.answers.clear()
