@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 END = "fin-du-passage"
 MARK = "FIN-DU-PROGRAMME"
-OURS = re.compile(r"^from graders\.cp02_workstation\.(\w+) import .*\n", re.MULTILINE)
+OURS = re.compile(r"^from graders\.cp02_workstation\.(\w+) import (?:\([^)]*\)|.*)\n", re.MULTILINE)
 """A line that takes names from a module of this folder, which ws does not have: its source goes in the place."""
 
 

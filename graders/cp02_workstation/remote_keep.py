@@ -5,12 +5,34 @@ import os
 import time
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
-from graders.cp02_workstation.remote_state import LISTS, at_work, run, said, selection, version
+from graders.cp02_workstation.remote_state import (
+    LISTS,
+    SCHEDULERS,
+    active_units,
+    at_work,
+    run,
+    said,
+    selection,
+    version,
+)
 
 CLIENTS = ("chrony", "ntpsec", "ntp", "openntpd", "systemd-timesyncd")
-KEPT = ("/etc/apt", "/var/backups", "/var/lib", "/srv", "/root", "/home", "/opt", "/usr/local")
+KEPT = (
+    "/etc",
+    "/var/backups",
+    "/var/lib",
+    "/var/local",
+    "/var/spool/anacron",
+    "/var/spool/cron",
+    "/srv",
+    "/root",
+    "/home",
+    "/opt",
+    "/usr/local",
+)
 """Where updates and ways back leave settings and copies: what comes there in the trial is taken away again."""
 LEFT_ALONE = ("/var/lib/dpkg", "/var/lib/apt", "/var/lib/clamav", "/var/lib/chrony", "/var/lib/private")
 BIGGEST, HELD = 8_000_000, 64_000_000
@@ -18,14 +40,16 @@ BIGGEST, HELD = 8_000_000, 64_000_000
 IDLE_SECONDS, BUSY_SECONDS = 60.0, 300.0
 """How long the package is tried again: with nothing of apt at work, and in all."""
 PAUSE = 2.0
+PERIODIC = Path("/var/lib/apt/periodic")
+DAYS = 2 * 86400.0
 
 
 class Keep:
     """What the machine was like, and the way to make it so again. Clients of time are stopped from then on."""
 
-    def __init__(self, package: str, wanted: str, mirror: str) -> None:
-        self.package, self.wanted, self.mirror = package, wanted, mirror
-        self.selection, self.trees = selection(package), Trees()
+    def __init__(self, package: str, wanted: str, mirror: str, suite: str) -> None:
+        self.package, self.wanted, self.mirror, self.suite = package, wanted, mirror, suite
+        self.selection, self.trees, self.units, self.stamps = selection(package), Trees(), active_units(), Stamps()
         self.lists = {path: path.read_bytes() for path in self._lists()}
         self.wall, self.up = time.time(), time.monotonic()
         self.stopped = [one for one in CLIENTS if run("systemctl", "is-active", "--quiet", one) == 0]
@@ -43,7 +67,21 @@ class Keep:
             path.unlink(missing_ok=True)
         for path, content in self.lists.items():
             path.write_bytes(content)
+        undate(time.time())
+        self.stamps.put_back()
+        self._put_units_back()
         return left
+
+    def _put_units_back(self) -> None:
+        """What schedules, at work as it was. cron starts anew: it might wait for the time that it has been."""
+        run("systemctl", "daemon-reload")
+        now = active_units()
+        if gone := sorted(self.units - now):
+            run("systemctl", "start", *gone)
+        if new := sorted(one for one in now - self.units if one.endswith(".timer")):
+            run("systemctl", "stop", *new)
+        if daemons := sorted(self.units.intersection(SCHEDULERS)):
+            run("systemctl", "try-restart", *daemons)
 
     def _put_package_back(self) -> "list[str]":
         """Version and selection as they were. What still holds a lock is waited for: dpkg would give up at once."""
@@ -67,9 +105,8 @@ class Keep:
         return [f"{name} ({why})" for name, good in found.items() if not good]
 
     def _lists(self) -> "list[Path]":
-        """What apt knows of the mirror."""
-        place = urllib.parse.urlsplit(self.mirror).netloc
-        return [path for path in LISTS.glob(f"{place}_*") if path.is_file()]
+        """What apt knows of the mirror, by whatever name the source calls it."""
+        return [path for path in LISTS.glob(f"*_dists_{self.suite}_*") if path.is_file()]
 
     def _install(self) -> str:
         """The package as it was, whatever became of it; what was said of it."""
@@ -85,33 +122,64 @@ class Keep:
             file.unlink(missing_ok=True)
 
 
+class Stamps:
+    """When apt last did its work of each day. Its script leaves it for the morrow when a stamp is of the same day.
+
+    apt.systemd.daily of Debian's package apt, `check_stamp`.
+    """
+
+    def __init__(self) -> None:
+        self.times = {path: path.stat().st_mtime for path in self._there()}
+
+    def put_back(self) -> None:
+        for path in set(self._there()) - self.times.keys():
+            path.unlink(missing_ok=True)
+        for path, moment in self.times.items():
+            path.touch()
+            os.utime(path, (moment, moment))
+
+    @staticmethod
+    def age(night: float) -> None:
+        """As if the last work had been done two days before this night, whatever today's date is for the machine."""
+        for path in Stamps._there():
+            os.utime(path, (night - DAYS, night - DAYS))
+
+    @staticmethod
+    def _there() -> "list[Path]":
+        return [path for path in PERIODIC.glob("*") if path.is_file()]
+
+
 class Trees:
-    """The files of the kept folders as they are; links and what is mounted there are left alone."""
+    """The files and links of the kept folders as they are; what is mounted there is left alone."""
 
     def __init__(self) -> None:
         self.folders: set[Path] = set()
         self.files: dict[Path, tuple[os.stat_result, bytes | None]] = {}
+        self.links: dict[Path, str] = {}
         held = 0
-        for place in KEPT:
-            for name, inner, names in os.walk(place):
-                folder = Path(name)
-                inner[:] = [one for one in inner if self._within(folder / one)]
-                self.folders.add(folder)
-                for path in map(folder.joinpath, names):
-                    if path.is_file() and not path.is_symlink():
-                        stat = path.stat()
-                        small = stat.st_size <= min(BIGGEST, HELD - held)
-                        held += stat.st_size if small else 0
-                        self.files[path] = stat, path.read_bytes() if small else None
+        for path in (Path(folder, one) for place in KEPT for folder, one in self._walk(place)):
+            with contextlib.suppress(FileNotFoundError):  # gone since it was listed
+                if path.is_symlink():
+                    self.links[path] = str(path.readlink())
+                elif path.is_file():
+                    stat = path.stat()
+                    small = stat.st_size <= min(BIGGEST, HELD - held)
+                    held += stat.st_size if small else 0
+                    self.files[path] = stat, path.read_bytes() if small else None
 
     def put_back(self) -> None:
-        """The files as they were; those that came since are removed, with their folders."""
+        """Files and links as they were; those that came since are removed, with their folders."""
         now = Trees()
-        for path in now.files.keys() - self.files.keys():
-            path.unlink()
+        for path in (now.files.keys() - self.files.keys()) | (now.links.keys() - self.links.keys()):
+            path.unlink(missing_ok=True)
         for folder in sorted(now.folders - self.folders, reverse=True):
-            if not any(folder.iterdir()):
+            with contextlib.suppress(OSError):  # something is in it
                 folder.rmdir()
+        for path, target in self.links.items():
+            if now.links.get(path) != target:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.unlink(missing_ok=True)
+                path.symlink_to(target)
         for path, (stat, content) in self.files.items():
             there = now.files.get(path)
             if content is None or (there and there[1] == content and there[0].st_mode == stat.st_mode):
@@ -122,6 +190,25 @@ class Trees:
             path.chmod(stat.st_mode & 0o7777)
             os.utime(path, (stat.st_atime, stat.st_mtime))
 
+    def _walk(self, place: str) -> "Iterator[tuple[str, str]]":
+        """Folder and name of what may be a file or a link; the folders are noted."""
+        for name, inner, names in os.walk(place):
+            self.folders.add(Path(name))
+            linked = [one for one in inner if Path(name, one).is_symlink()]
+            inner[:] = [one for one in inner if one not in linked and self._within(Path(name, one))]
+            yield from ((name, one) for one in [*names, *linked])
+
     @staticmethod
     def _within(folder: Path) -> bool:
-        return str(folder) not in LEFT_ALONE and not folder.is_symlink() and not os.path.ismount(folder)
+        return str(folder) not in LEFT_ALONE and not os.path.ismount(folder)
+
+
+def undate(now: float) -> None:
+    """What the night dated in the future is of now: a client that asks for what is newer would ask in vain for days."""
+    for place in KEPT:
+        for name, inner, names in os.walk(place):
+            inner[:] = [one for one in inner if not os.path.ismount(Path(name, one))]
+            for path in (Path(name, one) for one in names):
+                with contextlib.suppress(OSError):
+                    if not path.is_symlink() and path.stat().st_mtime > now:
+                        os.utime(path, (now, now))

@@ -1,9 +1,8 @@
 """The part of the updates' trial that runs on the workstation: standard library only, one answer in JSON on stdout.
 
-The machine lives through the minute of its updates, whatever starts them: the clock is put shortly before it and runs
-on. Then the way back is taken, and the minute comes once more, a day later. Clients of time are stopped meanwhile, or
-the clock would not stay where it is put. In the end the clock, the package, its data, what apt knows of it, its
-settings and the copies that were made are put back.
+The machine lives through the minute of its updates, whatever starts them: first two hours too early, when nothing may
+be installed, then at its hour. The way back is taken, and the minute comes once more, a day later. Clients of time are
+stopped meanwhile, or the clock would not stay where it is put. In the end everything is put back (`remote_keep`).
 """
 
 import datetime
@@ -13,15 +12,30 @@ import os
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from graders.cp02_workstation.remote_keep import Keep
-from graders.cp02_workstation.remote_state import at_work, touched, version
+from graders.cp02_workstation.remote_keep import Keep, Stamps
+from graders.cp02_workstation.remote_state import at_work, schedule, touched, version
 
 QUIET, SETTLED = 45.0, 8.0
 """Seconds without apt at work, after which an update that brought nothing is over, and one that installed."""
+NEXT_MORE = 30.0
+"""Seconds that the night after lasts beyond the moment at which the first one installed."""
 BACK_SECONDS = 300.0
 Told = dict[str, Any]
+
+
+class Span(NamedTuple):
+    """How long a minute is lived through, in seconds from it."""
+
+    lead: float
+    """Before it."""
+    late: float
+    """After it, without any sign of apt."""
+    least: float
+    """After it, with a sign, when nothing is installed."""
+    end: float
+    """After it, whatever is at work."""
 
 
 def main(request: str) -> None:
@@ -30,7 +44,7 @@ def main(request: str) -> None:
     package, data = wanted["package"], Path(wanted["data"])
     told: Told = {"before": version(package), "data": data.is_file()}
     if told["before"] == wanted["version"] and told["data"]:
-        keep = Keep(package, wanted["version"], wanted["mirror"])
+        keep = Keep(package, wanted["version"], wanted["mirror"], wanted["suite"])
         try:
             with data.open("a", encoding="utf-8") as stream:
                 stream.write(wanted["line"] + "\n")
@@ -41,46 +55,60 @@ def main(request: str) -> None:
 
 
 def trial(wanted: Told, told: Told) -> None:
-    """The night, the way back, the night after."""
+    """Two hours before, the night, the way back, the night after. It ends where the clock does not stay."""
     package, files = wanted["package"], [wanted["data"], *wanted["files"]]
     before = sums(files)
-    minute = next_minute(wanted["minute"], wanted["lead"] + 20)
-    told["night"] = live(minute, package, wanted, wait=True)
-    if not told["night"]["installed"]:
+    lead, late, limit, apart, drift = (wanted[name] for name in ("lead", "late", "limit", "apart", "drift"))
+    minute = next_minute(wanted["minute"], apart + 60)
+    short = Span(wanted["early_lead"], wanted["early_late"], wanted["early_late"], limit)
+    early = live(minute - apart, package, short, drift)
+    told["early"] = told["night"] = early
+    if early["installed"] is not None:
+        told["night"] = {**early, "installed": early["installed"] - apart}
+    elif abs(early["drift"]) <= drift:
+        told["night"] = live(minute, package, Span(lead, late, limit, 2 * limit), drift)
+    night = told["night"]
+    if night["installed"] is None or abs(night["drift"]) > drift:
         return
     told["converted"] = sums(files)[wanted["data"]] != before[wanted["data"]]
+    planned = schedule()
     told["back"] = go_back(wanted["back"])
-    after = sums(files)
+    after, plans = sums(files), schedule()
     told["after"] = {
         "version": version(package),
         "changed": [path for path in files if after[path] != before[path]],
         "works": subprocess.run([wanted["program"]], capture_output=True, check=False).returncode == 0
         if os.access(wanted["program"], os.X_OK)
         else False,
+        "unplanned": sorted(name for name, what in planned.items() if plans.get(name) != what),
     }
     if told["after"]["version"] == wanted["version"]:
-        told["next"] = live(next_minute(wanted["minute"], wanted["lead"] + 20), package, wanted, wait=False)
+        least = max(QUIET, night["installed"] + NEXT_MORE)
+        span = Span(lead, max(late, least), least, max(2 * limit, least))
+        told["next"] = live(next_minute(wanted["minute"], lead + 20), package, span, drift)
 
 
-def live(minute: float, package: str, wanted: Told, *, wait: bool) -> Told:
-    """Wait from `lead` seconds before the minute until the update is over.
+def live(minute: float, package: str, span: Span, drifted: float) -> Told:
+    """Live through a minute until the update is over.
 
-    Without any sign of apt that is `late` seconds after the minute; with one, `limit` seconds after it, or without
-    `wait` once it is over. A machine that is still at it gets twice the time: the centre's may be slow.
     `installed`: when another version was there, in seconds after the minute. `stall`: the longest time without a look.
-    `drift`: how far the clock went astray. `busy`: apt was still at work when the time was over.
+    `drift`: how far the clock went astray, which ends it beyond `drifted`. `busy`: apt was still at work in the end.
     """
     start = version(package)
-    time.clock_settime(time.CLOCK_REALTIME, minute - wanted["lead"])
+    Stamps.age(minute)
+    time.clock_settime(time.CLOCK_REALTIME, minute - span.lead)
     mark = time.time()
     began = last = time.monotonic()
     worked: float | None = None
     installed: float | None = None
-    stall, over = 0.0, False
+    stall, astray, over = 0.0, 0, False
     while not over:
         time.sleep(1)
-        now, at = time.monotonic(), time.time() - minute
+        now, wall = time.monotonic(), time.time()
+        at = wall - minute
         stall, last = max(stall, now - last), now
+        # Twice in a row: a machine that stands still between these two lines is not astray.
+        astray = astray + 1 if abs(wall - mark - (now - began)) > drifted else 0
         busy = at_work()
         if busy or (worked is None and touched(mark)):
             worked = now
@@ -90,10 +118,10 @@ def live(minute: float, package: str, wanted: Told, *, wait: bool) -> Told:
         if installed is not None:
             over = quiet > SETTLED
         elif worked is None:
-            over = at > wanted["late"]
+            over = at > span.late
         else:
-            over = quiet > QUIET and at > (wanted["limit"] if wait else QUIET)
-        over = over or at > 2 * wanted["limit"]
+            over = quiet > QUIET and at > span.least
+        over = over or at > span.end or now - began > span.lead + span.end or astray > 1
     drift = (time.time() - mark) - (time.monotonic() - began)
     return {"installed": installed, "version": version(package), "worked": worked is not None, "stall": round(stall, 1),
             "drift": round(drift, 1), "busy": at_work()}  # fmt: skip

@@ -1,6 +1,5 @@
 """What dpkg, apt and systemd of the workstation say, for the updates' trial: standard library only."""
 
-import glob
 import hashlib
 import os
 import subprocess
@@ -16,6 +15,16 @@ LOCKS = (
     "/var/cache/apt/archives/lock",
     "/run/unattended-upgrades.lock",
 )
+SCHEDULERS = ("cron.service", "cronie.service", "fcron.service", "bcron.service", "cron.target", "atd.service")
+PLANS = (
+    "etc/crontab",
+    "etc/anacrontab",
+    "etc/cron.*/*",
+    "var/spool/cron/crontabs/*",
+    "etc/systemd/system/**/*.timer",
+    "etc/systemd/system/**/*.timer.d/*.conf",
+)
+"""Files of the machine, or links that enable timers, which say what is done when."""
 
 
 def version(package: str) -> str:
@@ -56,6 +65,25 @@ def at_work() -> bool:
 def touched(since: float) -> bool:
     """Whether apt's lists were updated since then."""
     return any(path.exists() and path.stat().st_mtime >= since for path in (LISTS, LISTS / "partial"))
+
+
+def schedule() -> "dict[str, str]":
+    """What schedules on this machine, timers and daemons at work, and what they are told: something to compare."""
+    found = dict.fromkeys(active_units(), "active")
+    for path in (path for pattern in PLANS for path in Path("/").glob(pattern)):
+        if path.is_symlink():
+            found[str(path)] = str(path.readlink())
+        elif path.is_file():
+            found[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def active_units() -> "set[str]":
+    """Timers and other schedulers that are at work."""
+    command = ["systemctl", "list-units", "--type=timer,service,target", "--state=active", "--plain", "--no-legend"]
+    told = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False).stdout
+    names = {line.split()[0] for line in told.splitlines() if line.split()}
+    return {one for one in names if one.endswith(".timer") or one in SCHEDULERS}
 
 
 def run(*command: str) -> int:

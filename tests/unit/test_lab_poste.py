@@ -97,7 +97,7 @@ def test_without_an_antivirus_everything_stays(tmp_path: Path, capsys: pytest.Ca
 
 
 def stop_by_mode(place: Path, bad: set[bytes], mode: int, over: threading.Event) -> None:
-    """Take the rights on what is bad, as `chmod` of an antivirus's hook does; everything is bad when nothing is named."""
+    """Take the rights on what is bad, as an antivirus's hook does; everything is bad when nothing is named."""
     while not over.wait(0.02):
         for path in [one for one in place.rglob("*") if one.is_file()]:
             with contextlib.suppress(OSError):
@@ -210,6 +210,8 @@ class Night:
     ) -> None:
         self.wall, self.up, self.minute = 1_000_000.0, 50.0, 2_000_000.0
         self.work, self.installed = work, installed
+        self.steps: dict[float, float] = {}
+        """Somebody's client of time: seconds since the start of this machine -> what it puts the clock forward by."""
         module = SimpleNamespace(time=lambda: self.wall, monotonic=lambda: self.up, sleep=self.sleep,
                                  clock_settime=self.set, CLOCK_REALTIME=0)  # fmt: skip
         monkeypatch.setattr(remote_night, "time", module)
@@ -227,12 +229,14 @@ class Night:
     def sleep(self, seconds: float) -> None:
         self.wall += seconds
         self.up += seconds
+        self.wall += sum(self.steps.pop(at) for at in list(self.steps) if at <= self.up)
 
     def version(self, _package: str) -> str:
         return "2" if self.installed is not None and self.at >= self.installed else "1"
 
     def live(self, *, wait: bool = True) -> dict[str, Any]:
-        return remote_night.live(self.minute, "p", {"lead": 70, "late": 150, "limit": 300}, wait=wait)
+        late, least = (150.0, 300.0) if wait else (150.0, 45.0)
+        return remote_night.live(self.minute, "p", remote_night.Span(70, late, least, 600), 5.0)
 
 
 def test_a_night_ends_soon_after_the_update(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,6 +266,230 @@ def test_how_long_a_night_is(
     assert end - 2 <= night.at <= end + 12
     assert (told["installed"] is None) == (installed is None)
     assert told["busy"] == (end == 600)
+
+
+@pytest.mark.parametrize("every", [60, 1])
+def test_a_clock_that_somebody_else_sets_ends_the_night_at_once(every: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client of time from cron takes the clock back, a minute later or all the time."""
+    night = Night(monkeypatch, [], None)
+    night.steps = {50.0 + every * count: -900_000.0 if count == 1 else 0.0 for count in range(1, 100)}
+    told = night.live()
+    assert night.up < 50 + every + 5
+    assert abs(told["drift"]) > check_updates.DRIFT
+    with pytest.raises(ProbeError, match="did not stay"):
+        check_updates.sound(told)
+
+
+def test_a_clock_that_is_slowed_does_not_hold_the_night_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    night = Night(monkeypatch, [], None)
+    night.sleep = lambda seconds: setattr(night, "up", night.up + seconds)  # type: ignore[method-assign]
+    module = SimpleNamespace(time=lambda: night.wall + 4 * (night.up % 2), monotonic=lambda: night.up,
+                             sleep=night.sleep, clock_settime=night.set, CLOCK_REALTIME=0)  # fmt: skip
+    monkeypatch.setattr(remote_night, "time", module)
+    monkeypatch.setattr(remote_night, "version", lambda _package: "1")
+    remote_night.live(night.minute, "p", remote_night.Span(70, 150, 300, 600), drifted=1000.0)
+    assert night.up <= 50 + 70 + 600 + 2
+
+
+class Lived(Night):
+    """A machine whose clock is moved from minute to minute, and what its updates do at some moments of a day.
+
+    `jobs`: seconds from midnight, UTC -> what is done then, at work for ten seconds.
+    """
+
+    MINUTE = 4 * 3600 + 17 * 60
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, jobs: dict[int, Any], tmp_path: Path) -> None:
+        super().__init__(monkeypatch, [], None)
+        self.jobs, self.have, self.known, self.held, self.busy = jobs, "1", "1", False, 0.0
+        self.aged: list[float] = []
+        self.data = tmp_path / "releves"
+        self.data.write_text("before")
+        monkeypatch.setattr(remote_night, "at_work", lambda: self.up < self.busy)
+        monkeypatch.setattr(remote_night, "touched", lambda _since: False)
+        monkeypatch.setattr(remote_night, "version", lambda _package: self.have)
+        monkeypatch.setattr(remote_night, "schedule", lambda: {"a.timer": "active"})
+        monkeypatch.setattr(remote_night, "go_back", self.go_back)
+        monkeypatch.setattr(remote_night, "next_minute", self.next_minute)
+        monkeypatch.setattr(remote_night.Stamps, "age", self.aged.append)
+
+    def next_minute(self, _moment: str, margin: float) -> float:
+        day = self.wall - self.wall % 86400 + self.MINUTE
+        return day if day >= self.wall + margin else day + 86400
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        if job := self.jobs.get(int(self.wall % 86400)):
+            self.busy = self.up + 10
+            job(self)
+
+    def update(self) -> None:
+        self.known = "2"
+
+    def upgrade(self) -> None:
+        if not self.held:
+            self.have = self.known
+            self.data.write_text(self.have)
+
+    def both(self) -> None:
+        self.update()
+        self.upgrade()
+
+    def go_back(self, _program: str) -> dict[str, Any]:
+        self.have = "1"
+        self.data.write_text("before")
+        return {"status": 0, "said": "", "late": False}
+
+    def trial(self) -> dict[str, Any]:
+        told: dict[str, Any] = {}
+        wanted = {"package": "p", "version": "1", "data": str(self.data), "files": [], "program": "/bin/true",
+                  "minute": "04:17", "back": "x", "lead": 70, "late": 150, "limit": 300, "apart": check_updates.APART,
+                  "early_lead": 15, "early_late": 90, "drift": 5.0}  # fmt: skip
+        remote_night.trial(wanted, told)
+        return told
+
+
+MINUTE = Lived.MINUTE
+
+
+def test_nothing_is_installed_two_hours_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Lists may be read again each hour; what is installed each hour, or every other hour, is too early."""
+    refresh = dict.fromkeys(range(17 * 60, 86400, 3600), Lived.update)
+    told = Lived(monkeypatch, {**refresh, MINUTE: Lived.both}, tmp_path).trial()
+    assert told["early"]["installed"] is None
+    assert 0 <= told["night"]["installed"] <= 2
+    for hours in (1, 2):
+        machine = Lived(monkeypatch, dict.fromkeys(range(17 * 60, 86400, hours * 3600), Lived.both), tmp_path)
+        told = machine.trial()
+        assert -7200 <= told["night"]["installed"] <= -7198
+        assert {"converted", "back", "next"} <= told.keys()
+
+
+def test_the_trial_too_early_is_short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    machine = Lived(monkeypatch, {MINUTE: Lived.both}, tmp_path)
+    machine.live_through = []  # type: ignore[attr-defined]
+    live = remote_night.live
+
+    def timed(*arguments: Any) -> dict[str, Any]:
+        began = machine.up
+        told = live(*arguments)
+        machine.live_through.append(machine.up - began)  # type: ignore[attr-defined]
+        return told
+
+    monkeypatch.setattr(remote_night, "live", timed)
+    machine.trial()
+    early, night, after = machine.live_through  # type: ignore[attr-defined]
+    assert early <= 110
+    assert night <= 100
+    assert after <= 140
+
+
+def test_the_night_after_is_long_enough_for_the_same_updates(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Lists at the minute, the rest two minutes later, nothing held: it comes again as late as it came."""
+    jobs = {MINUTE: Lived.update, MINUTE + 120: Lived.upgrade}
+    told = Lived(monkeypatch, jobs, tmp_path).trial()
+    assert 120 <= told["night"]["installed"] <= 122
+    assert told["next"]["version"] == "2"
+    held = Lived(monkeypatch, jobs, tmp_path)
+    back = held.go_back
+    monkeypatch.setattr(remote_night, "go_back", lambda program: (setattr(held, "held", True), back(program))[1])
+    assert held.trial()["next"]["version"] == "1"
+
+
+def test_the_stamps_of_apt_are_of_two_days_before_each_night(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    machine = Lived(monkeypatch, {MINUTE: Lived.both}, tmp_path)
+    machine.trial()
+    early, night, after = machine.aged
+    assert night - early == check_updates.APART
+    assert after - night == 86400
+
+
+def test_what_apt_noted_of_its_last_day_is_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_keep, "PERIODIC", tmp_path)
+    old, gone = tmp_path / "update-stamp", tmp_path / "upgrade-stamp"
+    for path in (old, gone):
+        path.touch()
+        os.utime(path, (5e8, 5e8))
+    stamps = remote_keep.Stamps()
+    remote_keep.Stamps.age(6e8)
+    assert old.stat().st_mtime == 6e8 - 2 * 86400
+    gone.unlink()
+    (tmp_path / "download-upgradeable-stamp").touch()
+    stamps.put_back()
+    assert {path.name: path.stat().st_mtime for path in tmp_path.iterdir()} == dict.fromkeys((old.name, gone.name), 5e8)
+
+
+def test_nothing_stays_dated_in_the_future(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_keep, "KEPT", (str(tmp_path),))
+    for name, moment in (("past", 5e8), ("future", 3e9)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (moment, moment))
+    remote_keep.undate(1e9)
+    assert [(tmp_path / name).stat().st_mtime for name in ("past", "future")] == [5e8, 1e9]
+
+
+def test_links_are_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A timer is enabled by a link: `systemctl disable` and `mask` change nothing else."""
+    monkeypatch.setattr(remote_keep, "KEPT", (str(tmp_path),))
+    wants, unit = tmp_path / "timers.target.wants", tmp_path / "maj.timer"
+    wants.mkdir()
+    unit.write_text("[Timer]")
+    (wants / "maj.timer").symlink_to(unit)
+    trees = remote_keep.Trees()
+    (wants / "maj.timer").unlink()
+    wants.rmdir()
+    unit.unlink()
+    unit.symlink_to("/dev/null")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/new").symlink_to("/etc")
+    trees.put_back()
+    assert (wants / "maj.timer").readlink() == unit
+    assert unit.read_text() == "[Timer]"
+    assert not unit.is_symlink()
+    assert not (tmp_path / "folder").exists()
+
+
+def test_what_schedules_is_put_back_to_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr(remote_keep, "active_units", lambda: {"cron.service", "kept.timer", "new.timer"})
+    monkeypatch.setattr(remote_keep, "run", lambda *command: asked.append(command) or 0)
+    keep = remote_keep.Keep.__new__(remote_keep.Keep)
+    keep.units = {"cron.service", "kept.timer", "maj.timer", "atd.service"}
+    keep._put_units_back()
+    assert asked == [
+        ("systemctl", "daemon-reload"),
+        ("systemctl", "start", "atd.service", "maj.timer"),
+        ("systemctl", "stop", "new.timer"),
+        ("systemctl", "try-restart", "atd.service", "cron.service"),
+    ]
+
+
+def test_what_is_planned_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cron, timer = tmp_path / "maj", tmp_path / "maj.timer"
+    cron.write_text("17 4 * * * root nuit\n")
+    timer.symlink_to("/etc/systemd/system/maj.timer")
+    monkeypatch.setattr(remote_state, "PLANS", (f"{tmp_path}/**/maj*"[1:],))
+    listed = "maj.timer loaded active waiting Mise à jour\ncron.service loaded active running x\nssh.service loaded\n"
+    monkeypatch.setattr(remote_state.subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=listed))
+    before = remote_state.schedule()
+    assert before["maj.timer"] == before["cron.service"] == "active"
+    assert before[str(timer)] == "/etc/systemd/system/maj.timer"
+    assert "ssh.service" not in before
+    cron.write_text("")
+    assert [name for name, what in remote_state.schedule().items() if before[name] != what] == [str(cron)]
+
+
+@pytest.mark.parametrize("host", ["10.1.2.5", "miroir.ville.test", "10.1.2.5:80"])
+def test_what_apt_knows_of_the_mirror_is_found_by_its_suite(
+    host: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = [tmp_path / f"{host}_dists_agence_{end}" for end in ("InRelease", "main_binary-amd64_Packages")]
+    for path in (*ours, tmp_path / "deb.debian.org_dists_trixie_InRelease"):
+        path.touch()
+    monkeypatch.setattr(remote_keep, "LISTS", tmp_path)
+    keep = remote_keep.Keep.__new__(remote_keep.Keep)
+    keep.suite = check_updates.SUITE
+    assert sorted(keep._lists()) == sorted(ours)
 
 
 class Dpkg:
@@ -358,10 +586,12 @@ def test_the_minute_that_comes_next() -> None:
 
 
 GOOD_NIGHT = {"installed": 40.2, "version": "", "worked": True, "stall": 1.2, "drift": 0.0, "busy": False}
+AFTER = {"version": VERSION, "changed": [], "works": True, "unplanned": []}
+NEXT = {**GOOD_NIGHT, "installed": None, "version": VERSION}
 GOOD = {
-    "before": VERSION, "data": True, "left": [], "night": GOOD_NIGHT, "converted": True,
-    "back": {"status": 0, "said": "", "late": False}, "after": {"version": VERSION, "changed": [], "works": True},
-    "next": {**GOOD_NIGHT, "installed": None, "version": VERSION},
+    "before": VERSION, "data": True, "left": [], "early": {**GOOD_NIGHT, "installed": None}, "night": GOOD_NIGHT,
+    "converted": True, "back": {"status": 0, "said": "", "late": False},
+    "after": AFTER, "next": NEXT,
 }  # fmt: skip
 
 
@@ -385,7 +615,18 @@ def test_a_good_night_and_a_good_way_back(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize(
     "changes",
-    [{"installed": None}, {"installed": -3.0}, {"version": "1.0"}],
+    [
+        {"after": {**AFTER, "unplanned": ["/etc/cron.d/maj"]}},  # another plan, which was seen at work
+        {"next": {**NEXT, "worked": False}},  # a script that sees that the version is held, and ends
+    ],
+)
+def test_a_way_back_after_which_updates_go_on(changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    judged(check_updates.check_way_back, {**night_of(), **changes}, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"installed": None}, {"installed": -3.0}, {"installed": -7190.0}, {"version": "1.0"}],
 )
 def test_a_night_that_is_not_as_asked(changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Unmet):
@@ -396,6 +637,8 @@ def test_a_night_that_is_not_as_asked(changes: dict[str, Any], monkeypatch: pyte
 def test_a_night_that_says_nothing(changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ProbeError):
         judged(check_updates.check_night, night_of(**changes), monkeypatch)
+    with pytest.raises(ProbeError):
+        judged(check_updates.check_night, {**night_of(), "early": {**GOOD_NIGHT, **changes}}, monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -403,11 +646,12 @@ def test_a_night_that_says_nothing(changes: dict[str, Any], monkeypatch: pytest.
     [
         {"back": {"status": 1, "said": "", "late": False}},
         {"back": {"status": None, "said": "No such file", "late": False}},
-        {"after": {"version": "9", "changed": [], "works": True}},
-        {"after": {"version": VERSION, "changed": ["/var/lib/x/releves"], "works": True}},
-        {"after": {"version": VERSION, "changed": [], "works": False}},
+        {"after": {"version": "9", "changed": [], "works": True, "unplanned": []}},
+        {"after": {"version": VERSION, "changed": ["/var/lib/x/releves"], "works": True, "unplanned": []}},
+        {"after": {"version": VERSION, "changed": [], "works": False, "unplanned": []}},
         {"next": {**GOOD_NIGHT, "version": "9"}},
         {"converted": False},
+        {"after": {**AFTER, "unplanned": ["maj.timer"]}, "next": {**NEXT, "worked": False}},
     ],
 )
 def test_a_way_back_that_does_not_lead_back(changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -466,3 +710,89 @@ def test_a_machine_that_hides_its_clock_is_asked_itself() -> None:
 
     login = cast("Login", lambda _node: SimpleNamespace(check_output=lambda _: "1200.25"))
     assert check_session.clock_offset(BENCH, cast("ProbeClient", Silent()), login, 200) == 0.25
+
+
+@pytest.mark.parametrize(
+    ("looks", "kept"),
+    [
+        ([[70.0, 68.0, 6.0]], True),
+        ([[20.0, 18.0], [29.0, 27.0], [64.0, 62.0, 0.4], [69.0, 5.4], [70.0, 6.4]], True),  # chrony, looked at early
+        ([[70.0, 68.0, 66.0]], False),  # `chronyd -q` at the start
+        ([[900.0, 6.0]], False),  # one since the start, one before it
+    ],
+)
+def test_the_clock_is_kept_right_by_one_who_goes_on_asking(
+    looks: list[list[float]], kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Centre(Probe):
+        def call(self, probe: str, *_: Any, **__: Any) -> Any:
+            if probe == "clock.offset":
+                return {"offset": 0.1, "within": 0.1}
+            ages = looks.pop(0) if len(looks) > 1 else looks[0]
+            return [*([age, "ntp", ""] for age in ages), [1.0, "http", "x"]]
+
+    monkeypatch.setattr(check_session, "LOOK", 0.02)
+    login = cast("Login", lambda _node: SimpleNamespace(check_output=lambda _: "100.0"))
+    expect, probe = Expect(), cast("ProbeClient", Centre())
+    check_session.check_clock(BENCH, probe, login, expect, Deadline.after(2), Deadline.after(0.5))
+    with contextlib.nullcontext() if kept else pytest.raises(Unmet, match="interrogé encore"):
+        expect.conclude()
+
+
+def test_a_session_that_does_not_open_in_time_is_no_failure() -> None:
+    slow = SimpleNamespace(run=lambda _: SimpleNamespace(rc=124, stdout=""))
+    with pytest.raises(ProbeError, match="had not opened"):
+        check_session.check_session(cast("Login", lambda _node: slow), Expect())
+
+
+# --- where updates come from ---
+
+
+class Workstation:
+    """A workstation whose apt proposes what is published, from a site that it knows the address of."""
+
+    def __init__(self, site: str, hosts: str = "", now: str = "12:00:00") -> None:
+        self.site, self.hosts, self.now = site, hosts, now
+
+    def __call__(self, _node: str) -> Any:
+        return SimpleNamespace(run=self.run, check_output=lambda _: self.now)
+
+    def run(self, command: str, site: str) -> Any:
+        assert command.startswith("timeout 15 getent ahostsv4 ")
+        lines = [f"{self.hosts} {kind} {site}" for kind in ("STREAM", "DGRAM")] if self.hosts else []
+        return SimpleNamespace(rc=124 if self.hosts == "never" else 0 if self.hosts else 2, stdout="\n".join(lines))
+
+    def told(self, *_: Any) -> str:
+        fresh = check_updates.fresh_version(BENCH, PROBE, "source")
+        return f"statut 0\ninstallee {VERSION}\nproposee {fresh} {self.site}\n"
+
+    def judged(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(check_updates, "run_errand", self.told)
+        expect = Expect()
+        check_updates.check_source(BENCH, PROBE, cast("Login", self), expect, Deadline.after(5))
+        expect.conclude()
+
+
+CENTRE = str(BENCH.values["lan_centre"])
+
+
+@pytest.mark.parametrize(("site", "hosts"), [(CENTRE, ""), ("miroir.ville.test", CENTRE)])
+def test_a_source_may_call_the_mirror_by_a_name(site: str, hosts: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    Workstation(site, hosts).judged(monkeypatch)
+
+
+@pytest.mark.parametrize("hosts", ["", "10.9.9.9"])
+def test_a_source_elsewhere_is_not_the_mirror(hosts: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Unmet, match="source de cette version"):
+        Workstation("miroir.ville.test", hosts).judged(monkeypatch)
+    with pytest.raises(ProbeError, match="could not say"):
+        Workstation("miroir.ville.test", "never").judged(monkeypatch)
+
+
+@pytest.mark.parametrize(("seconds", "clear"), [(-390, False), (20, False), (290, False), (-420, True), (310, True)])
+def test_nothing_is_published_while_updates_are_due(seconds: int, clear: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    hour, minute = map(int, str(BENCH.values["maj_moment"]).split(":"))
+    at = (hour * 3600 + minute * 60 + seconds) % 86400
+    there = Workstation(CENTRE, now=f"{at // 3600:02}:{at // 60 % 60:02}:{at % 60:02}")
+    with contextlib.nullcontext() if clear else pytest.raises(ProbeError, match="updates are due"):
+        there.judged(monkeypatch)
