@@ -29,6 +29,8 @@ NIGHT_SECONDS = 2400.0
 """Too early, both nights, the way back, and what is put back, each at its longest."""
 OFFER_SECONDS, PROPOSED_SECONDS = 2500, 400
 """For which a version is published: for the nights, and for apt to propose it."""
+START_SECONDS = 60
+"""Until the program of the nights has the clock in its hands."""
 SUITE = "agence"
 # The machine's own apt, sources and keys, with lists and caches of our own: it learns of what is published, and keeps
 # nothing. Its hooks are left out: they are for real updates.
@@ -151,7 +153,7 @@ def proposed(
     bench: Bench, probe: ProbeClient, login: Login, deadline: Deadline, version: str, signed: str
 ) -> dict[str, Any]:
     """What apt of ws proposes while the mirror publishes this version: installed, proposed (versions), sites."""
-    clear_of_updates(bench, login)
+    clear_of_updates(bench, login, PROPOSED_SECONDS)
     publish(probe, version, signed, PROPOSED_SECONDS)
     program = UPDATE.format(package=shlex.quote(text(bench, "paquet")), ending=END)
     # The same program each time: its name tells the questions apart when they are judged again.
@@ -175,13 +177,16 @@ def addresses(login: Login, sites: list[str]) -> list[str]:
     return found
 
 
-def clear_of_updates(bench: Bench, login: Login) -> None:
-    """Raise ProbeError when the updates of ws are due by its own clock: they would install what is only published."""
+def clear_of_updates(bench: Bench, login: Login, seconds: float) -> None:
+    """Raise ProbeError when the updates of ws are at work, or due in so many seconds by its own clock.
+
+    They would install for good what is published for a trial.
+    """
     now, moment = login("ws").check_output("date +%H:%M:%S"), text(bench, "maj_moment")
     hour, minute, second = map(int, now.split(":"))
     due_hour, due_minute = map(int, moment.split(":"))
     since = ((hour - due_hour) * 3600 + (minute - due_minute) * 60 + second) % 86400
-    if since < LIMIT or since > 86400 - PROPOSED_SECONDS:
+    if since < LIMIT or since > 86400 - seconds:
         raise ProbeError(f"it is {now} on ws, whose updates are due at {moment}: to be measured again later")
 
 
@@ -208,6 +213,7 @@ def live_through(bench: Bench, probe: ProbeClient, login: Login, expect: Expect,
         "early_late": EARLY_LATE,
         "drift": DRIFT,
     }
+    clear_of_updates(bench, login, START_SECONDS)
     publish(probe, fresh_version(bench, probe, "nuit"), "good", OFFER_SECONDS)
     answer = ask(login, "remote_night", wanted, deadline)
     probe.call("mirror.offer", withdraw=True)
