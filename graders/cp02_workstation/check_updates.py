@@ -25,9 +25,9 @@ LEAD, LATE, LIMIT = 70, 150, 300
 APART, EARLY_LEAD, EARLY_LATE = 7200, 15, 90
 """Seconds between the minute and the one, too early, that is lived through first; before and after that one."""
 STALL, DRIFT = 10.0, 5.0
-NIGHT_SECONDS = 2400.0
+NIGHT_SECONDS = 2700.0
 """Too early, both nights, the way back, and what is put back, each at its longest."""
-OFFER_SECONDS, PROPOSED_SECONDS = 2500, 400
+OFFER_SECONDS, PROPOSED_SECONDS = 2800, 400
 """For which a version is published: for the nights, and for apt to propose it."""
 START_SECONDS = 60
 """Until the program of the nights has the clock in its hands."""

@@ -61,7 +61,7 @@ def trial(wanted: Told, told: Told) -> None:
     lead, late, limit, apart, drift = (wanted[name] for name in ("lead", "late", "limit", "apart", "drift"))
     # The next one, were it in a moment: systemd starts at once what the clock is put beyond.
     minute = next_minute(wanted["minute"], 0)
-    short = Span(wanted["early_lead"], wanted["early_late"], wanted["early_late"], limit)
+    short = Span(wanted["early_lead"], wanted["early_late"], wanted["early_late"], 2 * limit)
     early = live(minute - apart, package, short, drift)
     told["early"] = told["night"] = early
     if early["installed"] is not None:
