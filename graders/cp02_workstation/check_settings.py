@@ -15,8 +15,8 @@ from labs.bench import Bench
 from labs.deadline import Deadline
 
 Asked = Callable[[str], Windows]
-ADMINISTRATORS = {"technicien": "oui", "commerciale": "non", "assistante": "non"}
-"""The assistant is of the technical service, and not of its group."""
+ADMINISTRATORS = {"technicien": "oui", "directrice": "non", "commerciale": "non", "assistante": "non"}
+"""One of each group; the assistant is of the technical service, and not of its group."""
 
 
 @check("CP02-S1.a", nodes=("ws",), seconds=60)
@@ -30,14 +30,14 @@ def check_settings(bench: Bench, login: Login, windows: Asked, expect: Expect) -
         expect.true(label, wanted, observed, ok)
 
 
-@check("CP02-S1.d", causes=("CP09-S4.a", "CP09-S2.b", "CP09-S1.d", "CP09-S1.a"), nodes=("ws", "dc"), seconds=240,
+@check("CP02-S1.d", causes=("CP09-S4.a", "CP09-S2.b", "CP09-S1.d", "CP09-S1.a"), nodes=("ws", "dc"), seconds=270,
        errands=lambda bench, _probe: attempts_early(bench, *_asked(bench)))  # fmt: skip
 def check_administrators(bench: Bench, login: Login, windows: Asked, expect: Expect, deadline: Deadline) -> None:
     """Sur ws, les membres de GG_Technique, et eux seuls, deviennent administrateur avec leur mot de passe.
 
-    Trois comptes du domaine essaient avec leur mot de passe : celui de GG_Technique, celui de la personne qui assiste
-    ce service sans être du groupe, et un de Commerce. Sous Debian, par « sudo », qui sans mot de passe refuse aussi le
-    premier ; sous Windows, en ouvrant une session.
+    Quatre comptes du domaine essaient avec leur mot de passe : celui de GG_Technique, celui de la personne qui assiste
+    ce service sans être du groupe, un de Commerce et celui de la direction. Sous Debian, par « sudo », qui sans mot de
+    passe refuse aussi le premier ; sous Windows, en ouvrant une session.
     """
     found = workstation_of(bench, login, windows).administrators(*_asked(bench), deadline)
     for who, wanted in ADMINISTRATORS.items():

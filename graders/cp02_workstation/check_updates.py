@@ -22,9 +22,16 @@ if TYPE_CHECKING:
 BACK = "/usr/local/sbin/retour-arriere"
 LEAD, LATE, LIMIT = 70, 150, 300
 """Seconds: before the minute; after it, to begin; after it, to end."""
+APART, EARLY_LEAD, EARLY_LATE = 7200, 15, 90
+"""Seconds between the minute and the one, too early, that is lived through first; before and after that one."""
 STALL, DRIFT = 10.0, 5.0
-NIGHT_SECONDS = 1800.0
-OFFER_SECONDS = 1900
+NIGHT_SECONDS = 2700.0
+"""Too early, both nights, the way back, and what is put back, each at its longest."""
+OFFER_SECONDS, PROPOSED_SECONDS = 2800, 400
+"""For which a version is published: for the nights, and for apt to propose it."""
+START_SECONDS = 60
+"""Until the program of the nights has the clock in its hands."""
+SUITE = "agence"
 # The machine's own apt, sources and keys, with lists and caches of our own: it learns of what is published, and keeps
 # nothing. Its hooks are left out: they are for real updates.
 UPDATE = """
@@ -75,7 +82,9 @@ def check_source(bench: Bench, probe: ProbeClient, login: Login, expect: Expect,
     found = proposed(bench, probe, login, deadline, wanted, "good")
     expect.equal(f"{text(bench, 'paquet')}, version installée", text(bench, "version"), found["installed"])
     expect.equal("version proposée par apt, après publication", wanted, found["proposed"])
-    expect.contains("source de cette version", text(bench, "lan_centre"), found["sites"])
+    centre = text(bench, "lan_centre")
+    sites = found["sites"] if centre in found["sites"] else addresses(login, found["sites"])
+    expect.contains("source de cette version", centre, sites)
 
 
 @check("CP02-S4.c", causes=("CP02-S4.a",), nodes=("ws",), seconds=900)
@@ -98,8 +107,9 @@ def check_signed(bench: Bench, probe: ProbeClient, login: Login, expect: Expect,
 def check_night(bench: Bench, probe: ProbeClient, login: Login, expect: Expect, deadline: Deadline) -> None:
     """Chaque nuit, à l'heure dite, ws installe seul la version publiée.
 
-    Après le redémarrage, le miroir publie une version inédite et l'horloge de ws est mise peu avant l'heure : la
-    version doit s'installer à partir de cette heure, en cinq minutes au plus. Tout est ensuite remis comme avant.
+    Après le redémarrage, le miroir publie une version inédite. L'horloge de ws est mise deux heures trop tôt, à la même
+    minute : rien ne doit s'installer ; puis peu avant l'heure : la version doit s'installer à partir de cette heure, en
+    cinq minutes au plus. Tout est ensuite remis comme avant.
     """
     night = live_through(bench, probe, login, expect, deadline)["night"]
     moment = text(bench, "maj_moment")
@@ -117,7 +127,8 @@ def check_way_back(bench: Bench, probe: ProbeClient, login: Login, expect: Expec
 
     La version installée de nuit convertit le fichier de données. La commande du candidat est lancée ; la version, les
     fichiers du logiciel et les données, avec la ligne ajoutée avant la nuit, doivent être ceux d'avant, et le logiciel
-    fonctionner. L'heure des mises à jour revient alors une fois encore.
+    fonctionner. L'heure des mises à jour revient alors une fois encore : les mises à jour sont toujours planifiées, et
+    la version retirée ne revient pas.
     """
     answer = live_through(bench, probe, login, expect, deadline)
     installed = answer["night"]["installed"] is not None and answer["converted"]
@@ -133,13 +144,17 @@ def check_way_back(bench: Bench, probe: ProbeClient, login: Login, expect: Expec
     if after["version"] == version:
         sound(answer["next"])
         expect.equal("version après la nuit suivante", version, answer["next"]["version"])
+        # A script that sees that the version is held, and ends at once, is not seen at work: its plan is still there.
+        lost = [] if answer["next"]["worked"] else after["unplanned"]
+        expect.none("planification des mises à jour, retirée ou modifiée par le retour", lost, "aucune")
 
 
 def proposed(
     bench: Bench, probe: ProbeClient, login: Login, deadline: Deadline, version: str, signed: str
 ) -> dict[str, Any]:
     """What apt of ws proposes while the mirror publishes this version: installed, proposed (versions), sites."""
-    publish(probe, version, signed, 400)
+    clear_of_updates(bench, login, PROPOSED_SECONDS)
+    publish(probe, version, signed, PROPOSED_SECONDS)
     program = UPDATE.format(package=shlex.quote(text(bench, "paquet")), ending=END)
     # The same program each time: its name tells the questions apart when they are judged again.
     lines = run_errand(login, Errand("ws", f"# {version}\n{program}", END), deadline).splitlines()
@@ -149,6 +164,30 @@ def proposed(
         raise ProbeError(f"apt of ws could not be asked: {lines[-5:]!r}")
     offer = words.get("proposee", [])
     return {"installed": " ".join(words.get("installee", [])), "proposed": " ".join(offer[:1]), "sites": offer[1:]}
+
+
+def addresses(login: Login, sites: list[str]) -> list[str]:
+    """These sites with the addresses that ws finds for them, which may be called by a name there (/etc/hosts)."""
+    found = list(sites)
+    for site in sites:
+        told = login("ws").run("timeout 15 getent ahostsv4 -- %s", site)
+        if told.rc == 124:
+            raise ProbeError(f"ws could not say in 15 s which address {show(site)} has")
+        found += sorted({line.split()[0] for line in told.stdout.splitlines() if line.split()})
+    return found
+
+
+def clear_of_updates(bench: Bench, login: Login, seconds: float) -> None:
+    """Raise ProbeError when the updates of ws are at work, or due in so many seconds by its own clock.
+
+    They would install for good what is published for a trial.
+    """
+    now, moment = login("ws").check_output("date +%H:%M:%S"), text(bench, "maj_moment")
+    hour, minute, second = map(int, now.split(":"))
+    due_hour, due_minute = map(int, moment.split(":"))
+    since = ((hour - due_hour) * 3600 + (minute - due_minute) * 60 + second) % 86400
+    if since < LIMIT or since > 86400 - seconds:
+        raise ProbeError(f"it is {now} on ws, whose updates are due at {moment}: to be measured again later")
 
 
 def live_through(bench: Bench, probe: ProbeClient, login: Login, expect: Expect, deadline: Deadline) -> dict[str, Any]:
@@ -165,10 +204,16 @@ def live_through(bench: Bench, probe: ProbeClient, login: Login, expect: Expect,
         "minute": text(bench, "maj_moment"),
         "back": BACK,
         "mirror": f"http://{text(bench, 'lan_centre')}",
+        "suite": SUITE,
         "lead": LEAD,
         "late": LATE,
         "limit": LIMIT,
+        "apart": APART,
+        "early_lead": EARLY_LEAD,
+        "early_late": EARLY_LATE,
+        "drift": DRIFT,
     }
+    clear_of_updates(bench, login, START_SECONDS)
     publish(probe, fresh_version(bench, probe, "nuit"), "good", OFFER_SECONDS)
     answer = ask(login, "remote_night", wanted, deadline)
     probe.call("mirror.offer", withdraw=True)
@@ -176,6 +221,7 @@ def live_through(bench: Bench, probe: ProbeClient, login: Login, expect: Expect,
     expect.require(expect.equal(data, "présent", "présent" if answer["data"] else "absent"))
     if answer["left"]:
         raise ProbeError(f"what the night changed on ws was not put back: {show(answer['left'])}")
+    sound(answer["early"])
     sound(answer["night"])
     return answer
 
@@ -187,7 +233,7 @@ def sound(night: dict[str, Any]) -> None:
     if night["stall"] > STALL:
         raise ProbeError(f"ws stood still for {night['stall']} s while its updates were waited for")
     if night["busy"]:
-        raise ProbeError(f"apt was still at work on ws {2 * LIMIT} s after the minute")
+        raise ProbeError("apt was still at work on ws when the time was over")
 
 
 def publish(probe: ProbeClient, version: str, signed: str, seconds: int) -> None:

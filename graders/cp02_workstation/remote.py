@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +17,27 @@ if TYPE_CHECKING:
 
 END = "fin-du-passage"
 MARK = "FIN-DU-PROGRAMME"
+OURS = re.compile(r"^from graders\.cp02_workstation\.(\w+) import (?:\([^)]*\)|.*)\n", re.MULTILINE)
+"""A line that takes names from a module of this folder, which ws does not have: its source goes in the place."""
 
 
 def errand(module: str, request: dict[str, Any]) -> Errand:
     """The errand that runs `main` of a module of this folder on ws."""
-    source = Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8")
-    return Errand(
-        "ws", f"python3 -I - <<'{MARK}'\n{source}\nmain({json.dumps(request)!r})\n{MARK}\necho\necho {END}\n", END
-    )
+    program = f"python3 -I - <<'{MARK}'\n{source(module)}\nmain({json.dumps(request)!r})\n{MARK}\necho\necho {END}\n"
+    return Errand("ws", program, END)
+
+
+def source(module: str, sent: set[str] | None = None) -> str:
+    """A module of this folder; those that it takes names from are in the place of the first line that does, once."""
+    sent = set() if sent is None else sent
+    text = Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8")
+
+    def replaced(line: re.Match[str]) -> str:
+        known = line[1] in sent
+        sent.add(line[1])
+        return "" if known else source(line[1], sent)
+
+    return OURS.sub(replaced, text)
 
 
 def ask(login: Login, module: str, request: dict[str, Any], deadline: Deadline) -> dict[str, Any]:

@@ -1,18 +1,23 @@
 """The part of the antivirus trial that runs on the workstation: standard library only, one answer in JSON on stdout.
 
 Files are dropped in a folder that nobody knows, then read again and again, as a person would. What cannot be read any
-more, or not as it was, was stopped. The folder disappears in the end, with what the quarantine kept of it.
+more, not as it was, or by root alone, was stopped. The folder disappears in the end, with what the quarantine kept of
+it.
 """
 
 import base64
 import glob
 import json
+import os
 import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 LOOK = 1.0
+WATCHED = 3.0
+"""Seconds between a new folder and its first file: inotifywait(1) -r takes a moment to watch what has just been made,
+and people do not write there at once."""
 COPY_EVERY = 20.0
 """Between two copies of the sample whose signature is being published: what controls a file once, when it is written,
 controls the next one."""
@@ -27,6 +32,7 @@ def main(request: str) -> None:
         try:
             folder.mkdir(mode=0o777)
             folder.chmod(0o777)
+            time.sleep(WATCHED)
             told |= trial(folder, wanted)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -82,10 +88,17 @@ def write(path: Path, content: bytes) -> None:
 
 
 def read(path: Path) -> "bytes | None":
+    """What a person reads there; None when it is gone, or when root alone may read it (we are root)."""
     try:
-        return path.read_bytes()
+        return path.read_bytes() if open_to_people(path.stat()) else None
     except OSError:
         return None
+
+
+def open_to_people(file: os.stat_result) -> bool:
+    """Whether its mode lets anybody but root read it: its owner, its group, the others."""
+    owner, group = file.st_mode & 0o400 and file.st_uid, file.st_mode & 0o040 and file.st_gid
+    return bool(file.st_mode & 0o004 or owner or group)
 
 
 def take_away(quarantine: str, names: "list[str]") -> "list[str]":

@@ -23,9 +23,10 @@ STALL_SECONDS = 10
 """Between two looks, beyond which the machine stood still."""
 # Whatever schedules it (cron, a systemd timer, at): the clock is put shortly before the minute and runs on. Everything
 # is put back when the program ends. Clients of time are stopped meanwhile, or the clock would not stay where it is put.
-# The minute comes twice: as asked, and an hour later, when nothing must happen.
+# The minute comes twice: as asked, and an hour later, when nothing must happen. Where the folder of all of them was not
+# there yet, whatever made it may have made the one of root's too: the minute then comes once more, a day later.
 PROGRAM = """
-place=$(mktemp -d) wall=$(date +%s) up=$(cut -d. -f1 /proc/uptime) stopped= stall=0
+place=$(mktemp -d) wall=$(date +%s) up=$(cut -d. -f1 /proc/uptime) stopped= stall=0 ready=
 elapsed() {{ echo $(($(cut -d. -f1 /proc/uptime) - up)); }}
 put_back() {{
   date -s "@$((wall + $(elapsed)))" >/dev/null
@@ -33,6 +34,7 @@ put_back() {{
   if [ -e "$place/export" ]; then cat "$place/export" >{export}; else rm -f {export}; fi
   rm -rf {folder} {forbidden} "$place"
   rmdir {team} 2>/dev/null
+  [ -n "$ready" ] || rmdir {root} 2>/dev/null
 }}
 live() {{
   begun=$(elapsed) last=$begun
@@ -49,7 +51,7 @@ for unit in chrony ntpsec systemd-timesyncd; do
 done
 [ ! -e {export} ] || cp {export} "$place/export"
 printf '%s\\n' 'identifiant;nom;service' {rows} >{export}
-[ ! -d {root} ] || mkdir -m 755 {forbidden}
+[ ! -d {root} ] || {{ ready=oui; mkdir -m 755 {forbidden}; }}
 minute=$(date -d {moment} +%s)
 [ "$minute" -gt $((wall + {lead} + 10)) ] || minute=$(date -d 'tomorrow {moment}' +%s)
 date -s "@$((minute - {lead}))" >/dev/null
@@ -59,11 +61,19 @@ echo "écart $((ran - (minute - {lead}) - ($(elapsed) - begun)))"
 if [ -d {folder} ]; then
   sleep 2
   echo "passage $((ran - minute)) $(stat -c %U {folder})"
-  [ ! -d {forbidden}/{other} ] || echo droits-de-root
+  [ -z "$ready" ] || [ ! -d {forbidden}/{other} ] || echo droits-de-root
   rm -rf {folder}
   date -s "@$((minute + 3600 - 15))" >/dev/null
   live $((15 + {late}))
   [ ! -d {folder} ] || echo "encore $(($(date +%s) - minute))"
+  if [ -z "$ready" ]; then
+    rm -rf {folder} {forbidden}
+    mkdir -m 755 {forbidden}
+    date -s "@$((minute + 86400 - {lead}))" >/dev/null
+    live $(({lead} + {late}))
+    sleep 2
+    [ ! -d {forbidden}/{other} ] || echo droits-de-root
+  fi
 else
   echo jamais
 fi
@@ -73,7 +83,7 @@ echo {ending}
 END = "fin-de-la-nuit"
 
 
-@check("CP10-S3.a", causes=("CP10-S2.a",), nodes=("srv",), phase="reboot", seconds=420)
+@check("CP10-S3.a", causes=("CP10-S2.a",), nodes=("srv",), phase="reboot", seconds=600)
 def check_task(bench: Bench, probe: ProbeClient, login: Login, expect: Expect, deadline: Deadline) -> None:
     """Chaque nuit, à l'heure dite, srv prépare seul les dossiers du dernier export, sous le compte demandé.
 

@@ -303,6 +303,61 @@ def test_a_task_is_judged_by_its_minute_and_its_account(
     assert seen is None or seen in [one.observed for one in expect.comparisons]
 
 
+# A clock of two files, which `sleep` moves; at the minute of the task, it runs. It is the machine of nobody else.
+SIMULATED = """
+moment={moment}
+date() {{
+  case "$1" in
+    +%s) cat {place}/wall ;;
+    -s) echo "${{2#@}}" >{place}/wall ;;
+    -d) now=$(cat {place}/wall); echo $((now - now % 86400 + 86400 + moment)) ;;
+  esac
+}}
+systemctl() {{ return 1; }}
+sleep() {{
+  for file in wall up; do echo $(($(cat {place}/$file) + $1)) >{place}/$file; done
+  now=$(cat {place}/wall)
+  [ $((now % 86400 / 5)) -ne $((moment / 5)) ] || task
+}}
+folder() {{ mkdir -p {place}/dossiers/"$1" && chown games {place}/dossiers/"$1"; }}
+"""
+BY_ROOT = "task() { folder Contrôle/n1; folder Contrôle-root/n1r; }"
+BY_ACCOUNT = """task() {
+  folder Contrôle/n1
+  [ -d {place}/dossiers/Contrôle-root ] && [ "$(stat -c %U {place}/dossiers/Contrôle-root)" = root ] ||
+    { folder Contrôle-root; folder Contrôle-root/n1r; }
+}"""
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize(("task", "account"), [(BY_ROOT, "root"), (BY_ACCOUNT, "games")])
+def test_who_runs_the_task_is_known_even_when_it_makes_the_folder_of_all(
+    task: str, account: str, there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "wall").write_text("1000000\n")
+    (tmp_path / "up").write_text("50\n")
+    if there:
+        (tmp_path / "dossiers").mkdir()
+    monkeypatch.setattr(check_schedule, "EXPORT", str(tmp_path / "arrivees.csv"))
+    monkeypatch.setattr(check_schedule, "ROOT", str(tmp_path / "dossiers"))
+    hour, minute = map(int, NIGHT.split(":"))
+    before = SIMULATED.format(place=tmp_path, moment=hour * 3600 + minute * 60) + task.replace("{place}", str(tmp_path))
+    program = check_schedule._night(NIGHT, "n1").program.replace("/proc/uptime", str(tmp_path / "up"))
+    done = subprocess.run(["sh", "-c", f"{before}\n{program}"], capture_output=True, text=True, check=False)
+    told = done.stdout.partition(check_schedule.END)[0]
+    assert done.stderr == ""
+    assert "droits-de-root" in told or account != "root"
+    assert "droits-de-root" not in told or account == "root"
+    assert (tmp_path / "dossiers").exists() == there
+    values = {**BENCH.values, "tache_compte": "games"}
+    monkeypatch.setattr(check_schedule, "text", lambda _bench, name: str(values[name]))
+    monkeypatch.setattr(check_schedule, "run_errand", lambda *_: told)
+    expect = Expect()
+    check_schedule.check_task(BENCH, cast("ProbeClient", Domain()), THERE, expect, Deadline.after(5))
+    with pytest.raises(Unmet, match="compte de la tâche") if account == "root" else contextlib.nullcontext():
+        expect.conclude()
+
+
 def test_a_clock_that_did_not_stay_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check_schedule, "run_errand", lambda *_: "écart 600\njamais\n")
     with pytest.raises(ProbeError, match="clock of srv"):

@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from email.utils import parsedate_to_datetime
 
 import pytest
 
@@ -122,6 +123,14 @@ def test_an_offer_ends_by_itself(centre):
     time.sleep(1.2)
     lines = fetch(centre, "antivirus/agence.ndb").decode().splitlines()
     assert [line.split(":")[0] for line in lines] == ["Essai.Eicar", "Essai.Agence"]
+
+
+def test_what_is_published_is_dated_in_the_centres_time(centre):
+    """A client that is on time asks for what changed since it last came; what was published since is no older."""
+    with urllib.request.urlopen(f"{centre['url']}/antivirus/agence.ndb", timeout=5) as page:
+        dates = [parsedate_to_datetime(page.headers[name]).timestamp() for name in ("Last-Modified", "Date")]
+    now = time.time() + int(BENCH.values["avance"])
+    assert all(abs(one - now) < 5 for one in dates)
 
 
 def test_the_key_on_the_workstation_is_the_mirrors(centre, tmp_path):

@@ -193,14 +193,15 @@ def test_settings(station: Any, change: dict[str, Any], wrong: list[str]) -> Non
     assert shell.asked == [BENCH.values["fuseau_windows"]]
 
 
-@pytest.mark.parametrize("mistake", ["", "everybody", "nobody", "unknown"])
+@pytest.mark.parametrize("mistake", ["", "everybody", "nobody", "direction", "unknown"])
 def test_who_is_administrator(station: Any, mistake: str, monkeypatch: pytest.MonkeyPatch) -> None:
     shell, workstation = station
     monkeypatch.setattr(check_settings, "workstation_of", lambda *_: workstation)
     secret = str(BENCH.values["mdp_agence"])
-    for who in ("technicien", "commerciale", "assistante"):
+    for who in ("technicien", "directrice", "commerciale", "assistante"):
         login = agency.person(BENCH, who).login
         rights = mistake == "everybody" or (who == "technicien" and mistake != "nobody")
+        rights = rights or (who == "directrice" and mistake == "direction")
         if not (mistake == "unknown" and who == "assistante"):
             shell.people[login, secret] = opened(login, administrator=rights)
     expect = Expect()

@@ -1,0 +1,214 @@
+"""What the updates' trial puts back on the workstation: standard library only; `remote_night` is sent with it."""
+
+import contextlib
+import os
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from graders.cp02_workstation.remote_state import (
+    LISTS,
+    SCHEDULERS,
+    active_units,
+    at_work,
+    run,
+    said,
+    selection,
+    version,
+)
+
+CLIENTS = ("chrony", "ntpsec", "ntp", "openntpd", "systemd-timesyncd")
+KEPT = (
+    "/etc",
+    "/var/backups",
+    "/var/lib",
+    "/var/local",
+    "/var/spool/anacron",
+    "/var/spool/cron",
+    "/srv",
+    "/root",
+    "/home",
+    "/opt",
+    "/usr/local",
+)
+"""Where updates and ways back leave settings and copies: what comes there in the trial is taken away again."""
+LEFT_ALONE = ("/var/lib/dpkg", "/var/lib/apt", "/var/lib/clamav", "/var/lib/chrony", "/var/lib/private")
+BIGGEST, HELD = 8_000_000, 64_000_000
+"""Bytes of a file, and of all of them, beyond which only that it was there is known."""
+IDLE_SECONDS, BUSY_SECONDS = 60.0, 300.0
+"""How long the package is tried again: with nothing of apt at work, and in all."""
+PAUSE = 2.0
+PERIODIC = Path("/var/lib/apt/periodic")
+DAYS = 2 * 86400.0
+
+
+class Keep:
+    """What the machine was like, and the way to make it so again. Clients of time are stopped from then on."""
+
+    def __init__(self, package: str, wanted: str, mirror: str, suite: str) -> None:
+        self.package, self.wanted, self.mirror, self.suite = package, wanted, mirror, suite
+        self.selection, self.trees, self.units, self.stamps = selection(package), Trees(), active_units(), Stamps()
+        self.lists = {path: path.read_bytes() for path in self._lists()}
+        self.wall, self.up = time.time(), time.monotonic()
+        self.stopped = [one for one in CLIENTS if run("systemctl", "is-active", "--quiet", one) == 0]
+        if self.stopped:
+            run("systemctl", "stop", *self.stopped)
+
+    def put_back(self) -> "list[str]":
+        """What could not be put back, and why."""
+        time.clock_settime(time.CLOCK_REALTIME, self.wall + time.monotonic() - self.up)
+        if self.stopped:
+            run("systemctl", "start", *self.stopped)
+        left = self._put_package_back()
+        self.trees.put_back()
+        for path in set(self._lists()) - self.lists.keys():
+            path.unlink(missing_ok=True)
+        for path, content in self.lists.items():
+            path.write_bytes(content)
+        undate(time.time())
+        self.stamps.put_back()
+        self._put_units_back()
+        return left
+
+    def _put_units_back(self) -> None:
+        """What schedules, at work as it was. cron starts anew: it might wait for the time that it has been."""
+        run("systemctl", "daemon-reload")
+        now = active_units()
+        if gone := sorted(self.units - now):
+            run("systemctl", "start", *gone)
+        if new := sorted(one for one in now - self.units if one.endswith(".timer")):
+            run("systemctl", "stop", *new)
+        if daemons := sorted(self.units.intersection(SCHEDULERS)):
+            run("systemctl", "try-restart", *daemons)
+
+    def _put_package_back(self) -> "list[str]":
+        """Version and selection as they were. What still holds a lock is waited for: dpkg would give up at once."""
+        began = time.monotonic()
+        idle, why = 0.0, "apt encore à l'œuvre"
+        while at_work() or version(self.package) != self.wanted or selection(self.package) != self.selection:
+            if idle >= IDLE_SECONDS or time.monotonic() - began >= BUSY_SECONDS:
+                break
+            if not at_work():
+                if version(self.package) != self.wanted:
+                    why = self._install()
+                if selection(self.package) != self.selection:
+                    line = f"{self.package} {self.selection}\n"
+                    why = said("dpkg", "--set-selections", given=line) or why
+                idle += PAUSE
+            time.sleep(PAUSE)
+        found = {
+            "version": version(self.package) == self.wanted,
+            "état du paquet": selection(self.package) == self.selection,
+        }
+        return [f"{name} ({why})" for name, good in found.items() if not good]
+
+    def _lists(self) -> "list[Path]":
+        """What apt knows of the mirror, by whatever name the source calls it."""
+        return [path for path in LISTS.glob(f"*_dists_{self.suite}_*") if path.is_file()]
+
+    def _install(self) -> str:
+        """The package as it was, whatever became of it; what was said of it."""
+        name = f"{self.package}_{self.wanted}_all.deb"
+        file = Path("/run") / f"controle-{name}"
+        try:
+            with urllib.request.urlopen(f"{self.mirror}/pool/{urllib.parse.quote(name)}", timeout=20) as page:  # noqa: S310
+                file.write_bytes(page.read())
+            return said("dpkg", "--force-hold", "-i", str(file))
+        except OSError as problem:
+            return f"{self.mirror} : {problem}"
+        finally:
+            file.unlink(missing_ok=True)
+
+
+class Stamps:
+    """When apt last did its work of each day. Its script leaves it for the morrow when a stamp is of the same day.
+
+    apt.systemd.daily of Debian's package apt, `check_stamp`.
+    """
+
+    def __init__(self) -> None:
+        self.times = {path: path.stat().st_mtime for path in self._there()}
+
+    def put_back(self) -> None:
+        for path in set(self._there()) - self.times.keys():
+            path.unlink(missing_ok=True)
+        for path, moment in self.times.items():
+            path.touch()
+            os.utime(path, (moment, moment))
+
+    @staticmethod
+    def age(night: float) -> None:
+        """As if the last work had been done two days before this night, whatever today's date is for the machine."""
+        for path in Stamps._there():
+            os.utime(path, (night - DAYS, night - DAYS))
+
+    @staticmethod
+    def _there() -> "list[Path]":
+        return [path for path in PERIODIC.glob("*") if path.is_file()]
+
+
+class Trees:
+    """The files and links of the kept folders as they are; what is mounted there is left alone."""
+
+    def __init__(self) -> None:
+        self.folders: set[Path] = set()
+        self.files: dict[Path, tuple[os.stat_result, bytes | None]] = {}
+        self.links: dict[Path, str] = {}
+        held = 0
+        for path in (Path(folder, one) for place in KEPT for folder, one in self._walk(place)):
+            with contextlib.suppress(FileNotFoundError):  # gone since it was listed
+                if path.is_symlink():
+                    self.links[path] = str(path.readlink())
+                elif path.is_file():
+                    stat = path.stat()
+                    small = stat.st_size <= min(BIGGEST, HELD - held)
+                    held += stat.st_size if small else 0
+                    self.files[path] = stat, path.read_bytes() if small else None
+
+    def put_back(self) -> None:
+        """Files and links as they were; those that came since are removed, with their folders."""
+        now = Trees()
+        for path in (now.files.keys() - self.files.keys()) | (now.links.keys() - self.links.keys()):
+            path.unlink(missing_ok=True)
+        for folder in sorted(now.folders - self.folders, reverse=True):
+            with contextlib.suppress(OSError):  # something is in it
+                folder.rmdir()
+        for path, target in self.links.items():
+            if now.links.get(path) != target:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.unlink(missing_ok=True)
+                path.symlink_to(target)
+        for path, (stat, content) in self.files.items():
+            there = now.files.get(path)
+            if content is None or (there and there[1] == content and there[0].st_mode == stat.st_mode):
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            os.chown(path, stat.st_uid, stat.st_gid)
+            path.chmod(stat.st_mode & 0o7777)
+            os.utime(path, (stat.st_atime, stat.st_mtime))
+
+    def _walk(self, place: str) -> "Iterator[tuple[str, str]]":
+        """Folder and name of what may be a file or a link; the folders are noted."""
+        for name, inner, names in os.walk(place):
+            self.folders.add(Path(name))
+            linked = [one for one in inner if Path(name, one).is_symlink()]
+            inner[:] = [one for one in inner if one not in linked and self._within(Path(name, one))]
+            yield from ((name, one) for one in [*names, *linked])
+
+    @staticmethod
+    def _within(folder: Path) -> bool:
+        return str(folder) not in LEFT_ALONE and not os.path.ismount(folder)
+
+
+def undate(now: float) -> None:
+    """What the night dated in the future is of now: a client that asks for what is newer would ask in vain for days."""
+    for place in KEPT:
+        for name, inner, names in os.walk(place):
+            inner[:] = [one for one in inner if not os.path.ismount(Path(name, one))]
+            for path in (Path(name, one) for one in names):
+                with contextlib.suppress(OSError):
+                    if not path.is_symlink() and path.stat().st_mtime > now:
+                        os.utime(path, (now, now))
