@@ -11,6 +11,7 @@ import pytest
 
 from graders.cp06_tcpip import check_monitoring, check_secondary
 from graders.cp07_security import dual
+from graders.expect import Expect
 from graders.probes import monitoring
 from labs.paths import CATALOGUE, PLAYBOOKS
 from labs.subject import addresses
@@ -160,3 +161,51 @@ def test_a_secondary_that_is_late_or_only_asks_the_primary_is_seen() -> None:
     assert rows() == [True, True, True]
     assert rows(serial=6, value=None) == [False, False]
     assert rows(silent=None) == [True, True, False]
+
+
+class Outside:
+    """The probe before a secondary server: `given` tells to whom it gives the whole zone, `reached` who may ask it."""
+
+    def __init__(self, given: Any = None, reached: Any = None) -> None:
+        self.given = given or (lambda leg, source, signed: False)
+        self.reached = reached or (lambda source, transport: source == "siege_dns6")
+        self.bench = bench_of("supervision", 0)
+
+    def _who(self, address: str) -> str:
+        return next((name for name in ("siege_dns6", "internet_web6") if self.bench.values[name] == address), "")
+
+    def call(self, probe: str, leg: str, **asked: Any) -> Any:
+        source = self._who(asked.get("source", ""))
+        if probe == "dns.query":
+            answered = leg != "wan" or self.reached(source, asked.get("transport", "udp"))
+            return [{"answered": answered, "answers": ["SOA"] if answered else []}]
+        assert probe == "dns.transfer"
+        if "key" in asked:
+            assert tuple(asked["key"]) == (self.bench.values["cle_nom"], self.bench.values["cle_secret"])
+        return {"answered": True, "rcode": "", "records": 12 * self.given(leg, source, "key" in asked)}
+
+
+@pytest.mark.parametrize(
+    ("outside", "label"),
+    [
+        pytest.param(Outside(), "", id="right"),
+        pytest.param(Outside(lambda *_: True), "sans signature", id="to anybody"),
+        pytest.param(Outside(lambda leg, source, signed: signed), "avec la clé", id="to who holds the key"),
+        pytest.param(Outside(lambda leg, source, signed: source == "siege_dns6"), "par le serveur", id="to its server"),
+        pytest.param(Outside(None, lambda *_: True), "d'une autre adresse", id="open to the Internet"),
+        pytest.param(
+            Outside(None, lambda source, transport: transport == "udp" and source == "siege_dns6"),
+            "du serveur DNS du siège (TCP)", id="no TCP from the head office",
+        ),
+        pytest.param(
+            Outside(None, lambda source, transport: transport == "tcp" or source == "siege_dns6"),
+            "d'une autre adresse d'Internet (TCP)", id="TCP from everywhere",
+        ),
+    ],
+)  # fmt: skip
+def test_a_zone_that_is_given_away_is_seen(outside: Any, label: str) -> None:
+    found = Expect()
+    check_secondary.check_secondary_closed(bench=outside.bench, probe=outside, expect=found)
+    wrong = [one.label for one in found.comparisons if not one.ok]
+    assert bool(wrong) == bool(label)
+    assert not label or any(label in one for one in wrong)

@@ -16,6 +16,7 @@ import dns.zone
 import pytest
 
 from graders.probes import secondary
+from graders.probes.dns import transfer
 from labs.paths import CATALOGUE
 from tests.unit.lab_data import bench_of, rendered
 from tests.unit.probes_world import NetWorld
@@ -114,6 +115,17 @@ def test_the_zone_is_given_to_who_holds_the_key(primary):
         size = int.from_bytes(link.recv(2), "big")
         told = dns.message.from_wire(link.recv(size), keyring=False)
     assert (told.rcode(), told.answer) == (dns.rcode.NOTAUTH, [])
+
+
+def test_a_transfer_is_asked_for_with_a_key_and_from_an_address(primary):
+    port, _ = primary
+    asked = {"server": "127.0.0.1", "zone": "a.test", "port": port}
+    refused = {"answered": True, "rcode": "REFUSED", "records": 0}
+    assert transfer(**asked) == refused
+    assert transfer(**asked, key=("k", "c2VjcmV0"), source="127.0.0.3") == {**refused, "rcode": "NOERROR", "records": 3}
+    forged = transfer(**asked, key=("k", "YXV0cmU="))
+    assert (forged["answered"], forged["records"]) == (True, 0)
+    assert transfer(**asked, source="192.0.2.99")["answered"] is False, "not an address of this machine"
 
 
 def test_a_secondary_is_told_and_the_primary_falls_silent(primary):
