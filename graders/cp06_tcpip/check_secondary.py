@@ -72,7 +72,7 @@ def check_secondary_closed(bench: Bench, probe: ProbeClient, expect: Expect) -> 
         (text(bench, "internet_web6"), "d'une autre adresse d'Internet", "muet"),
     ):
         for transport in ("udp", "tcp"):
-            asked = {"server": mon, "questions": soa, "source": source, "transport": transport}
+            asked: dict[str, Any] = {"server": mon, "questions": soa, "source": source, "transport": transport}
             answer = probe.call("dns.query", "wan", **asked)[0]
             observed = "répond" if answer["answered"] else "muet"
             expect.equal(f"{mon}, question {who} ({transport.upper()})", wanted, observed)
@@ -92,7 +92,7 @@ def check_secondary_after_reboot(bench: Bench, probe: ProbeClient, expect: Expec
 
 
 def _transfers(
-    bench: Bench, probe: ProbeClient, leg: str, server: str, where: str, **more: str
+    bench: Bench, probe: ProbeClient, leg: str, server: str, where: str, **more: Any
 ) -> Iterator[tuple[str, str, str]]:
     """Label, expected and observed of the whole zone asked for, by a stranger and by one who holds the key."""
     zone, key = text(bench, "domaine"), (text(bench, "cle_nom"), text(bench, "cle_secret"))
