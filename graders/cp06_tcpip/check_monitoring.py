@@ -7,7 +7,7 @@ from typing import Any
 from graders.check import check
 from graders.expect import Expect, show
 from graders.probe_client import ProbeClient
-from graders.probes.monitoring import about, mentions, unrecovered
+from graders.probes.monitoring import about, mentions, single, unrecovered
 from graders.vantage import number, text
 from labs.bench import Bench
 
@@ -54,7 +54,7 @@ def check_alerts(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
 
     La sonde arrête un service, éteint un équipement, met une page en erreur et une autre en retard, lit les messages
     que reçoit le serveur de messagerie du siège, puis rétablit tout. L'équipement qui va bien n'est pas mis en cause.
-    Une minute de tolérance sur les délais.
+    Un message qui nomme plusieurs équipements n'est l'alerte d'aucun. Une minute de tolérance sur les délais.
     """
     asked = _trial(bench)
     told = probe.call("monitoring.trial", timeout=CALL_SECONDS, reuse=True, **asked)
@@ -76,29 +76,36 @@ def check_alerts_after_reboot(bench: Bench, probe: ProbeClient, expect: Expect) 
 
 def judge(asked: dict[str, Any], told: dict[str, Any], spared: str) -> list[tuple[str, str, str, bool]]:
     """Label, expected, observed and verdict: alerts, then messages of the end, then who was accused for nothing."""
-    mails, recipient, stopped, restarted = told["mails"], asked["recipient"], told["stopped"], told["restarted"]
+    recipient, stopped, restarted = asked["recipient"], told["stopped"], told["restarted"]
+    everybody = [service["id"] for service in asked["services"]]
+    mails = single(told["mails"], everybody)
     wanted = f"un message en {show(asked['limit'])} s au plus"
     end = float("inf") if restarted is None else restarted
     rows = []
     for name, state in asked["outages"].items():
         found = about(mails, name, recipient, stopped, end)
-        observed = f"après {show(round(found[0]['at'] - stopped))} s" if found else _instead(mails, name, stopped)
+        observed = f"après {show(round(found[0]['at'] - stopped))} s" if found else _instead(asked, told, name)
         rows.append((f"{name}, {WHAT[state]} : alerte à {recipient}", wanted, observed, bool(found)))
     if restarted is not None:
         left = unrecovered(mails, list(asked["outages"]), recipient, stopped, restarted)
         for name in asked["outages"]:
-            observed = "aucun message d'un autre objet que l'alerte" if name in left else "reçu"
+            observed = "aucun message de lui seul et d'un autre objet que l'alerte" if name in left else "reçu"
             rows.append((f"{name}, rétabli : message à {recipient}", wanted, observed, name not in left))
     if spared:
-        accused = [one["subject"] for one in mails if one["at"] >= stopped and mentions(one, spared)]
+        accused = [one["subject"] for one in told["mails"] if one["at"] >= stopped and mentions(one, spared)]
         observed = show(accused) if accused else "aucun"
         rows.append((f"messages qui mettent en cause {spared}, qui va bien", "aucun", observed, not accused))
     return rows
 
 
-def _instead(mails: list[dict[str, Any]], name: str, stopped: float) -> str:
+def _instead(asked: dict[str, Any], told: dict[str, Any], name: str) -> str:
     """What came instead of the alert."""
-    others = sorted({to for one in mails if one["at"] >= stopped and mentions(one, name) for to in one["to"]})
+    found = [one for one in told["mails"] if one["at"] >= told["stopped"] and mentions(one, name)]
+    for one in found:
+        named = [service["id"] for service in asked["services"] if mentions(one, service["id"])]
+        if asked["recipient"] in one["to"] and len(named) > 1:
+            return f"message qui nomme {show(named)}"
+    others = sorted({to for one in found for to in one["to"]})
     return f"message à {show(others)}" if others else "aucun message"
 
 

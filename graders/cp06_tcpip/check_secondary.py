@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from graders.check import check
@@ -47,12 +48,13 @@ def check_secondary_follows(bench: Bench, probe: ProbeClient, expect: Expect) ->
         expect.equal(*row)
 
 
-@check("CP06-S2.h", causes=("CP06-S2.f", "CP06-S5.e", "CP07-S1.c"), nodes=("rtr", "mon"), seconds=90)
+@check("CP06-S2.h", causes=("CP06-S2.f", "CP06-S5.e", "CP07-S1.c"), nodes=("rtr", "mon"), seconds=150)
 def check_secondary_closed(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     """mon ne donne la zone entière à personne, et n'est interrogé d'Internet que par le serveur du siège.
 
-    Transfert (AXFR) demandé depuis le LAN et depuis le réseau des serveurs ; question posée d'une autre adresse
-    d'Internet que celle du serveur du siège.
+    Transfert (AXFR) demandé depuis le LAN, depuis le réseau des serveurs et depuis le serveur du siège, sans signature
+    puis avec la clé du sujet ; question posée, en UDP et en TCP, par le serveur du siège et d'une autre adresse
+    d'Internet.
     """
     zone = text(bench, "domaine")
     soa = [[zone, "SOA"]]
@@ -62,16 +64,20 @@ def check_secondary_closed(bench: Bench, probe: ProbeClient, expect: Expect) -> 
             served = bool(heard["answered"] and heard["answers"])
             label = f"témoin : {server} sert {zone} (TCP), depuis {where}"
             expect.require(expect.equal(label, "oui", "oui" if served else "non"))
-            told = probe.call("dns.transfer", leg, server=server, zone=zone)
-            label = f"{server}, transfert de {zone} demandé depuis {where}"
-            expect.equal(label, "refusé", "accordé" if told["records"] else "refusé")
-    mon = text(bench, "serveurs6_mon")
-    seen = {}
-    for source in ("siege_dns6", "internet_web6"):
-        answer = probe.call("dns.query", "wan", server=mon, questions=soa, source=text(bench, source))[0]
-        seen[source] = "répond" if answer["answered"] else "muet"
-    expect.equal(f"{mon}, question du serveur DNS du siège", "répond", seen["siege_dns6"])
-    expect.equal(f"{mon}, question d'une autre adresse d'Internet", "muet", seen["internet_web6"])
+            for row in _transfers(bench, probe, leg, server, f"depuis {where}"):
+                expect.equal(*row)
+    mon, office = text(bench, "serveurs6_mon"), text(bench, "siege_dns6")
+    for source, who, wanted in (
+        (office, "du serveur DNS du siège", "répond"),
+        (text(bench, "internet_web6"), "d'une autre adresse d'Internet", "muet"),
+    ):
+        for transport in ("udp", "tcp"):
+            asked: dict[str, Any] = {"server": mon, "questions": soa, "source": source, "transport": transport}
+            answer = probe.call("dns.query", "wan", **asked)[0]
+            observed = "répond" if answer["answered"] else "muet"
+            expect.equal(f"{mon}, question {who} ({transport.upper()})", wanted, observed)
+    for row in _transfers(bench, probe, "wan", mon, "par le serveur DNS du siège", source=office):
+        expect.equal(*row)
 
 
 @check("CP06-S2.i", needs=("CP06-S2.f",), nodes=("rtr", "mon"), phase="reboot", seconds=120)
@@ -83,6 +89,18 @@ def check_secondary_after_reboot(bench: Bench, probe: ProbeClient, expect: Expec
     rows = converge(patience, lambda: _served(bench, probe), lambda rows: all(row[1] == row[2] for row in rows))
     for row in rows:
         expect.equal(*row)
+
+
+def _transfers(
+    bench: Bench, probe: ProbeClient, leg: str, server: str, where: str, **more: Any
+) -> Iterator[tuple[str, str, str]]:
+    """Label, expected and observed of the whole zone asked for, by a stranger and by one who holds the key."""
+    zone, key = text(bench, "domaine"), (text(bench, "cle_nom"), text(bench, "cle_secret"))
+    signed: tuple[tuple[str, dict[str, Any]], ...] = (("sans signature", {}), ("avec la clé", {"key": key}))
+    for how, asked in signed:
+        told = probe.call("dns.transfer", leg, server=server, zone=zone, **asked, **more)
+        label = f"{server}, transfert de {zone} demandé {where}, {how}"
+        yield label, "refusé", "accordé" if told["records"] else "refusé"
 
 
 def compare(told: dict[str, Any]) -> list[Row]:

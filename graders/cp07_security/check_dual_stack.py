@@ -26,6 +26,7 @@ SIDES = tuple(
     )
 )
 MATRIX_SECONDS = 40.0
+COMPLAINTS = {"IPv4": "fragmentation nécessaire", "IPv6": "paquet trop grand"}
 Row = tuple[str, str, str]
 
 
@@ -40,8 +41,9 @@ def check_both_families(bench: Bench, probe: ProbeClient, expect: Expect) -> Non
     """Entre les zones, seuls les flux prévus passent, en IPv4 comme en IPv6.
 
     La sonde essaie chaque flux dans les deux familles : ceux du tableau aboutissent, réponse comprise ; d'autres
-    n'arrivent pas. Une adresse source usurpée n'est pas relayée. En IPv6, rien n'est traduit, et le message « paquet
-    trop grand » d'un flux permis revient à son émetteur.
+    n'arrivent pas. Une adresse source usurpée n'est pas relayée. En IPv6, rien n'est traduit. Le message d'erreur
+    qu'un routeur d'Internet envoie à propos d'un flux permis revient à l'émetteur : « fragmentation nécessaire » en
+    IPv4, « paquet trop grand » en IPv6.
     """
     for row in [*_passages(bench, probe), *_enforced(bench, probe)]:
         expect.equal(*row)
@@ -93,13 +95,14 @@ def _enforced(bench: Bench, probe: ProbeClient) -> list[Row]:
         for request in forged:
             found += dual.compare_spoofed(request, probe.call("inject.send", **request))
         rows += _named(family, found)
-    return [*rows, _too_big(bench, probe)]
+    return [*rows, *(_too_big(bench, probe, family) for family in dual.FAMILIES)]
 
 
-def _too_big(bench: Bench, probe: ProbeClient) -> Row:
-    ends: dict[str, Any] = {"near": "lan", "far": "wan", "address": text(bench, "internet_web6"), "port": 53}
-    told = probe.call("pmtu.too_big", **ends, router=text(bench, "wan6_fournisseur"))
-    label = "IPv6 : message « paquet trop grand » d'Internet pour un flux du LAN (UDP 53)"
+def _too_big(bench: Bench, probe: ProbeClient, family: str) -> Row:
+    six = dual.FAMILIES[family]
+    ends: dict[str, Any] = {"near": "lan", "far": "wan", "address": text(bench, f"internet_web{six}"), "port": 53}
+    told = probe.call("pmtu.too_big", **ends, router=text(bench, f"wan{six}_fournisseur"))
+    label = f"{family} : message « {COMPLAINTS[family]} » d'Internet pour un flux du LAN (UDP 53)"
     return label, "revient au LAN", "revient au LAN" if told["came"] else "perdu" if told["went"] else "flux non arrivé"
 
 

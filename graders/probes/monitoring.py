@@ -57,10 +57,10 @@ def trial(
         _answers(legs, service["leg"], service["address"], service["port"])
     _answers(legs, mail["leg"], mail["address"], 25)
     began = time.monotonic()
-    names = list(outages)
+    names, everybody = list(outages), [service["id"] for service in services]
 
     def so_far() -> list[Mail]:
-        return read(mails, began)
+        return single(read(mails, began), everybody)
 
     told: dict[str, Any] = {"polls": _polls(legs, services, began, watch), "stopped": None, "restarted": None}
     with _out_of_order(control, outages):
@@ -70,7 +70,7 @@ def trial(
         told["restarted"] = _now(began)
         _wait(limit, lambda: not unrecovered(so_far(), names, recipient, told["stopped"], told["restarted"]))
     told["ended"] = _now(began)
-    told["mails"] = so_far()
+    told["mails"] = read(mails, began)
     return told
 
 
@@ -95,9 +95,21 @@ def mentions(mail: Mail, name: str) -> bool:
     return bool(re.search(pattern, f"{mail['subject']}\n{mail['text']}", re.IGNORECASE))
 
 
+def single(mails: Sequence[Mail], everybody: Sequence[str]) -> list[Mail]:
+    """Messages that name one equipment at most: a list of many says of none that it is out of order.
+
+    >>> single([{"subject": "nas-3, cam-4 DOWN", "text": ""}], ["nas-3", "cam-4"])
+    []
+    """
+    return [one for one in mails if sum(mentions(one, name) for name in everybody) <= 1]
+
+
 def about(mails: Sequence[Mail], name: str, recipient: str, start: float, end: float = float("inf")) -> list[Mail]:
-    """Messages to `recipient` that name an equipment, between two moments."""
-    return [one for one in mails if start <= one["at"] < end and recipient in one["to"] and mentions(one, name)]
+    """Messages to `recipient` that name an equipment, after a moment and up to another.
+
+    Moments are rounded: a message that was read before something was done may bear the very time of it.
+    """
+    return [one for one in mails if start < one["at"] <= end and recipient in one["to"] and mentions(one, name)]
 
 
 def unwritten(mails: Sequence[Mail], names: Sequence[str], recipient: str, since: float) -> list[str]:

@@ -1,7 +1,8 @@
-"""Path MTU discovery (RFC 8201): whether a router lets the complaint about a flow's packet back to its sender."""
+"""Path MTU discovery (RFC 1191, RFC 8201): whether a router lets the complaint about a packet back to its sender."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
@@ -10,9 +11,11 @@ import time
 from typing import Any
 
 from .legs import Legs, card, packet_socket
-from .packets import ICMPV6, IPV6, UDP, ipv6, parse, udp
+from .packets import UDP, Packet, checksum, ethertype, family, icmp_of, ip, parse, udp
 
-TOO_BIG, MTU = 2, 1280
+TOO_BIG, UNREACHABLE, FRAGMENTATION_NEEDED = 2, 3, 4
+"""ICMPv6's type; the type and the code of ICMP."""
+MTU = 1280
 EVERY = 1.0
 
 
@@ -21,19 +24,21 @@ def too_big(
 ) -> dict[str, Any]:
     """Send a datagram from leg `near` to `address` in leg `far`; complain about it from there, as `router`.
 
-    Both addresses are the far leg's own. `went`: the datagram came to the far side; `came`: the complaint came back.
+    The complaint is that of the family of the addresses, both the far leg's own; it goes to whom the datagram came
+    from, and quotes it as it came, translated or not. `went`: the datagram came to the far side; `came`: the complaint
+    came back.
 
     >>> too_big(legs, near="lan", far="wan", address="2001:db8:ffff::53", port=53, router="2001:db8:fffe:1::1")
     {'went': True, 'came': True}
     """
     word = os.urandom(8).hex().encode()
     with legs.inside(far):
-        seen = packet_socket(card(), IPV6)
-        voice = socket.socket(socket.AF_INET6, socket.SOCK_RAW, ICMPV6)
+        seen = packet_socket(card(), ethertype(address))
+        voice = socket.socket(family(address), socket.SOCK_RAW, icmp_of(address))
         voice.bind((router, 0))
     with legs.inside(near):
-        heard = packet_socket(card(), IPV6)
-        sender = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        heard = packet_socket(card(), ethertype(address))
+        sender = socket.socket(family(address), socket.SOCK_DGRAM)
         sender.connect((address, port))
     went = came = False
     end, again = time.monotonic() + window, 0.0
@@ -49,11 +54,26 @@ def too_big(
                     continue
                 if ready is seen and packet.protocol == UDP:
                     went = True
-                    datagram = udp(packet.source, packet.destination, packet.sport, packet.dport, word)
-                    quoted = ipv6(packet.source, packet.destination, UDP, datagram, packet.ttl)
-                    voice.sendto(struct.pack("!BBHI", TOO_BIG, 0, 0, MTU) + quoted, (packet.source, 0))
-                came |= ready is heard and packet.protocol == ICMPV6 and packet.icmp_type == TOO_BIG
+                    with contextlib.suppress(OSError):  # an inner address that was not translated: no way leads there
+                        voice.sendto(_complaint(packet, word), (packet.source, 0))
+                came |= ready is heard and _complains(packet)
     return {"went": went, "came": came}
+
+
+def _complaint(packet: Packet, word: bytes) -> bytes:
+    """ "Packet too big" (RFC 4443 3.2), or "fragmentation needed" (RFC 792, RFC 1191)."""
+    datagram = udp(packet.source, packet.destination, packet.sport, packet.dport, word)
+    quoted = ip(packet.source, packet.destination, UDP, datagram)
+    if ":" in packet.source:
+        return struct.pack("!BBHI", TOO_BIG, 0, 0, MTU) + quoted  # the kernel writes the checksum of ICMPv6
+    start, rest = bytes([UNREACHABLE, FRAGMENTATION_NEEDED]), struct.pack("!HH", 0, MTU) + quoted
+    return start + struct.pack("!H", checksum(start + b"\0\0" + rest)) + rest
+
+
+def _complains(packet: Packet) -> bool:
+    """Whether it is a complaint of ours: no other has this MTU where an echo has its sequence number."""
+    kind = TOO_BIG if ":" in packet.source else UNREACHABLE
+    return packet.protocol == icmp_of(packet.source) and packet.icmp_type == kind and packet.seq == MTU
 
 
 def _send(sender: socket.socket, word: bytes) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from graders.cp06_tcpip import check_monitoring, check_secondary
 from graders.cp07_security import dual
+from graders.expect import Expect
 from graders.probes import monitoring
 from labs.paths import CATALOGUE, PLAYBOOKS
 from labs.subject import addresses
@@ -19,7 +20,8 @@ from tests.unit.lab_data import bench_of, nft_complaints, rendered
 NETWORKS = ("lan", "serveurs", "wan", "lan6", "serveurs6", "wan6")
 EQUIPMENT = ("imprimante", "borne", "camera", "nas", "boutique")
 PROBE = CATALOGUE / "supervision" / "files" / "probe"
-ASKED = {"outages": {"nas-3": "off", "cam-4": "stopped"}, "recipient": "a@a.test", "limit": 120.0}
+ASKED = {"outages": {"nas-3": "off", "cam-4": "stopped"}, "recipient": "a@a.test", "limit": 120.0,
+         "services": [{"id": name} for name in ("nas-3", "cam-4", "imp-5")]}  # fmt: skip
 
 
 @pytest.mark.parametrize("number", range(20))
@@ -94,6 +96,11 @@ def mail(at: float, subject: str, *to: str, text: str = "") -> dict[str, Any]:
     return {"at": at, "to": list(to or ["a@a.test"]), "subject": subject, "text": text}
 
 
+def both(at: float, what: str, *to: str) -> list[dict[str, Any]]:
+    """A message about each."""
+    return [mail(at, f"{name} {what}", *to) for name in ("nas-3", "cam-4")]
+
+
 def verdicts(mails: list[dict[str, Any]], restarted: float | None = 100.0) -> list[bool]:
     told = {"mails": mails, "stopped": 75.0, "restarted": restarted, "ended": 130.0}
     return [row[3] for row in check_monitoring.judge(ASKED, told, "imp-5")]
@@ -105,26 +112,39 @@ def test_alerts_and_ends_are_recognised() -> None:
         mail(110, "RECOVERY nas-3 UP"), mail(112, "Fin", text="cam-4 va mieux"),
     ]  # fmt: skip
     assert verdicts(right) == [True, True, True, True, True]
-    assert verdicts([mail(80, "Problèmes : nas-3, cam-4"), mail(110, "Fin : nas-3, cam-4")]) == [True] * 5
+    assert verdicts([*both(100, "DOWN"), *both(110, "UP")]) == [True] * 5, "read just before the service was back"
 
 
 @pytest.mark.parametrize(
     ("mails", "restarted", "expected"),
     [
         pytest.param([mail(90, "nas-3 DOWN")], None, [True, False, True], id="one is not seen"),
-        pytest.param([mail(90, "nas-3, cam-4 DOWN", "b@a.test")], None, [False, False, True], id="to somebody else"),
-        pytest.param([mail(20, "nas-3, cam-4 DOWN")], None, [False, False, True], id="before it happened"),
+        pytest.param(both(90, "DOWN", "b@a.test"), None, [False, False, True], id="to somebody else"),
+        pytest.param(both(20, "DOWN"), None, [False, False, True], id="before it happened"),
         pytest.param(
-            [mail(90, "nas-3, cam-4 DOWN (n° 1)"), mail(110, "nas-3, cam-4 DOWN (n° 2)")], 100.0,
+            [*both(90, "DOWN (n° 1)"), *both(110, "DOWN (n° 2)")], 100.0,
             [True, True, False, False, True], id="reminders are not the end",
         ),
         pytest.param(
-            [mail(90, "nas-3, cam-4 DOWN"), mail(99, "nas-3, cam-4 UP")], 100.0,
+            [*both(90, "DOWN"), *both(99, "UP")], 100.0,
             [True, True, False, False, True], id="the end was told too early",
         ),
         pytest.param(
-            [mail(90, "nas-3, cam-4, imp-5 DOWN"), mail(110, "nas-3, cam-4 UP")], 100.0,
+            [*both(90, "DOWN"), mail(91, "imp-5 DOWN"), *both(110, "UP")], 100.0,
             [True, True, True, True, False], id="one that is well is accused",
+        ),
+        pytest.param(
+            [*both(90, "DOWN"), mail(91, "nas-3, cam-4, imp-5 DOWN"), *both(110, "UP")], 100.0,
+            [True, True, True, True, False], id="one that is well is accused among others",
+        ),
+        pytest.param([mail(80, "En panne : nas-3, cam-4")], None, [False, False, True], id="one list for all"),
+        pytest.param(
+            [mail(80, "nas-3 DOWN", text="sous surveillance : nas-3, cam-4"), mail(81, "cam-4 DOWN")], None,
+            [False, True, True], id="a list below the alert",
+        ),
+        pytest.param(
+            [*both(90, "DOWN"), mail(110, "Fin : nas-3, cam-4")], 100.0,
+            [True, True, False, False, True], id="one list for the end of all",
         ),
         pytest.param([mail(90, "nas-31 cam-4x DOWN")], None, [False, False, True], id="other names"),
     ],
@@ -137,6 +157,9 @@ def test_what_came_instead_of_an_alert_is_told() -> None:
     told = {"mails": [mail(90, "nas-3 DOWN", "b@a.test")], "stopped": 75.0, "restarted": None}
     rows = check_monitoring.judge(ASKED, told, "imp-5")
     assert [row[2] for row in rows] == ["message à b@a.test", "aucun message", "aucun"]
+    told = {"mails": [mail(90, "cam-4, nas-3 DOWN")], "stopped": 75.0, "restarted": None}
+    rows = check_monitoring.judge(ASKED, told, "imp-5")
+    assert [row[2] for row in rows] == ["message qui nomme nas-3, cam-4"] * 2 + ["aucun"]
 
 
 def test_messages_are_read_as_a_person_reads_them(tmp_path: Path) -> None:
@@ -160,3 +183,51 @@ def test_a_secondary_that_is_late_or_only_asks_the_primary_is_seen() -> None:
     assert rows() == [True, True, True]
     assert rows(serial=6, value=None) == [False, False]
     assert rows(silent=None) == [True, True, False]
+
+
+class Outside:
+    """The probe before a secondary server: `given` tells to whom it gives the whole zone, `reached` who may ask it."""
+
+    def __init__(self, given: Any = None, reached: Any = None) -> None:
+        self.given = given or (lambda leg, source, signed: False)
+        self.reached = reached or (lambda source, transport: source == "siege_dns6")
+        self.bench = bench_of("supervision", 0)
+
+    def _who(self, address: str) -> str:
+        return next((name for name in ("siege_dns6", "internet_web6") if self.bench.values[name] == address), "")
+
+    def call(self, probe: str, leg: str, **asked: Any) -> Any:
+        source = self._who(asked.get("source", ""))
+        if probe == "dns.query":
+            answered = leg != "wan" or self.reached(source, asked.get("transport", "udp"))
+            return [{"answered": answered, "answers": ["SOA"] if answered else []}]
+        assert probe == "dns.transfer"
+        if "key" in asked:
+            assert tuple(asked["key"]) == (self.bench.values["cle_nom"], self.bench.values["cle_secret"])
+        return {"answered": True, "rcode": "", "records": 12 * self.given(leg, source, "key" in asked)}
+
+
+@pytest.mark.parametrize(
+    ("outside", "label"),
+    [
+        pytest.param(Outside(), "", id="right"),
+        pytest.param(Outside(lambda *_: True), "sans signature", id="to anybody"),
+        pytest.param(Outside(lambda leg, source, signed: signed), "avec la clé", id="to who holds the key"),
+        pytest.param(Outside(lambda leg, source, signed: source == "siege_dns6"), "par le serveur", id="to its server"),
+        pytest.param(Outside(None, lambda *_: True), "d'une autre adresse", id="open to the Internet"),
+        pytest.param(
+            Outside(None, lambda source, transport: transport == "udp" and source == "siege_dns6"),
+            "du serveur DNS du siège (TCP)", id="no TCP from the head office",
+        ),
+        pytest.param(
+            Outside(None, lambda source, transport: transport == "tcp" or source == "siege_dns6"),
+            "d'une autre adresse d'Internet (TCP)", id="TCP from everywhere",
+        ),
+    ],
+)  # fmt: skip
+def test_a_zone_that_is_given_away_is_seen(outside: Any, label: str) -> None:
+    found = Expect()
+    check_secondary.check_secondary_closed(bench=outside.bench, probe=outside, expect=found)
+    wrong = [one.label for one in found.comparisons if not one.ok]
+    assert bool(wrong) == bool(label)
+    assert not label or any(label in one for one in wrong)

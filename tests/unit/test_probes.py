@@ -111,6 +111,26 @@ def test_dns_silence_and_refusal_are_told_apart(world, probe):
     assert (silent["answered"], silent["reason"]) == (False, "timeout")
 
 
+def test_a_complaint_comes_back_through_the_translation_unless_it_is_dropped(world, probe):
+    asked = {"near": "lan", "far": "wan", "address": world.v("internet_web"), "port": 53,
+             "router": world.v("wan_fournisseur")}  # fmt: skip
+    assert probe.call("pmtu.too_big", **asked) == {"went": True, "came": True}
+    for rule in ("inet filter forward ct state related drop", "inet filter forward udp dport 53 drop"):
+        table, _, what = rule.rpartition(" forward ")
+        world.run("rtr", f"nft insert rule {table} forward {what}")
+        try:
+            told = probe.call("pmtu.too_big", **asked, window=2.0)
+        finally:
+            number = world.run("rtr", f"nft -a list chain {table} forward").split(f"{what} # handle ")[1].split()[0]
+            world.run("rtr", f"nft delete rule {table} forward handle {number}")
+        assert told == {"went": "udp" not in rule, "came": False}
+    world.run("rtr", "nft flush chain ip nat post")
+    try:
+        assert probe.call("pmtu.too_big", **asked, window=2.0)["came"] is False, "nobody leads to an inner address"
+    finally:
+        world.run("rtr", "nft add rule ip nat post oif eth3 masquerade")
+
+
 def test_what_the_provider_was_asked(world, probe):
     name = f"{probe.nonce('seen')}.internet.example"
     assert probe.call("dns.seen", nonce=name, window=0.1) == []

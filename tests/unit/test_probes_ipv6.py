@@ -180,17 +180,21 @@ def test_a_complaint_comes_back_unless_icmpv6_is_dropped(world, probe):
         assert probe.call("pmtu.too_big", **asked, window=2.0) == {"went": True, "came": False}
 
 
-def test_names_are_asked_over_ipv6_from_a_chosen_address(world, probe):
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_names_are_asked_over_ipv6_from_a_chosen_address(world, probe, transport):
     """Any answer will do: the question is who asked."""
+    kind, who = ("STREAM", "link.listen() or link.accept()") if transport == "tcp" else ("DGRAM", "link.recvfrom(512)")
     listener = f"""
 import socket
-link = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+link = socket.socket(socket.AF_INET6, socket.SOCK_{kind})
+link.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 link.bind(("{SITE}", 5353))
-print(link.recvfrom(512)[1][0], flush=True)
+print(({who})[1][0], flush=True)
 """
     command = [*world.enter("wan"), sys.executable, "-I", "-c", listener]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         world.listening("wan", "sport = :5353")
-        asked = {"server": SITE, "questions": [["a.test", "A"]], "port": 5353, "source": f"{WAN}1", "window": 0.5}
+        asked = {"server": SITE, "questions": [["a.test", "A"]], "port": 5353, "source": f"{WAN}1", "window": 0.5,
+                 "transport": transport}  # fmt: skip
         probe.call("dns.query", "wan", **asked)
         assert process.stdout.readline().strip() == f"{WAN}1"

@@ -16,6 +16,7 @@ import dns.zone
 import pytest
 
 from graders.probes import secondary
+from graders.probes.dns import transfer
 from labs.paths import CATALOGUE
 from tests.unit.lab_data import bench_of, rendered
 from tests.unit.probes_world import NetWorld
@@ -116,6 +117,17 @@ def test_the_zone_is_given_to_who_holds_the_key(primary):
     assert (told.rcode(), told.answer) == (dns.rcode.NOTAUTH, [])
 
 
+def test_a_transfer_is_asked_for_with_a_key_and_from_an_address(primary):
+    port, _ = primary
+    asked = {"server": "127.0.0.1", "zone": "a.test", "port": port}
+    refused = {"answered": True, "rcode": "REFUSED", "records": 0}
+    assert transfer(**asked) == refused
+    assert transfer(**asked, key=("k", "c2VjcmV0"), source="127.0.0.3") == {**refused, "rcode": "NOERROR", "records": 3}
+    forged = transfer(**asked, key=("k", "YXV0cmU="))
+    assert (forged["answered"], forged["records"]) == (True, 0)
+    assert transfer(**asked, source="192.0.2.99")["answered"] is False, "not an address of this machine"
+
+
 def test_a_secondary_is_told_and_the_primary_falls_silent(primary):
     port, plan = primary
     heard = []
@@ -165,6 +177,7 @@ def test_a_secondary_is_told_and_the_primary_falls_silent(primary):
 MONITOR = """
 import socket, smtplib, sys, time, urllib.request
 name, url, server, mode = sys.argv[1:5]
+also = ", cam-4" if mode == "list" else ""
 was = True
 while True:
     try:
@@ -175,7 +188,7 @@ while True:
     if good != was and (not good or mode != "no-end"):
         told = "DOWN" if not good or mode == "same" else "UP"
         with smtplib.SMTP(server, 25, "mon") as link:
-            link.sendmail("mon@a.test", ["astreinte@a.test"], f"Subject: {name} is {told}\\r\\n\\r\\n.")
+            link.sendmail("mon@a.test", ["astreinte@a.test"], f"Subject: {name}{also} is {told}\\r\\n\\r\\n.")
     was = good
     time.sleep(0.3)
 """
@@ -215,7 +228,7 @@ def world(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("mode", "alerted", "ended"),
-    [("right", True, True), ("no-end", True, False), ("same", True, False), ("", False, False)],
+    [("right", True, True), ("no-end", True, False), ("same", True, False), ("", False, False), ("list", False, False)],
 )
 def test_polls_and_messages_of_an_outage(world, mode, alerted, ended):
     from graders.cp06_tcpip.check_monitoring import judge
@@ -236,7 +249,8 @@ def test_polls_and_messages_of_an_outage(world, mode, alerted, ended):
         world.spawn("srv", *command)
     asked = {
         "services": [{"id": "nas-3", "leg": "serveurs", "address": address, "port": 5000,
-                      "sources": [f"{world.servers}.10"]}],
+                      "sources": [f"{world.servers}.10"]},
+                     {"id": "cam-4", "leg": "wan", "address": world.v("internet_dns"), "port": 25, "sources": []}],
         "outages": {"nas-3": "off"}, "recipient": "astreinte@a.test",
         "mail": {"leg": "wan", "address": world.v("internet_dns")}, "watch": 1.5, "limit": 6.0,
     }  # fmt: skip
