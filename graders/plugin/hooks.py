@@ -16,7 +16,7 @@ from graders.expect import Unmet
 from graders.notebook import Measurement
 from graders.plugin import hookspecs, plan, quick
 from graders.plugin.keys import BEGAN, BENCH_RUN, KNOWN, MEASUREMENT, REPORT, RUN
-from graders.plugin.limits import put_back, time_limit
+from graders.plugin.limits import end_politely, put_back, time_limit
 from graders.plugin.options import as_graded, choose_checks, choose_reboot_nodes, choose_session
 from graders.plugin.recording import RecordsFile, classify
 from graders.plugin.run import GradingRun, default_run_dir, note_exception
@@ -71,6 +71,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if config.getoption("numprocesses", None) or hasattr(config, "workerinput"):
         pytest.exit("grading is not spread with -n: use --candidate, one pytest a candidate", USAGE)
     hook = config.hook
+    end_politely()
     try:
         chosen = choose_session(config.getoption("session"), lambda one: hook.pytest_plateau_hypervisor(session=one))
         if config.getoption("replay"):

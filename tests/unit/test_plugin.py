@@ -16,6 +16,7 @@ from graders.check import check, spec_of
 from graders.expect import Expect, NothingMeasuredError, Unmet
 from graders.plugin import fixtures, plan
 from graders.records import load
+from labs.deadline import Deadline
 from labs.errors import InputError
 from labs.models.lab import load_lab
 
@@ -74,6 +75,10 @@ class World:
         return subprocess.run(
             self.command(*options), capture_output=True, text=True, env=environment, cwd=self.folder, check=False
         )
+
+    def start(self, *options: str) -> subprocess.Popen:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return subprocess.Popen(self.command(*options), env=environment, cwd=self.folder, stdout=subprocess.DEVNULL)
 
     def records(self) -> dict[tuple[str, str], object]:
         return {(one.candidate, one.check): one for one in load(self.run / "records.jsonl").records}
@@ -491,6 +496,31 @@ def test_what_failed_while_the_host_kept_machines_waiting_is_measured_again(worl
     told = [one.output for one in record.evidence if one.source == "grader"]
     assert len(told) == measured - 1
     assert all("srv a attendu un processeur de l'hôte" in one for one in told)
+
+
+INTERRUPTED = '''
+    from pathlib import Path
+
+    @check("CP06-S5.a")
+    def check_cut_short(expect, undo):
+        """Écrit, puis dure."""
+        trace = Path({folder!r}, "trace")
+        undo("trace", lambda: trace.unlink())
+        trace.touch()
+        time.sleep(60)
+        expect.equal("rien", 1, 1)
+'''
+
+
+def test_a_grading_that_is_ended_puts_back_what_its_check_wrote(world):
+    """What `plateau grade` does to its graders when it is cut short."""
+    world.checks(INTERRUPTED.format(folder=str(world.folder)))
+    trace = world.folder / "trace"
+    process = world.start("--candidate", "bob", "--no-reboot")
+    Deadline.after(60).poll(lambda: trace.exists() or process.poll(), "the check at work")
+    process.terminate()
+    assert process.wait(30) == pytest.ExitCode.INTERRUPTED
+    assert not trace.exists()
 
 
 LATE = '''
