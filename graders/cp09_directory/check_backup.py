@@ -19,6 +19,7 @@ from labs.deadline import Deadline
 
 PROGRAM = Path(__file__).with_name("remote_backup.py")
 SAVE, RESTORE = "/usr/local/sbin/sauver-domaine", "/usr/local/sbin/restaurer-domaine"
+FOLDER = "/var/tmp"  # noqa: S108 - a folder of its own is made there
 LIMIT_SECONDS = 600.0
 """Of the subject: ten minutes for each program."""
 NORMAL_ACCOUNT = "512"
@@ -33,9 +34,9 @@ def check_restored(
     """La sauvegarde faite par dc2 se restaure : mêmes comptes, mêmes groupes, et le mot de passe d'un compte tout neuf.
 
     La sonde crée un compte témoin dans l'annuaire. Sur dc2, « sauver-domaine » fait alors une archive dans un dossier
-    vide, « restaurer-domaine » la restaure dans un autre, et la base restaurée est lue : c'est le domaine de l'agence,
-    avec tous ses comptes et groupes d'aujourd'hui, et le témoin avec son mot de passe. L'archive n'est lisible que de
-    root. Les deux dossiers sont ensuite supprimés.
+    vide ; la description du témoin est changée ; « restaurer-domaine » restaure l'archive dans un autre dossier, et la
+    base restaurée est lue : c'est le domaine de l'agence, avec tous ses comptes et groupes d'aujourd'hui, et le témoin
+    tel qu'il était, mot de passe compris. L'archive n'est lisible que de root. Les deux dossiers sont supprimés.
     """
     request = _request(probe)
     _make_canary(Pair(bench, probe), request, expect, undo)
@@ -72,6 +73,8 @@ def judge_backup(told: dict[str, Any], base: str, expect: Expect) -> None:
     closed = archive["regular"] and archive["owner"] == 0 and int(archive["mode"], 8) & 0o077 == 0
     seen = f"compte {archive['owner']}, droits {archive['mode']}"
     expect.true("propriétaire et droits de l'archive", "root, et personne d'autre", seen, closed)
+    if told["changed"]:
+        raise ProbeError(f"the canary could not be changed on {NEW}: {told['changed']}")
     expect.require(_expect_run(expect, "restauration", told["restore"]))
     found = told["found"]
     expect.require(expect.equal("bases d'annuaire (sam.ldb) dans le dossier restauré", 1, found["bases"]))
@@ -87,7 +90,8 @@ def judge_backup(told: dict[str, Any], base: str, expect: Expect) -> None:
     if live.get("unicodePwd") != found["hash"]:
         raise ProbeError(f"the base at work on {NEW} does not tell the canary's password as it was given")
     expect.require(expect.equal("compte témoin", "présent", "présent" if restored else "absent"))
-    for name in ("description", "givenName", "pwdLastSet", "msDS-KeyVersionNumber"):
+    expect.equal("description du témoin, changée depuis", found["word"], restored.get("description"))
+    for name in ("pwdLastSet", "msDS-KeyVersionNumber"):
         expect.equal(f"{name} du témoin", live.get(name), restored.get(name))
     same = restored.get("unicodePwd") == found["hash"]
     expect.true("mot de passe du témoin", "celui qui vient de lui être donné",
@@ -103,17 +107,28 @@ def _expect_run(expect: Expect, label: str, told: dict[str, Any]) -> bool:
 
 
 def _request(probe: ProbeClient) -> dict[str, Any]:
-    return {"save": SAVE, "restore": RESTORE, "limit": LIMIT_SECONDS, "canary": f"temoin-{probe.nonce('témoin')}"[:20],
-            "password": f"Zx-{probe.nonce('mot de passe du témoin')}-8"}  # fmt: skip
+    return {
+        "folder": FOLDER,
+        "save": SAVE,
+        "restore": RESTORE,
+        "limit": LIMIT_SECONDS,
+        "canary": f"temoin-{probe.nonce('témoin')}"[:20],
+        "word": probe.nonce("description du témoin"),
+        "password": f"Zx-{probe.nonce('mot de passe du témoin')}-8",
+    }
 
 
 def _make_canary(pair: Pair, request: dict[str, Any], expect: Expect, undo: Undo) -> None:
     expect_root(expect, pair, NEW)
     holders = [name for name in ADDRESSES if pair.root(name)["code"] == 0]
     dn = f"CN={request['canary']},OU=Centre,{text(pair.bench, 'base_dn')}"
-    values = {"objectClass": "user", "sAMAccountName": request["canary"], "userAccountControl": NORMAL_ACCOUNT,
-              "givenName": "Témoin", "description": pair.probe.nonce("description du témoin"),
-              "unicodePwd": request["password"]}  # fmt: skip
+    values = {
+        "objectClass": "user",
+        "sAMAccountName": request["canary"],
+        "userAccountControl": NORMAL_ACCOUNT,
+        "description": request["word"],
+        "unicodePwd": request["password"],
+    }
     undo("compte témoin", lambda: pair.forget(dn, holders))
     told = pair.add(NEW, dn, values)
     expect.require(expect.equal("création d'un compte témoin sur dc2", "accepté", pair.answer(told)))

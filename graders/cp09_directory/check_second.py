@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from graders.agency import LEG, person, ticket
@@ -87,29 +89,29 @@ def check_second_after_reboot(bench: Bench, probe: ProbeClient, expect: Expect, 
     told = converge(deadline.sooner(START_SECONDS), lambda: probe.call("kerberos.obtain", LEG, timeout=50, **asked),
                     lambda seen: seen["state"] == "granted", interval=3.0)  # fmt: skip
     expect.require(expect.equal("ticket de dc2 après le redémarrage", STATES["granted"], in_words(told)))
-    person_, domain = person(bench, "commerciale").login, text(bench, "domaine")
-    acts = [[person_, "list", f"sysvol/{domain}", ""], [person_, "list", "netlogon", ""]]
+    who, domain = person(bench, "commerciale").login, text(bench, "domaine")
+    acts = [[who, "list", f"sysvol/{domain}", ""], [who, "list", "netlogon", ""]]
     seen = converge(deadline.sooner(60.0), lambda: [act(one) for one in pair.files(NEW, acts)],
                     lambda found: found == ["accordée"] * 2, interval=3.0)  # fmt: skip
     expect.equal("lecture de SYSVOL et de NETLOGON sur dc2", ["accordée"] * 2, seen)
     for name in ADDRESSES:
-        converge(deadline.sooner(60.0), lambda name=name: pair.root(name), lambda seen: seen["code"] == 0, interval=3.0)
+        converge(deadline.sooner(60.0), partial(pair.root, name), lambda seen: seen["code"] == 0, interval=3.0)
         expect_root(expect, pair, name)
     replicate(expect, pair, undo, lambda: deadline.sooner(START_SECONDS), "après le redémarrage")
 
 
-def replicate(expect: Expect, pair: Pair, undo: Undo, moment: Any, within: str) -> None:
+def replicate(expect: Expect, pair: Pair, undo: Undo, moment: Callable[[], Deadline], within: str) -> None:
     """An object of each controller lives and dies on the other; `moment` gives the deadline of each wait."""
     objects = {name: pair.scratch(f"objet de {name}, {within}") for name in ADDRESSES}
     for name, dn in objects.items():
-        undo(f"objet d'essai créé sur {name}", lambda dn=dn: pair.forget(dn))
+        undo(f"objet d'essai créé sur {name}", partial(pair.forget, dn))
         told = pair.add(name, dn, {"objectClass": "contact", "description": CREATED})
         expect.require(expect.equal(f"création d'un objet sur {name}", "accepté", pair.answer(told)))
 
     def expect_all(what: str, wanted: str, where: dict[str, str]) -> None:
         for name, dn in objects.items():
-            seen = converge(moment(), lambda at=where[name], dn=dn: pair.described(at, dn),
-                            lambda found: found == wanted, interval=2.0)  # fmt: skip
+            look = partial(pair.described, where[name], dn)
+            seen = converge(moment(), look, lambda found: found == wanted, interval=2.0)
             expect.equal(f"objet {what}, vu de {where[name]} {within}", wanted, seen)
         expect.require(expect.comparisons[-1].ok and expect.comparisons[-2].ok)
 
@@ -151,8 +153,8 @@ def expect_shares(expect: Expect, pair: Pair, name: str) -> None:
     who, domain = person(pair.bench, "commerciale").login, text(pair.bench, "domaine")
     mine = f"{pair.probe.nonce(f'partages de {name}')}.txt"
     written = [f"sysvol/{domain}/{mine}", f"netlogon/{mine}"]
-    acts = [[who, "list", "sysvol", ""], [who, "list", "netlogon", ""], *([who, "write", path, "essai"] for path in written),
-            *([who, "delete", path, ""] for path in written)]  # fmt: skip
+    acts = [[who, "list", "sysvol", ""], [who, "list", "netlogon", ""]]
+    acts += [[who, "write", path, "essai"] for path in written] + [[who, "delete", path, ""] for path in written]
     sysvol, netlogon, *refused = pair.files(name, acts)[:4]
     names_there = sysvol["text"].lower().split()
     seen = show(names_there) if sysvol["state"] == "granted" else act(sysvol)

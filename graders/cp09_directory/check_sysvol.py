@@ -24,7 +24,7 @@ ABSENT = "absent"
 def check_sysvol(bench: Bench, probe: ProbeClient, expect: Expect, deadline: Deadline, undo: Undo) -> None:
     """SYSVOL a le même contenu sur les deux contrôleurs, et ce qui y change sur dc2 l'est sur dc en deux minutes.
 
-    Une personne de l'agence lit tous les fichiers de SYSVOL sur chacun : ils sont les mêmes, et ceux de l'agence y sont.
+    Une personne de l'agence lit tous les fichiers de SYSVOL sur chacun : ils sont les mêmes, ceux de l'agence compris.
     L'administrateur dépose ensuite un fichier inconnu dans NETLOGON de dc2 : une personne de l'agence le lit sur dc,
     sans pouvoir le changer. Il disparaît de dc quand l'administrateur le supprime de dc2.
     """

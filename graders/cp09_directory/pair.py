@@ -1,4 +1,4 @@
-"""The two controllers of one domain, each asked by its own address: `dc`, which was there, and `dc2`, which joins it."""
+"""The two controllers of one domain, each asked by its own address: `dc`, which was there, and `dc2`, which joins."""
 
 from __future__ import annotations
 

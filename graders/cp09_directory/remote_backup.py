@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 LIVE = "/var/lib/samba/private/sam.ldb"
 PEOPLE = "(&(objectClass=user)(!(objectClass=computer))(!(sAMAccountName=dns-*)))"
@@ -22,12 +23,13 @@ ENVIRONMENT = {
     "HOME": "/root",
 }
 SAID = 300
+AFTERWARDS = "changé après la sauvegarde"
 
 
 def main(request: str) -> None:
     """One backup, one restoration, and restorations that must fail; the answer in one line."""
     asked = json.loads(request)
-    scratch = Path(tempfile.mkdtemp(prefix="controle-", dir=asked.get("folder", "/var/tmp")))
+    scratch = Path(tempfile.mkdtemp(prefix="controle-", dir=asked["folder"]))
     try:
         told = work(asked, scratch)
     finally:
@@ -35,16 +37,17 @@ def main(request: str) -> None:
     print(json.dumps({**told, "left": str(scratch) if scratch.exists() else ""}))
 
 
-def work(asked: dict, scratch: Path) -> dict:
+def work(asked: dict[str, Any], scratch: Path) -> dict[str, Any]:
     """Everything in order; what comes after a step that did not succeed is left out."""
     kept, restored = scratch / "sauvegarde", scratch / "restauration"
     kept.mkdir()
     restored.mkdir()
-    told: dict = {"save": run([asked["save"], str(kept)], asked["limit"])}
+    told: dict[str, Any] = {"save": run([asked["save"], str(kept)], asked["limit"])}
     files = sorted(path for path in kept.rglob("*") if path.is_file() or path.is_symlink())
     told["files"] = [describe(path) for path in files]
     if told["save"]["status"] != 0 or len(files) != 1:
         return told
+    told["changed"] = change(asked["canary"])
     told["restore"] = run([asked["restore"], str(files[0]), str(restored)], asked["limit"])
     if told["restore"]["status"] == 0:
         told["found"] = look(restored, asked)
@@ -53,7 +56,16 @@ def work(asked: dict, scratch: Path) -> dict:
     return told
 
 
-def run(command: list, limit: float) -> dict:
+def change(canary: str) -> str:
+    """Give the canary at work another description: what is restored must be the archive. Why it could not be."""
+    try:
+        Base(LIVE).describe(canary, AFTERWARDS)
+    except Exception as problem:  # noqa: BLE001 - Samba's library names none
+        return " ".join(str(problem).split())[:SAID] or "error"
+    return ""
+
+
+def run(command: list[str], limit: float) -> dict[str, Any]:
     """Status (None: it could not start, or had to be ended), last words and duration of a program."""
     began, late = time.monotonic(), False
     with tempfile.TemporaryFile() as words:
@@ -74,14 +86,14 @@ def run(command: list, limit: float) -> dict:
             "seconds": round(time.monotonic() - began, 1)}  # fmt: skip
 
 
-def describe(path: Path) -> dict:
+def describe(path: Path) -> dict[str, Any]:
     """Of a file that the backup left."""
     facts = path.lstat()
     return {"name": path.name, "mode": f"{stat.S_IMODE(facts.st_mode):o}", "owner": facts.st_uid, "size": facts.st_size,
             "regular": stat.S_ISREG(facts.st_mode)}  # fmt: skip
 
 
-def spoiled(archive: Path, scratch: Path) -> dict:
+def spoiled(archive: Path, scratch: Path) -> dict[str, Any]:
     """Archives from which nothing may be restored: name -> file."""
     data = archive.read_bytes()
     half, strange = scratch / f"moitie-{archive.name}", scratch / f"autre-{archive.name}"
@@ -97,16 +109,16 @@ def fresh(scratch: Path, name: str) -> Path:
     return folder
 
 
-def look(folder: Path, asked: dict) -> dict:
+def look(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
     """What the restored base holds, compared with the one at work."""
     bases = sorted(path for path in folder.rglob("sam.ldb") if path.is_file())
     if len(bases) != 1:
         return {"bases": len(bases)}
     try:
-        there, here = Base(str(bases[0])), Base(asked.get("live", LIVE))
-    except Exception as problem:  # of Samba's library, which names none
+        there, here = Base(str(bases[0])), Base(LIVE)
+    except Exception as problem:  # noqa: BLE001 - Samba's library names none
         return {"bases": 1, "problem": " ".join(str(problem).split())[:SAID]}
-    found: dict = {"bases": 1, "domain": there.domain}
+    found: dict[str, Any] = {"bases": 1, "domain": there.domain}
     for kind, wanted in (("people", PEOPLE), ("groups", GROUPS)):
         mine, theirs = here.names(wanted), there.names(wanted)
         found[kind] = {
@@ -116,6 +128,7 @@ def look(folder: Path, asked: dict) -> dict:
             "more": sorted(theirs[one] for one in theirs.keys() - mine.keys())[:10],
         }
     found["canary"] = {"live": here.canary(asked["canary"]), "restored": there.canary(asked["canary"])}
+    found["word"] = asked["word"]
     found["hash"] = nt_hash(asked["password"])
     return found
 
@@ -138,24 +151,28 @@ class Base:
         from samba.samdb import SamDB
 
         settings = LoadParm()
-        settings.set("private dir", os.path.dirname(path))
+        settings.set("private dir", str(Path(path).parent))
         self.sam = SamDB(url=path, session_info=system_session(), lp=settings)
         self.domain = str(self.sam.domain_dn())
 
-    def names(self, wanted: str) -> dict:
+    def names(self, wanted: str) -> dict[str, str]:
         """objectGUID -> name of the accounts that a filter wants."""
-        return {
-            one["objectGUID"][0].hex()
-            if hasattr(one["objectGUID"][0], "hex")
-            else bytes(one["objectGUID"][0]).hex(): str(one["sAMAccountName"][0])
-            for one in self.sam.search(self.domain, 2, wanted, ["objectGUID", "sAMAccountName"])
-        }
+        found = self.sam.search(self.domain, 2, wanted, ["objectGUID", "sAMAccountName"])
+        return {bytes(one["objectGUID"][0]).hex(): str(one["sAMAccountName"][0]) for one in found}
 
-    def canary(self, name: str) -> dict:
+    def canary(self, name: str) -> dict[str, str]:
         """What the base says of one account; empty when it does not hold it."""
-        wanted = ["description", "givenName", "pwdLastSet", "msDS-KeyVersionNumber", "unicodePwd", "objectGUID"]
-        for one in self.sam.search(self.domain, 2, f"(sAMAccountName={name})", wanted):
-            told = {key: str(one[key][0]) for key in wanted[:4] if key in one}
-            told |= {key: bytes(one[key][0]).hex() for key in wanted[4:] if key in one}
-            return told
+        texts, binaries = ("description", "pwdLastSet", "msDS-KeyVersionNumber"), ("unicodePwd", "objectGUID")
+        for one in self.sam.search(self.domain, 2, f"(sAMAccountName={name})", [*texts, *binaries]):
+            told = {key: str(one[key][0]) for key in texts if key in one}
+            return told | {key: bytes(one[key][0]).hex() for key in binaries if key in one}
         return {}
+
+    def describe(self, name: str, description: str) -> None:
+        """Change the description of an account."""
+        import ldb
+
+        (found,) = self.sam.search(self.domain, 2, f"(sAMAccountName={name})", ["cn"])
+        changed = ldb.Message(found.dn)
+        changed["description"] = ldb.MessageElement(description, ldb.FLAG_MOD_REPLACE, "description")
+        self.sam.modify(changed)
