@@ -7,7 +7,7 @@ from typing import Any
 
 from graders import programs
 from graders.check import check
-from graders.cp09_directory.check_second import expect_root
+from graders.cp09_directory.check_second import ANSWER_SECONDS, expect_root
 from graders.cp09_directory.pair import ADDRESSES, NEW, Pair
 from graders.cp09_directory.trial import Undo
 from graders.expect import Expect
@@ -39,7 +39,7 @@ def check_restored(
     tel qu'il était, mot de passe compris. L'archive n'est lisible que de root. Les deux dossiers sont supprimés.
     """
     request = _request(probe)
-    _make_canary(Pair(bench, probe), request, expect, undo)
+    _make_canary(Pair(bench, probe), request, expect, deadline, undo)
     told = programs.ask(login, NEW, PROGRAM, request, deadline)
     judge_backup(told, text(bench, "base_dn"), expect)
 
@@ -118,8 +118,8 @@ def _request(probe: ProbeClient) -> dict[str, Any]:
     }
 
 
-def _make_canary(pair: Pair, request: dict[str, Any], expect: Expect, undo: Undo) -> None:
-    expect_root(expect, pair, NEW)
+def _make_canary(pair: Pair, request: dict[str, Any], expect: Expect, deadline: Deadline, undo: Undo) -> None:
+    expect_root(expect, pair, NEW, deadline.sooner(ANSWER_SECONDS))
     holders = [name for name in ADDRESSES if pair.root(name)["code"] == 0]
     dn = f"CN={request['canary']},OU=Centre,{text(pair.bench, 'base_dn')}"
     values = {

@@ -9,7 +9,7 @@ from graders.cables import Cables
 from graders.check import check
 from graders.cp09_directory.check_controller import SERVICES, act, data
 from graders.cp09_directory.check_member import ACCOUNT, expect_session
-from graders.cp09_directory.check_second import OF_THE_SITE, expect_root, expect_ticket, names
+from graders.cp09_directory.check_second import ANSWER_SECONDS, OF_THE_SITE, expect_root, expect_ticket, names
 from graders.cp09_directory.pair import ADDRESSES, NEW, OLD, Pair, other
 from graders.cp09_directory.trial import TICKETS, Trial, Undo, trial_account
 from graders.devices import Windows
@@ -56,7 +56,7 @@ def check_roles(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
             expect.equal(f"{role}, selon {name}", NEW, problem or holder)
 
 
-@check("CP09-S4.c", causes=("CP09-S1.g",), nodes=("ws", "dc", "dc2"), seconds=240)
+@check("CP09-S4.c", causes=("CP09-S1.g", "CP09-S1.h", "CP09-S1.c"), nodes=("ws", "dc", "dc2"), seconds=240)
 def check_resolution(bench: Bench, login: Login, expect: Expect, cables: Cables, deadline: Deadline) -> None:
     """ws trouve les noms du domaine quel que soit le contrôleur qui manque.
 
@@ -103,7 +103,7 @@ def check_relief(
     """
     pair = Pair(bench, probe)
     cables.pull(OLD, "lan")
-    expect_root(expect, pair, NEW)
+    expect_root(expect, pair, NEW, deadline.sooner(ANSWER_SECONDS))
     expect_ticket(expect, bench, probe, NEW)
     domain, who = text(bench, "domaine"), person(bench, "commerciale").login
     answers = probe.call("dns.query", LEG, **names(bench, NEW, tuple(ZONE)))[len(ADDRESSES) :]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from graders import programs
 from graders.cp02_workstation import check_protection, check_session, check_updates, remote, remote_drop, remote_night
 from graders.expect import Expect, Unmet
 from graders.notebook import Notebook
@@ -302,7 +303,7 @@ def test_what_was_not_put_back_is_no_mark(monkeypatch: pytest.MonkeyPatch) -> No
 def test_the_programs_are_whole_and_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     one = remote.errand("remote_night", {"word": "l'été"})
-    monkeypatch.setattr(remote, "run_errand", lambda *_: asked.append(1) or '\n{"before": ""}\n\n')
+    monkeypatch.setattr(programs, "run_errand", lambda *_: asked.append(1) or '\n{"before": ""}\n\n')
     login = cast("Login", SimpleNamespace(notebook=Notebook(), answers={}))
     login.notebook.begin(5)
     for _ in range(2):
@@ -310,7 +311,7 @@ def test_the_programs_are_whole_and_shared(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(asked) == 1
     subprocess.run(["sh", "-n"], input=one.program, text=True, check=True)
     subprocess.run(["sh", "-n"], input=check_updates.UPDATE.format(package="p", ending="fin"), text=True, check=True)
-    monkeypatch.setattr(remote, "run_errand", lambda *_: "Traceback\n")
+    monkeypatch.setattr(programs, "run_errand", lambda *_: "Traceback\n")
     login.answers.clear()
     with pytest.raises(ProbeError, match="gave no answer"):
         remote.ask(login, "remote_night", {"a": 1}, Deadline.after(5))
