@@ -46,7 +46,9 @@ def test_the_catalogue_is_well_formed(name: str) -> None:
 
 def test_a_preparation_that_is_not_there(broken: Callable[..., list[str]]) -> None:
     told = broken(("solution: ", "preparation: preparations/absente.yml\nsolution: "))
-    assert any("preparation: no such playbook under playbooks/ (found 'preparations/absente.yml')" in one for one in told)
+    assert any(
+        "preparation: no such playbook under playbooks/ (found 'preparations/absente.yml')" in one for one in told
+    )
 
 
 def test_every_decorated_check_is_found() -> None:
