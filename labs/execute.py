@@ -124,7 +124,7 @@ class Executor:
         return self._on_each(benches, f"rollback {name}", back)
 
     def _prepare(self, benches: Sequence[Bench], actions: Mapping[NodeKey, NodePlan], outcome: Outcome) -> None:
-        """Put what the training version takes as given on the machines that were just made, then mark them ready.
+        """Put what is taken as given on the machines that were just made, then mark them ready.
 
         Not on those of a bench of which some did not come up: all that is not ready is made again by the next run.
         """

@@ -113,6 +113,8 @@ def _check_names(lab: Lab, problems: _Problems) -> None:
     for playbook in lab.alternatives:
         if not (PLAYBOOKS / playbook).is_file():
             problems.add("alternatives", f"no such playbook under playbooks/ (found {playbook!r})")
+    if lab.preparation and not (PLAYBOOKS / lab.preparation).is_file():
+        problems.add("preparation", f"no such playbook under playbooks/ (found {lab.preparation!r})")
     _check_trainings(lab, problems)
     rows = _referential_rows(lab, problems)
     known, rebooted = graded_ids(), graded_after_reboot()

@@ -1,4 +1,4 @@
-"""What a training version takes as given: a playbook puts it on fresh machines, before they count as ready.
+"""What a lab or a training version takes as given: a playbook puts it on fresh machines, before they count as ready.
 
 A machine in which somebody may have worked is never prepared again. One that a killed run left half prepared is not
 ready: it is made again from its image, so that a preparation always begins from the baseline.

@@ -44,10 +44,10 @@ def check_domain(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     """
     dc = f"dc.{text(bench, 'domaine')}"
     answers = probe.call("dns.query", LEG, **_names(bench))
-    expect.equal(f"{dc} A", [text(bench, "lan_dc")], _data(answers[0], "A"))
+    expect.equal(f"{dc} A", [text(bench, "lan_dc")], data(answers[0], "A"))
     for answer, (name, port) in zip(answers[1:], SERVICES.items(), strict=True):
         wanted = f"{port} {dc}"
-        found = [" ".join(one.lower().split()[2:]) for one in _data(answer, "SRV")]
+        found = [" ".join(one.lower().split()[2:]) for one in data(answer, "SRV")]
         expect.true(f"{name}.{text(bench, 'domaine')} SRV", wanted, show(found), wanted in found)
     told = probe.call("ldap.search", LEG, timeout=30, **_root(bench))
     root = told["entries"][0] if told["entries"] else {"dn": ""}
@@ -86,13 +86,13 @@ def check_system_shares(bench: Bench, probe: ProbeClient, expect: Expect) -> Non
     told = probe.call("smb.use", LEG, timeout=50, **_system_shares(bench, probe))
     sysvol, policies, netlogon, written, written_too = told[:5]
     names = sysvol["text"].lower().split()
-    seen = show(names) if sysvol["state"] == "granted" else _act(sysvol)
+    seen = show(names) if sysvol["state"] == "granted" else act(sysvol)
     expect.true("dossiers de SYSVOL", text(bench, "domaine"), seen, text(bench, "domaine").lower() in names)
     both = "deux stratégies au moins"
-    expect.true("stratégies dans SYSVOL", both, policies["text"] or _act(policies), policies["text"].count("{") > 1)
-    expect.equal("lecture de NETLOGON", "accordée", _act(netlogon))
-    expect.equal("écriture dans SYSVOL", "refusée", _act(written))
-    expect.equal("écriture dans NETLOGON", "refusée", _act(written_too))
+    expect.true("stratégies dans SYSVOL", both, policies["text"] or act(policies), policies["text"].count("{") > 1)
+    expect.equal("lecture de NETLOGON", "accordée", act(netlogon))
+    expect.equal("écriture dans SYSVOL", "refusée", act(written))
+    expect.equal("écriture dans NETLOGON", "refusée", act(written_too))
 
 
 @check("CP09-S1.f", needs=("CP09-S1.a", "CP09-S1.d"), nodes=("dc",), phase="reboot", seconds=180)
@@ -108,7 +108,7 @@ def check_controller_after_reboot(bench: Bench, probe: ProbeClient, expect: Expe
 
     def ask() -> list[str]:
         answers = probe.call("dns.query", LEG, **_names(bench))
-        return [" ".join(one.lower().split()[2:]) for one in _data(answers[1], "SRV")]
+        return [" ".join(one.lower().split()[2:]) for one in data(answers[1], "SRV")]
 
     found = converge(patience, ask, lambda seen: wanted in seen, interval=2.0)
     expect.true(f"_ldap._tcp.{text(bench, 'domaine')} SRV", wanted, show(found), wanted in found)
@@ -163,9 +163,11 @@ def _system_shares(bench: Bench, probe: ProbeClient) -> dict[str, Any]:
             "people": {who: text(bench, "mdp_agence")}, "acts": acts}  # fmt: skip
 
 
-def _act(told: dict[str, str]) -> str:
+def act(told: dict[str, str]) -> str:
+    """What smb.use saw of one act, as the candidate reads it."""
     return {"granted": "accordée", "refused": "refusée"}.get(told["state"], told["state"])
 
 
-def _data(answer: dict[str, Any], rdtype: str) -> list[str]:
+def data(answer: dict[str, Any], rdtype: str) -> list[str]:
+    """The records of one type in an answer of dns.query."""
     return sorted(record["data"] for record in answer.get("answers", []) if record["type"] == rdtype)

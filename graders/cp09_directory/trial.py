@@ -32,10 +32,14 @@ def trial_account(directory: Directory, unit: str) -> Entry | None:
 
 
 class Trial:
-    """Gives test accounts other passwords; the one of the subject is put back when the check has ended (`undo`)."""
+    """Gives test accounts other passwords; the one of the subject is put back when the check has ended (`undo`).
 
-    def __init__(self, bench: Bench, probe: ProbeClient, undo: Undo) -> None:
+    `controller` is the value with the address of the controller that is asked.
+    """
+
+    def __init__(self, bench: Bench, probe: ProbeClient, undo: Undo, controller: str = "lan_dc") -> None:
         self.bench, self.probe, self._undo = bench, probe, undo
+        self._address = text(bench, controller)
         self._changed: set[str] = set()
 
     def new_password(self, purpose: str) -> str:
@@ -58,7 +62,7 @@ class Trial:
     def read(self, base: str, attributes: list[str]) -> Entry:
         """Attributes of one entry as the domain's administrator sees them; nothing when they cannot be read."""
         for name in ADMINISTRATORS:
-            told = self.probe.call("ldap.search", LEG, timeout=30, address=text(self.bench, "lan_dc"), base=base,
+            told = self.probe.call("ldap.search", LEG, timeout=30, address=self._address, base=base,
                                    scope="base", attributes=attributes, user=bind_name(self.bench, name),
                                    password=text(self.bench, "mdp_admin"))  # fmt: skip
             if told["code"] != 49:
@@ -72,7 +76,8 @@ class Trial:
 
     def ticket(self, login: str, password: str) -> str:
         """How the Kerberos service answers that password, in words: a silence is no refusal."""
-        told = self.probe.call("kerberos.obtain", LEG, timeout=50, **ticket(self.bench, login, password))
+        asked = {**ticket(self.bench, login, password), "address": self._address}
+        told = self.probe.call("kerberos.obtain", LEG, timeout=50, **asked)
         return TICKETS.get(told["state"], told["reason"] or "autre réponse")
 
     def unlock(self, login: str, account: Entry) -> None:
@@ -89,7 +94,7 @@ class Trial:
         return "refusée" if told["code"] in REFUSALS else told["reason"] or "pas de réponse"
 
     def _change(self, account: Entry, values: dict[str, str], user: str, secret: str) -> dict[str, Any]:
-        told = self.probe.call("ldap.change", LEG, timeout=30, address=text(self.bench, "lan_dc"), dn=account["dn"],
+        told = self.probe.call("ldap.change", LEG, timeout=30, address=self._address, dn=account["dn"],
                                values=values, user=user, password=secret)  # fmt: skip
         return dict(told)
 

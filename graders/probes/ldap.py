@@ -50,12 +50,31 @@ def change(
     >>> change("10.1.2.10", "CN=a,DC=nevers,DC=test", {"unicodePwd": "..."}, user="b@nevers.test", password="...")
     {'code': 53, 'reason': 'Server is unwilling to perform (53)'}
     """
-    lines = [_line("dn", dn.encode()), "changetype: modify"]
+    lines = ["changetype: modify"]
     for name, value in values.items():
-        data = f'"{value}"'.encode("utf-16-le") if name.lower() == "unicodepwd" else value.encode()
-        lines += [f"replace: {name}", _line(name, data), "-"]
-    status, _, err = _tool("ldapmodify", address, user, password, [], window, "\n".join(lines) + "\n")
-    return _told(status, err)
+        lines += [f"replace: {name}", _line(name, _encoded(name, value)), "-"]
+    return _modify(address, dn, lines, user, password, window)
+
+
+def add(
+    address: str, dn: str, values: dict[str, str], *, user: str, password: str, window: float = 25.0
+) -> dict[str, Any]:
+    """Make an entry over LDAPS; told as `change` tells it, which says how `unicodePwd` is given.
+
+    >>> add("10.1.2.10", "CN=a,DC=nevers,DC=test", {"objectClass": "contact"}, user="b@nevers.test", password="...")
+    {'code': 0, 'reason': ''}
+    """
+    lines = ["changetype: add", *(_line(name, _encoded(name, value)) for name, value in values.items())]
+    return _modify(address, dn, lines, user, password, window)
+
+
+def delete(address: str, dn: str, *, user: str, password: str, window: float = 25.0) -> dict[str, Any]:
+    """Delete an entry over LDAPS; `code` is 32 when there is none.
+
+    >>> delete("10.1.2.10", "CN=a,DC=nevers,DC=test", user="b@nevers.test", password="...")
+    {'code': 32, 'reason': 'ldap_delete: No such object (32)'}
+    """
+    return _modify(address, dn, ["changetype: delete"], user, password, window)
 
 
 def binds(address: str, user: str, passwords: list[str], *, window: float = 60.0) -> list[int | None]:
@@ -101,6 +120,16 @@ def _decoded(value: str) -> str:
 
 def _line(name: str, data: bytes) -> str:
     return f"{name}:: {base64.b64encode(data).decode()}"
+
+
+def _encoded(name: str, value: str) -> bytes:
+    return f'"{value}"'.encode("utf-16-le") if name.lower() == "unicodepwd" else value.encode()
+
+
+def _modify(address: str, dn: str, lines: list[str], user: str, password: str, window: float) -> dict[str, Any]:
+    ldif = "\n".join([_line("dn", dn.encode()), *lines]) + "\n"
+    status, _, err = _tool("ldapmodify", address, user, password, [], window, ldif)
+    return _told(status, err)
 
 
 def _told(status: int, err: str) -> dict[str, Any]:

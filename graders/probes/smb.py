@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 from collections.abc import Callable
 from typing import Any
 
 GRANTED, REFUSED = "granted", "refused"
+FOLDER = 7
+"""smbc_type of a folder (libsmbclient.h)."""
+MOST, LARGEST = 500, 1 << 20
+"""Of `tree`: files, and bytes read of each."""
 Act = Callable[[Any, str, str], str]
 
 
 def use(address: str, domain: str, people: dict[str, str], acts: list[list[str]]) -> list[dict[str, str]]:
     """Do each of `acts` (person, verb, path, text) in order; `people` maps accounts to passwords.
 
-    Verbs: `list` a folder, `write` a file, `read` one, `delete` one. The path begins with the share. Each result has
-    `state`: granted, refused (the server said no), or the name of another error (ECONNREFUSED, ENOENT…), and `text`:
-    the names listed, or what was read.
+    Verbs: `list` a folder, `write` a file, `read` one, `delete` one, `tree`: read every file below a folder. The path
+    begins with the share. Each result has `state`: granted, refused (the server said no), or the name of another error
+    (ECONNREFUSED, ENOENT…), and `text`: the names listed, what was read, or a line `SUM PATH` for each file.
 
     >>> use("10.1.2.11", "NEVERS", {"a": "..."}, [["a", "write", "commun/x.txt", "hello"]])
     [{'state': 'granted', 'text': ''}]
@@ -79,4 +84,23 @@ def _delete(context: Any, url: str, _text: str) -> str:
     return ""
 
 
-VERBS: dict[str, Act] = {"list": _list, "write": _write, "read": _read, "delete": _delete}
+def _tree(context: Any, url: str, _text: str) -> str:
+    """Files below a folder with a sum of what they hold. Raises ValueError when there are too many."""
+    found, folders = [], [""]
+    while folders:
+        folder = folders.pop()
+        for entry in context.opendir(url + folder).getdents():
+            if entry.name in {".", ".."}:
+                continue
+            path = f"{folder}/{entry.name}"
+            if entry.smbc_type == FOLDER:
+                folders.append(path)
+            else:
+                with contextlib.closing(context.open(url + path, os.O_RDONLY)) as file:
+                    found.append(f"{hashlib.sha256(file.read(LARGEST)).hexdigest()[:16]} {path[1:]}")
+        if len(found) + len(folders) > MOST:
+            raise ValueError(f"more than {MOST} files below {url}")
+    return "\n".join(sorted(found, key=lambda line: line.partition(" ")[2]))
+
+
+VERBS: dict[str, Act] = {"list": _list, "write": _write, "read": _read, "delete": _delete, "tree": _tree}

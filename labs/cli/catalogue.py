@@ -63,6 +63,8 @@ def show(
     if found.templates:
         out.print(f"on Proxmox VE only, where a profile names templates {', '.join(found.templates)}")
     out.print(found.summary[language])
+    if found.preparation:
+        out.print(f"prepared by {found.preparation}")
     out.print()
     out.print(diagram.text(found, language), markup=False)
     shown = table("Task", "", "Checks", "Points")
@@ -76,7 +78,7 @@ def show(
             left = cut_down(found, training)
             tasks = ", ".join(task.id for task in left.tasks)
             minutes = f"{training.duration_minutes} min"
-            prepared = training.preparation or ""
+            prepared = training.preparation or found.preparation or ""
             versions.add_row(training.id, training.title[language], tasks, f"{left.points:g}", minutes, prepared)
         out.print(versions)
 

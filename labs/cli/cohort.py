@@ -53,7 +53,7 @@ def tell_training(loaded: Session) -> None:
 
     if training := loaded.training:
         tasks = f"tasks {', '.join(task.id for task in loaded.lab.tasks)}"
-        prepared = f"prepared by {training.preparation}" if training.preparation else "on machines as they come"
+        prepared = f"prepared by {loaded.preparation}" if loaded.preparation else "on machines as they come"
         out.print(f"training version {training.id}: {tasks}; {prepared}", markup=False, soft_wrap=True)
 
 

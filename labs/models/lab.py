@@ -197,7 +197,8 @@ class Training(Strict):
     given: list[str] = Field(default_factory=list)
     """Checks of these tasks that the version takes as done: they are not graded."""
     preparation: str | None = None
-    """Playbook, relative to playbooks/, that does on a fresh bench what the version takes as given."""
+    """Playbook, relative to playbooks/, that does on a fresh bench what the version takes as given; it takes the place
+    of the lab's own."""
 
     def keep(self, tasks: Sequence[Task]) -> list[Task]:
         """What the version keeps of the lab's tasks, in their order. Raises ValueError when that is not possible."""
@@ -234,6 +235,8 @@ class Lab(Strict):
     nodes: list[Node] = Field(min_length=1)
     tasks: list[Task] = Field(min_length=1)
     bareme: Bareme = Bareme()
+    preparation: str | None = None
+    """Playbook, relative to playbooks/, that every fresh bench gets before its candidate receives it."""
     solution: str
     """Playbook, relative to playbooks/."""
     alternatives: list[str] = Field(default_factory=list)

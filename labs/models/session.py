@@ -87,7 +87,7 @@ class Session:
     @property
     def preparation(self) -> str | None:
         """Playbook, relative to playbooks/, that every fresh bench gets; None when there is nothing to prepare."""
-        return self.training.preparation if self.training else None
+        return (self.training and self.training.preparation) or self.lab.preparation
 
     @property
     def uid(self) -> str:

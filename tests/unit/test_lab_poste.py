@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from graders import programs
 from graders.cp02_workstation import (
     check_protection,
     check_session,
@@ -690,7 +691,7 @@ def test_what_was_not_put_back_is_no_mark(monkeypatch: pytest.MonkeyPatch) -> No
 def test_the_programs_are_whole_and_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     one = remote.errand("remote_night", {"word": "l'été"})
-    monkeypatch.setattr(remote, "run_errand", lambda *_: asked.append(1) or '\n{"before": ""}\n\n')
+    monkeypatch.setattr(programs, "run_errand", lambda *_: asked.append(1) or '\n{"before": ""}\n\n')
     login = cast("Login", SimpleNamespace(notebook=Notebook(), answers={}))
     login.notebook.begin(5)
     for _ in range(2):
@@ -698,14 +699,15 @@ def test_the_programs_are_whole_and_shared(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(asked) == 1
     subprocess.run(["sh", "-n"], input=one.program, text=True, check=True)
     for module in ("remote_night", "remote_drop"):
-        compile(remote.source(module), module, "exec")
-        assert "graders" not in remote.source(module)
-        assert remote.source(module).count("def at_work(") == (module == "remote_night")
+        source = programs.source(Path(str(remote.__file__)).with_name(f"{module}.py"))
+        compile(source, module, "exec")
+        assert "graders" not in source
+        assert source.count("def at_work(") == (module == "remote_night")
     nobodys = remote.errand("remote_night", {"package": "plateau-inconnu", "data": "/nonexistent", "version": "1"})
     told = subprocess.run(["sh"], input=nobodys.program, text=True, capture_output=True, check=True)
     assert json.loads(told.stdout.split("\n")[0]) == {"before": "", "data": False}, told.stderr
     subprocess.run(["sh", "-n"], input=check_updates.UPDATE.format(package="p", ending="fin"), text=True, check=True)
-    monkeypatch.setattr(remote, "run_errand", lambda *_: "Traceback\n")
+    monkeypatch.setattr(programs, "run_errand", lambda *_: "Traceback\n")
     login.answers.clear()
     with pytest.raises(ProbeError, match="gave no answer"):
         remote.ask(login, "remote_night", {"a": 1}, Deadline.after(5))

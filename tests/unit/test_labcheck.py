@@ -44,6 +44,13 @@ def test_the_catalogue_is_well_formed(name: str) -> None:
     assert labcheck.check_lab(CATALOGUE / name / "lab.yaml").name == name
 
 
+def test_a_preparation_that_is_not_there(broken: Callable[..., list[str]]) -> None:
+    told = broken(("solution: ", "preparation: preparations/absente.yml\nsolution: "))
+    assert any(
+        "preparation: no such playbook under playbooks/ (found 'preparations/absente.yml')" in one for one in told
+    )
+
+
 def test_every_decorated_check_is_found() -> None:
     found = checksource.graded_ids()
     assert "CP06-S1.a" in found

@@ -27,7 +27,7 @@ from labs.hypervisors.base import Hypervisor
 from labs.models.bareme import Bareme
 from labs.models.faults import find_fault, load_faults
 from labs.models.faults import narrowed as narrowed_faults
-from labs.models.lab import Lab, lab_names, load_lab
+from labs.models.lab import Lab, Training, lab_names, load_lab
 from labs.models.mutants import load_mutants
 from labs.models.mutants import narrowed as narrowed_mutants
 from labs.models.session import Session, load_session
@@ -146,6 +146,16 @@ def test_a_session_names_its_version(tmp_path: Path) -> None:
     whole = session_of(tmp_path, None)
     assert (whole.training, whole.preparation) == (None, None)
     assert session_of(tmp_path, "cp06", "interco").preparation is None
+
+
+def test_a_whole_lab_may_be_prepared_too(tmp_path: Path) -> None:
+    whole = session_of(tmp_path, None, "continuite")
+    assert (whole.training, whole.preparation) == (None, "preparations/continuite.yml")
+    version = Training(id="short", title={}, duration_minutes=30, tasks=["second"])
+    for own, used in ((None, "preparations/continuite.yml"), ("preparations/autre.yml", "preparations/autre.yml")):
+        lab = whole.lab.model_copy(update={"trainings": [version.model_copy(update={"preparation": own})]})
+        file = whole.file.model_copy(update={"training": "short"})
+        assert dataclasses.replace(whole, lab=lab, file=file).preparation == used
 
 
 def test_values_and_machines_are_the_same(tmp_path: Path) -> None:

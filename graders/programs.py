@@ -1,0 +1,62 @@
+"""Programs of the grader that run on a candidate's machine: a module's source, a request in, an answer in JSON out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graders.errand import Errand, run_errand
+from graders.probe_client import ProbeError
+
+if TYPE_CHECKING:
+    from graders.login import Login
+    from labs.deadline import Deadline
+
+END = "fin-du-passage"
+MARK = "FIN-DU-PROGRAMME"
+OURS = re.compile(r"^from graders\.cp\w+\.(\w+) import (?:\([^)]*\)|.*)\n", re.MULTILINE)
+"""A line that takes names from a module of the same folder, which the machine does not have: its source goes there."""
+
+
+def errand(node: str, module: Path, request: dict[str, Any]) -> Errand:
+    """The errand that runs `main` of a module (its file) on a machine."""
+    program = f"python3 -I - <<'{MARK}'\n{source(module)}\nmain({json.dumps(request)!r})\n{MARK}\necho\necho {END}\n"
+    return Errand(node, program, END)
+
+
+def source(module: Path, sent: set[str] | None = None) -> str:
+    """A module; those of its folder that it takes names from are in the place of the first line that does, once."""
+    sent = set() if sent is None else sent
+    text = module.read_text(encoding="utf-8")
+
+    def replaced(line: re.Match[str]) -> str:
+        known = line[1] in sent
+        sent.add(line[1])
+        return "" if known else source(module.with_name(f"{line[1]}.py"), sent)
+
+    return OURS.sub(replaced, text)
+
+
+def ask(login: Login, node: str, module: Path, request: dict[str, Any], deadline: Deadline) -> dict[str, Any]:
+    """Run a module on a machine and read its answer; another check that asks for the same in this phase gets the same.
+
+    Raises ProbeError when there is none: the program itself failed.
+    """
+    asked = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:12]
+    notebook, action = login.notebook, f"{module.stem} {asked}"
+    if notebook.snapshot.replaying:
+        return dict(notebook.recall("grader", action))
+    if action not in login.answers:
+        told = run_errand(login, errand(node, module, request), deadline)
+        lines = [line for line in told.split("\n") if line.startswith("{")]
+        try:
+            login.answers[action] = json.loads(lines[0])
+        except (IndexError, ValueError):
+            raise ProbeError(f"{module.stem} gave no answer on {node}: {told[-600:]!r}") from None
+    answer = login.answers[action]
+    notebook.keep("grader", action, answer)
+    notebook.add("grader", f"réponse de {module.stem}, passé sur {node}", json.dumps(answer, ensure_ascii=False), 0.0)
+    return dict(answer)
