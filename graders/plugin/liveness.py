@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
+from graders.probe_client import ProbeError
 from labs.errors import DeadlineError, HypervisorError
 from labs.hypervisors.base import Power
 from labs.ssh import UnreachableError, connect
@@ -27,7 +28,7 @@ SSH_SECONDS = 8.0
 
 @dataclass(frozen=True)
 class NodeState:
-    """What each channel says of one machine; None where a channel was not asked (a better one had answered)."""
+    """What each channel says of one machine; None where it was not asked (a better one answered) or could not be."""
 
     name: str
     power: Power
@@ -39,7 +40,8 @@ class NodeState:
 
     @property
     def up(self) -> bool:
-        return self.power is Power.RUNNING and any((self.agent, self.ssh, self.arp))
+        """Whether it may be up: it runs, and answers somewhere, or could not be asked everywhere."""
+        return self.power is Power.RUNNING and (self.reachable or self.arp is not False)
 
     @property
     def reachable(self) -> bool:
@@ -63,11 +65,17 @@ def survey(hypervisor: Hypervisor, bench: Bench, files: SessionFiles, deadline: 
 
 
 def ask_the_network(bench: Bench, states: Mapping[str, NodeState], probe: ProbeClient) -> dict[str, NodeState]:
-    """Ask by ARP, through the probe, for the machines that run but do not answer the management."""
+    """Ask by ARP, through the probe, for the machines that run but do not answer the management.
+
+    A probe that does not answer shows nothing: their states stay as they are.
+    """
     silent = {state.name for state in states.values() if state.power is Power.RUNNING and not state.reachable}
     if not silent:
         return dict(states)
-    macs = _answering_macs(bench, probe)
+    try:
+        macs = _answering_macs(bench, probe)
+    except ProbeError:
+        return dict(states)
     return {
         name: replace(state, arp=any(nic.mac in macs for nic in bench.node(name).spec.nics))
         if name in silent

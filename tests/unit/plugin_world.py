@@ -58,12 +58,13 @@ class FakeLink:
     """A probe agent that answers every request with its own parameters."""
 
     def __init__(self, folder: Path) -> None:
-        if json.loads((folder / "world.json").read_text()).get("probe", {}).get("power") == "stopped":
+        probe = json.loads((folder / "world.json").read_text()).get("probe", {})
+        if probe.get("power") == "stopped":
             raise HypervisorError("the probe is not there")
         reader, writer = os.pipe()
         self.stdout = os.fdopen(reader, "rb")
         self.writer = writer
-        self.stdin = _Requests(writer)
+        self.stdin = _Requests(writer, silent=probe.get("silent", False))
         os.write(writer, b'{"id": null, "ok": true, "result": []}\n')
 
     def close(self) -> None:
@@ -71,8 +72,8 @@ class FakeLink:
 
 
 class _Requests(io.RawIOBase):
-    def __init__(self, writer: int) -> None:
-        self.writer = writer
+    def __init__(self, writer: int, *, silent: bool) -> None:
+        self.writer, self.silent = writer, silent
 
     def write(self, data):
         request = json.loads(bytes(data))
@@ -80,7 +81,7 @@ class _Requests(io.RawIOBase):
         answer["waited"] = request["params"].get("waited_by_others", 0.0)
         if request["probe"] == "arp.who_has":
             answer["result"] = {address: [] for address in request["params"]["addresses"]}
-        if request["probe"] == "broken":
+        if request["probe"] == "broken" or self.silent:
             answer = {"id": request["id"], "ok": False, "error": "no such leg", "seconds": 0.01}
         if request["params"].get("late_among"):
             answer = {"id": request["id"], "ok": False, "error": "timeout", "crowd": request["params"]["late_among"]}

@@ -268,6 +268,15 @@ def test_machine_down_blocks_and_is_named(world):
     ]
 
 
+def test_a_silent_probe_does_not_make_a_machine_down(world):
+    """Nobody could ask for the machine by ARP: its checks are tried, and tell for themselves."""
+    world.checks(PAIR.format(observed=1))
+    world.machines(probe={"silent": True}, ws={"agent": False})
+    result = world.grade("--candidate", "bob", "--no-reboot")
+    assert result.returncode == 0, result.stdout
+    assert {str(one.verdict) for one in world.records().values()} == {"passed"}
+
+
 def test_no_reboot_and_failed(world):
     world.checks(PAIR.format(observed=2))
     result = world.grade("--candidate", "bob", "--no-reboot")
