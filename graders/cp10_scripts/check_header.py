@@ -1,4 +1,4 @@
-"""CP10-S1 and CP10-C3: the header of an adapted script, for those who will use it and for those who wrote the first one."""
+"""CP10-S1 and CP10-C3: the header of an adapted script, for its users and for those who wrote the first one."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def check_header(bench: Bench, login: Login, expect: Expect) -> None:
     own = len(purpose) >= 15 and plain(purpose) != plain(PURPOSE)
     expect.true("objet", "celui du script adapté", purpose or "absent", own)
     wanted, author = bench.candidate.name, fields.get("auteur", "")
-    expect.true("auteur", wanted, author or "absent", set(plain(wanted).split()) <= set(re.split(r"\W+", plain(author))))
+    named = set(re.findall(r"\w+", plain(wanted))) <= set(re.findall(r"\w+", plain(author)))
+    expect.true("auteur", wanted, author or "absent", named)
     moment = fields.get("date", "")
     expect.true("date", "AAAA-MM-JJ, celle de l'adaptation", moment or "absente", (day(moment) or WRITTEN) > WRITTEN)
     wanted, version = text(bench, "version"), fields.get("version", "")

@@ -40,12 +40,14 @@ class Person:
                 "groups": groups}  # fmt: skip
 
 
-@check("CP10-D1.a", nodes=("srv",), seconds=SESSIONS_SECONDS, errands=lambda bench, probe: [_sessions(bench, probe, "avant")])
+@check("CP10-D1.a", nodes=("srv",), seconds=SESSIONS_SECONDS,
+       errands=lambda bench, probe: [_sessions(bench, probe, "avant")])  # fmt: skip
 def check_logon(bench: Bench, probe: ProbeClient, login: Login, expect: Expect, deadline: Deadline) -> None:
     """À l'ouverture de leur session, les personnes de chaque groupe reçoivent leur variable et leur lien.
 
     Des comptes inédits, ordinaires, sous bash et sous dash, ouvrent chacun deux sessions (`su -l`) : la seconde ne
-    change plus rien. Qui n'est d'aucun des deux groupes ne reçoit rien, root non plus. Les comptes sont ensuite retirés.
+    change plus rien. Qui n'est d'aucun des deux groupes ne reçoit rien, root non plus. Les comptes sont ensuite
+    retirés.
     """
     judge(bench, probe, login, expect, deadline, "avant")
 
@@ -72,7 +74,8 @@ def judge(bench: Bench, probe: ProbeClient, login: Login, expect: Expect, deadli
         for label, one in (("première session", first), ("seconde session", second)):
             expect.equal(f"{person.label} : {label}", wanted(bench, person.team), got(one))
         same = first["home"] == second["home"]
-        expect.equal(f"{person.label} : dossier personnel changé par la seconde session", "non", "non" if same else "oui")
+        label = f"{person.label} : dossier personnel changé par la seconde session"
+        expect.equal(label, "non", "non" if same else "oui")
     root = told["root"]
     expect.equal("root : session ouverte", "oui", "oui" if root["opened"] else f"non (code {root['status']})")
     expect.equal("root : session", NOTHING, got(root))

@@ -25,9 +25,9 @@ PARAMETERS = ("--aide", "--config", "domaine", "dossier", "copies", "mot")
 def check_reusable(bench: Bench, probe: ProbeClient, login: Login, expect: Expect, deadline: Deadline) -> None:
     """Avec un fichier de configuration, le même script sert une autre agence, sans y toucher.
 
-    Deux jeux de paramètres inédits, en alternance : autre domaine, autre dossier, autre nombre de copies, autre mot. Les
-    valeurs sont prises telles quelles. Le dossier de l'agence n'est pas touché. Un fichier de configuration absent donne
-    une erreur.
+    Deux jeux de paramètres inédits, en alternance : autre domaine, autre dossier, autre nombre de copies, autre mot.
+    Les valeurs sont prises telles quelles. Le dossier de l'agence n'est pas touché. Un fichier de configuration absent
+    donne une erreur.
     """
     told = answers(login, _elsewhere(bench, probe), deadline)
     judge(elsewhere_runs(bench, probe), told[:-1], expect)

@@ -43,7 +43,8 @@ def check_teeth(bench: Bench, probe: ProbeClient, login: Login, expect: Expect, 
     wrong = [(label, one) for label, one in named if label.startswith("un programme qui")]
     refused = [f"{label} (code {one['status']})" for label, one in right if one["status"] != 0]
     expect.all_of("programmes justes acceptés", "tous", refused, len(right))
-    expect.all_of("programmes fautifs refusés", "tous", [label for label, one in wrong if one["status"] == 0], len(wrong))
+    taken = [label for label, one in wrong if one["status"] == 0]
+    expect.all_of("programmes fautifs refusés", "tous", taken, len(wrong))
     expect.none("fichiers laissés par les essais", sorted({path for one in runs for path in one["left"]}))
 
 

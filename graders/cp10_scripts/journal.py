@@ -1,4 +1,4 @@
-"""The contract of `ranger-journal` (lab `scripts`): what a folder must hold after each run, and journals nobody has seen."""
+"""The contract of `ranger-journal` (lab `scripts`): what a folder holds after each run; journals nobody has seen."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class Journals:
 
     def __init__(self, word: str) -> None:
         self.word = word
-        self._random = random.Random(word)
+        self._random = random.Random(word)  # noqa: S311 - the same journals again, not a secret
 
     def plain(self, settings: Settings, count: int = 9) -> list[str]:
         """Ordinary lines: people of the domain, one of them twice, others, and the word in some subjects."""
@@ -143,7 +143,7 @@ class Journals:
             r"C:\nouveau\temp \\serveur\partage",
             "$(touch injection) `touch injection` ; touch injection",
             "* ? [a-z] & < > | % %s %d",
-            "\"guillemets\" et l'apostrophe",
+            '"guillemets" et l\'apostrophe',
             "-n",
             settings.word.upper() if settings.word.upper() != settings.word else settings.word.lower(),
             f"au milieu de{settings.word}collé",
@@ -162,6 +162,7 @@ class Journals:
         return lines
 
     def _line(self, index: int, domain: str, subject: str) -> str:
-        moment = f"2026-{1 + index % 12:02}-{1 + self._random.randrange(28):02}T{self._random.randrange(24):02}:{index % 60:02}"
+        day, hour = 1 + self._random.randrange(28), self._random.randrange(24)
+        moment = f"2026-{1 + index % 12:02}-{day:02}T{hour:02}:{index % 60:02}"
         person = self._random.choice(["lea.noel", "hugo_fay", "a+b", "o'brien", "j.d.été"])
         return f"{moment};{person}@{domain};{subject}"

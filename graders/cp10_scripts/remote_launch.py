@@ -1,4 +1,4 @@
-"""Sent to a candidate's machine: run a program as a scheduler would, and tell how fast the machine is. Plain Python 3.11.
+"""Sent to a candidate's machine: run a program as a scheduler would, and tell how fast the machine is.
 
 A program gets what a terminal and a scheduler give one; when it is stopped, so are its children.
 """

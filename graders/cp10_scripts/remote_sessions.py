@@ -39,6 +39,13 @@ def home_of(folder: str) -> dict[str, str]:
     return found
 
 
+def names_in(folder: str) -> dict[str, tuple[int, int]]:
+    """What is directly in a folder, with sizes and moments of the last change: root's may hold much."""
+    with os.scandir(folder) as entries:
+        kept = [(one.name, one.stat(follow_symlinks=False)) for one in entries]
+    return {name: (one.st_size, one.st_mtime_ns) for name, one in kept}
+
+
 def session(account: str, home: str, variable: str, link: str) -> dict[str, Any]:
     """Open a session as PAM and the account's shell do it, without a terminal."""
     status, out, err, late = attempt(["su", "-l", account, "-c", SESSION % (variable, link)], SECONDS, "/")
@@ -52,7 +59,6 @@ def session(account: str, home: str, variable: str, link: str) -> dict[str, Any]
         "value": values[0] if values else None,
         "target": os.path.realpath(target) if os.path.lexists(target) else None,
         "entered": "ouvert" in lines,
-        "home": home_of(home),
         "pace": pace() if late else 0.0,
     }
 
@@ -137,11 +143,12 @@ def main(text: str) -> None:
             people.create()
             for _ in range(2):
                 for one in asked["accounts"]:
-                    seen = session(one["name"], os.path.join("/home", one["name"]), asked["variable"], asked["link"])
-                    told["sessions"].setdefault(one["name"], []).append(seen)
-            before = home_of("/root")
-            told["root"] = {**session("root", "/root", asked["variable"], asked["link"]), "same": False}
-            told["root"]["same"] = told["root"].pop("home") == before
+                    home = os.path.join("/home", one["name"])
+                    seen = session(one["name"], home, asked["variable"], asked["link"])
+                    told["sessions"].setdefault(one["name"], []).append({**seen, "home": home_of(home)})
+            before = names_in("/root")
+            told["root"] = session("root", "/root", asked["variable"], asked["link"])
+            told["root"]["same"] = names_in("/root") == before
         except subprocess.CalledProcessError as problem:
             told["problem"] = f"{problem}: {problem.stderr!r}"
         finally:

@@ -12,25 +12,26 @@ from graders.cp10_scripts.remote_journal import Aside, differing, signs
 from graders.cp10_scripts.remote_launch import attempt, pace
 
 PLACE = "/srv"
-WATCHED = ["/tmp", "/var/tmp", "/root", "/home"]
-SHALLOW = "/srv"
-"""Only what is directly in it: the centre's depot is below."""
+WATCHED = ["/tmp", "/var/tmp"]
+SHALLOW = ["/", "/srv", "/root"]
+"""Only what is directly in them: the centre's depot is below, and whatever people keep."""
 
 
 def everything(watched: list[str]) -> dict[str, tuple[int, int]]:
-    """What tests could leave something in."""
-    return {**{os.path.join(SHALLOW, name): (0, 0) for name in os.listdir(SHALLOW)}, **signs(watched)}
+    """What tests could leave something in, personal folders among it."""
+    shallow = [*SHALLOW, *(os.path.join("/home", name) for name in os.listdir("/home"))]
+    return {**{os.path.join(top, name): (0, 0) for top in shallow for name in os.listdir(top)}, **signs(watched)}
 
 
-def trial(tests: str, path: str, seconds: float, place: str, watched: list[str]) -> dict[str, Any]:
+def trial(tests: str, path: str, seconds: float, place: str) -> dict[str, Any]:
     """What the tests said of one program, and what they left behind."""
-    before = everything([place, *watched])
+    before = everything([place, *WATCHED])
     status, out, err, late = attempt([tests, path], seconds, place)
-    left = differing(before, everything([place, *watched]))
+    left = differing(before, everything([place, *WATCHED]))
     return {"status": status, "out": out[-1000:], "err": err[-600:], "left": left[:20], "pace": pace() if late else 0.0}
 
 
-def run_all(asked: dict[str, Any], place: str, watched: list[str]) -> list[dict[str, Any]]:
+def run_all(asked: dict[str, Any], place: str) -> list[dict[str, Any]]:
     """The programs of the request, then the candidate's own; nothing more once one was late."""
     told: list[dict[str, Any]] = []
     for name, base, old, new in asked["programs"]:
@@ -39,21 +40,21 @@ def run_all(asked: dict[str, Any], place: str, watched: list[str]) -> list[dict[
             stream.write(asked["bases"][base].replace(old, new) if old else asked["bases"][base])
         os.chmod(path, 0o755)
     for path in [*(os.path.join(place, name) for name, *_ in asked["programs"]), asked["own"]]:
-        told.append(trial(asked["tests"], path, asked["seconds"], place, watched))
+        told.append(trial(asked["tests"], path, asked["seconds"], place))
         if told[-1]["status"] is None:
             break
     return told
 
 
 def main(text: str) -> None:
-    """`text`: {"tests", "own", "folder", "bases", "programs": [[name, base, old, new]…], "seconds"}; answers in JSON."""
+    """`text`: {"tests", "own", "folder", "bases", "programs": [[name, base, old, new]…], "seconds"}; JSON out."""
     asked = json.loads(text)
     place = os.path.realpath(tempfile.mkdtemp(prefix="controle-", dir=PLACE))
     os.chmod(place, 0o755)
     aside = Aside(asked["folder"])
     runs, left = [], [asked["folder"]]
     try:
-        runs = run_all(asked, place, asked.get("watched", WATCHED))
+        runs = run_all(asked, place)
     finally:
         left = aside.put_back()
         shutil.rmtree(place)

@@ -49,7 +49,7 @@ def answer(login: Login, asked: Errand, deadline: Deadline) -> Any:
 
 
 def unhurried(runs: list[dict[str, Any]]) -> None:
-    """Raises ProbeError when a run was not over in time on a machine that is slow anyway (`pace`: see remote_launch)."""
+    """Raises ProbeError when a run was late on a machine that is slow anyway (`pace`: see remote_launch)."""
     slow = max((float(one["pace"]) for one in runs), default=0.0)
     if slow > SLOW_SECONDS:
         raise ProbeError(f"the script was not over in time, on a machine that takes {slow:.3f} s to start a program")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -14,7 +12,7 @@ import yaml
 from graders.check import spec_of
 from graders.cp10_scripts import check_adapted, check_header, check_logon, check_reuse, check_tests, runner
 from graders.cp10_scripts.implementations import BUGS, PYTHON, SHELL, filled
-from graders.cp10_scripts.journal import SCRIPT, TESTS, Settings, agency_settings, sorted_out, turned
+from graders.cp10_scripts.journal import SCRIPT, Settings, agency_settings, sorted_out, turned
 from graders.expect import Expect, Unmet
 from graders.probe_client import ProbeError
 from labs.deadline import Deadline
@@ -139,7 +137,9 @@ def test_what_is_planted_in_programs_is_planted_once() -> None:
 def test_a_solution_is_worth_everything_and_nothing_is_left(role: str, machine: LayeredMachine) -> None:
     install(machine, role)
     machine.put(f"{SETTINGS.folder}/journal.txt", "travail du candidat\n")
-    look = f"cat /etc/passwd /etc/group /etc/shadow; find /srv /tmp /home /root /run {SETTINGS.folder} -ls | sed 's/^ *[0-9]* *[0-9]* //' | sort"
+    look = (
+        "cat /etc/passwd /etc/group /etc/shadow /etc/passwd-; find /srv /tmp /home /root /run | sort; cat /srv/*/*.txt"
+    )
     before = machine.check_output(look)
     assert grade(machine) == {}
     assert machine.check_output(look).split("\n") == before.split("\n")
@@ -187,9 +187,10 @@ rename '.neuf', 'journal.txt';
 CONTRACT = ("CP10-S1.a", "CP10-C1.a", "CP10-C3.a", "CP10-S2.c")
 
 
-@pytest.mark.parametrize("source", [filled(SHELL, SETTINGS), filled(PYTHON, SETTINGS), perl(SETTINGS)], ids=["sh", "python", "perl"])
-def test_any_language_keeps_the_contract(source: str, machine: LayeredMachine) -> None:
-    machine.put(SCRIPT, source, 0o755)
+@pytest.mark.parametrize("language", ["sh", "python", "perl"])
+def test_any_language_keeps_the_contract(language: str, machine: LayeredMachine) -> None:
+    sources = {"sh": filled(SHELL, SETTINGS), "python": filled(PYTHON, SETTINGS), "perl": perl(SETTINGS)}
+    machine.put(SCRIPT, sources[language], 0o755)
     assert grade(machine, *CONTRACT) == {}
 
 
@@ -224,7 +225,7 @@ def test_a_mistake_turns_its_checks_red_and_no_other(mutant: Any, machine: Layer
 
 def test_a_script_that_is_late_on_a_slow_machine_is_no_mark() -> None:
     late = {"status": None, "err": "pas terminé en 60 s", "pace": 0.5}
-    with pytest.raises(ProbeError, match="takes 0.500 s"):
+    with pytest.raises(ProbeError, match=r"takes 0\.500 s"):
         runner.unhurried([late])
     runner.unhurried([{**late, "pace": 0.001}])
 
