@@ -60,8 +60,9 @@ def missing(text: str) -> list[str]:
     ['dossier']
     """
     words = set(re.findall(r"[\w-]+", text.casefold()))
-    words |= {word.strip("-_") for word in words}
-    return [name for name in (*PARAMETERS, "journal") if name not in words]
+    absent = [name for name in PARAMETERS if name not in words]
+    named = any("journa" in word and word != "ranger-journal" for word in words)
+    return absent if named else [*absent, "journal"]
 
 
 def other_settings(bench: Bench) -> tuple[Settings, Settings]:

@@ -176,7 +176,7 @@ while (<$j>) {
 make_path($r{dossier}); chdir $r{dossier} or die;
 open(my $n, '>', '.neuf') or die; print $n sort keys %garde; close $n;
 if (-e 'journal.txt' && compare('.neuf', 'journal.txt') == 0) { unlink '.neuf'; exit 0; }
-my @noms = ('journal.txt', map { "journal.$_.txt" } 1 .. $r{copies});
+my @noms = ('journal.txt', map { "journal.$_.txt" } 1 .. $r{'copies'});
 for my $i (reverse 1 .. $#noms) { rename $noms[$i - 1], $noms[$i] if -e $noms[$i - 1]; }
 rename '.neuf', 'journal.txt';
 """,
