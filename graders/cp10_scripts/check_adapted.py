@@ -16,7 +16,7 @@ MANY = 400
 Labelled = list[tuple[str, Run]]
 
 
-@check("CP10-S1.a", nodes=("srv",), seconds=300, errands=lambda bench, probe: [_ordinary(bench, probe)])
+@check("CP10-S1.a", nodes=("srv",), seconds=420, errands=lambda bench, probe: [_ordinary(bench, probe)])
 def check_adapted(bench: Bench, probe: ProbeClient, login: Login, expect: Expect, deadline: Deadline) -> None:
     """Le script adapté range les journaux de l'agence : son domaine, son dossier, ses copies, son mot à masquer.
 
@@ -26,7 +26,7 @@ def check_adapted(bench: Bench, probe: ProbeClient, login: Login, expect: Expect
     judge(ordinary_runs(bench, probe), answers(login, _ordinary(bench, probe), deadline), expect)
 
 
-@check("CP10-C1.a", causes=("CP10-S1.a",), nodes=("srv",), seconds=300,
+@check("CP10-C1.a", causes=("CP10-S1.a",), nodes=("srv",), seconds=420,
        errands=lambda bench, probe: [_awkward(bench, probe)])  # fmt: skip
 def check_sturdy(bench: Bench, probe: ProbeClient, login: Login, expect: Expect, deadline: Deadline) -> None:
     """Le script adapté supporte les journaux difficiles, peut être relancé, et dit quand il échoue.

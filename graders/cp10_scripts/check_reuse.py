@@ -20,7 +20,7 @@ PARAMETERS = ("--aide", "--config", "domaine", "dossier", "copies", "mot")
 """What help and header must name, with the journal itself."""
 
 
-@check("CP10-C3.a", causes=("CP10-S1.a",), nodes=("srv",), seconds=300,
+@check("CP10-C3.a", causes=("CP10-S1.a",), nodes=("srv",), seconds=420,
        errands=lambda bench, probe: [_elsewhere(bench, probe)])  # fmt: skip
 def check_reusable(bench: Bench, probe: ProbeClient, login: Login, expect: Expect, deadline: Deadline) -> None:
     """Avec un fichier de configuration, le même script sert une autre agence, sans y toucher.
@@ -36,7 +36,7 @@ def check_reusable(bench: Bench, probe: ProbeClient, login: Login, expect: Expec
     expect.equal("configuration absente : fichiers touchés", 0, lost["changed"])
 
 
-@check("CP10-S2.c", nodes=("srv",), seconds=150, errands=lambda bench, _probe: [_help(bench)])
+@check("CP10-S2.c", nodes=("srv",), seconds=420, errands=lambda bench, _probe: [_help(bench)])
 def check_help(bench: Bench, login: Login, expect: Expect, deadline: Deadline) -> None:
     """Le script dit comment l'employer : son aide nomme tous les paramètres, un appel incorrect est refusé.
 
