@@ -47,8 +47,10 @@ FIN="@$domaine" MOT="$mot" awk -F';' '
     print $1 ";" $2 ";" objet
   }' <"$1" | sort -u >"$neuf"
 cmp -s "$neuf" "$dossier/journal.txt" && exit 0
-i=$copies
-rm -f -- "$dossier/journal.$i.txt"
+max=$copies
+i=$max
+while [ -e "$dossier/journal.$i.txt" ]; do rm -- "$dossier/journal.$i.txt"; i=$((i + 1)); done
+i=$max
 while [ "$i" -gt 1 ]; do
   avant=$((i - 1))
   [ ! -e "$dossier/journal.$avant.txt" ] || mv -- "$dossier/journal.$avant.txt" "$dossier/journal.$i.txt"
@@ -85,17 +87,21 @@ for ligne in lignes:
         continue
     date, adresse, objet = ligne.split(";", 2)
     if adresse.endswith("@" + r["domaine"]):
-        objet = "{masked}" if r["mot"] in objet else objet
+        objet = "{masked}" if r["mot"] and r["mot"] in objet else objet
         garde.append(f"{date};{adresse};{objet}\n")
 texte = "".join(sorted(set(garde)))
 os.makedirs(r["dossier"], exist_ok=True)
 os.chdir(r["dossier"])
 if os.path.exists("journal.txt") and open("journal.txt", encoding="utf-8", newline="\n").read() == texte:
     sys.exit(0)
-noms = ["journal.txt"] + [f"journal.{i}.txt" for i in range(1, int(r["copies"]) + 1)]
+copies = int(r["copies"])
+noms = ["journal.txt"] + [f"journal.{i}.txt" for i in range(1, copies + 1)]
 for ancien, nouveau in reversed(list(zip(noms, noms[1:]))):
     if os.path.exists(ancien):
         os.replace(ancien, nouveau)
+while os.path.exists(f"journal.{copies + 1}.txt"):
+    copies += 1
+    os.remove(f"journal.{copies}.txt")
 open("journal.txt", "w", encoding="utf-8", newline="\n").write(texte)
 """
 
@@ -122,8 +128,8 @@ BUGS = (
         PYTHON,
     ),
     Bug("écrase le résultat précédent", '"$dossier/journal.txt" "$dossier/journal.1.txt"', '"$neuf" "$neuf"'),
-    Bug("garde une copie de trop", "i=$copies\n", "i=$((copies + 1))\n"),
-    Bug("ne garde qu'une copie", 'range(1, int(r["copies"]) + 1)', "range(1, 2)", PYTHON),
+    Bug("garde une copie de trop", "max=$copies\n", "max=$((copies + 1))\n"),
+    Bug("ne garde qu'une copie", 'copies = int(r["copies"])', "copies = 1", PYTHON),
     Bug("tourne les copies sans changement", 'cmp -s "$neuf" "$dossier/journal.txt" && exit 0\n', ""),
     Bug("réussit sur un journal absent", 'erreur "$1 : journal illisible"', '{ echo "$1 : absent" >&2; exit 0; }'),
     Bug("échoue sur un journal vide", "os.makedirs", "texte or sys.exit('rien à ranger')\nos.makedirs", PYTHON),
