@@ -2,89 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from dataclasses import dataclass
 from typing import Any
 
 from graders.check import check
-from graders.errand import Errand, run_errand
+from graders.cp10_scripts import runner
+from graders.cp10_scripts.runner import status
+from graders.errand import Errand
 from graders.expect import Expect, show
 from graders.login import Login
-from graders.probe_client import ProbeClient, ProbeError
+from graders.probe_client import ProbeClient
 from labs.deadline import Deadline
 
 SCRIPT = "/usr/local/bin/preparer-dossiers"
 HEADER = "identifiant;nom;service"
 MANY_SECONDS = 300.0
 """More than the subject gives for 500 people: how fast a script goes here depends on the centre's machines too."""
-# One program for all the runs of a check: an emulated machine takes long to start one, and answers one question at a
-# time. It gives each run a folder of its own, and tells what the script left there. The script has what a terminal and
-# a scheduler give a program; when it is stopped, so are its children.
-RUNNER = """
-import errno, json, os, shutil, signal, subprocess, sys, tempfile, time
-script, runs = sys.argv[1], json.loads(sys.argv[2])
-place = os.path.realpath(tempfile.mkdtemp(prefix="controle-", dir="/srv"))
-os.chmod(place, 0o755)
-os.chdir(place)
-home = dict(os.environ, HOME="/root", USER="root", LOGNAME="root", SHELL="/bin/sh", LANG="C.UTF-8",
-            PATH="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-why = {errno.ENOENT: "script ou interprète absent", errno.EACCES: "script non exécutable",
-       errno.ENOEXEC: "script sans première ligne #!"}
-def tree(root):
-    found = {}
-    for folder, _, files in os.walk(root):
-        name = os.path.relpath(folder, root)
-        if name != ".":
-            found[name + "/"] = "%o" % (os.stat(folder).st_mode & 0o777)
-        for file in files:
-            path = os.path.join(folder, file)
-            with open(path, encoding="utf-8", errors="replace") as stream:
-                found[os.path.normpath(os.path.join(name, file))] = stream.read(200)
-    return found
-def others(root):
-    return {name for name in tree(place) if not os.path.join(place, name).startswith(root)}
-def attempt(command, seconds):
-    try:
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                 text=True, errors="replace", env=home, start_new_session=True)
-    except OSError as problem:
-        return None, "", why.get(problem.errno, os.strerror(problem.errno)), False
-    try:
-        out, err = child.communicate(timeout=seconds)
-        return child.returncode, out, err, False
-    except subprocess.TimeoutExpired:
-        os.killpg(child.pid, signal.SIGKILL)
-        child.communicate()
-        return None, "", "pas terminé en %d s" % seconds, True
-def pace():
-    began = time.monotonic()
-    for _ in range(20):
-        subprocess.run(["/bin/true"])
-    return (time.monotonic() - began) / 20
-told = []
-for run in runs:
-    source, root = os.path.join(place, run["name"] + ".csv"), os.path.join(place, "dossiers", run["root"])
-    if run["text"] is not None:
-        with open(source, "w", encoding="utf-8") as stream:
-            stream.write(run["text"])
-    os.makedirs(root, exist_ok=True)
-    for folder in run["used"]:
-        if os.path.isdir(os.path.join(root, folder)):
-            for name in ("rapport.txt", "LISEZMOI.txt"):
-                with open(os.path.join(root, folder, name), "a", encoding="utf-8") as stream:
-                    stream.write("travail\\n")
-    before, start = others(root), tree(root)
-    status, out, err, late = attempt([script, *run["options"], source, root], run["seconds"])
-    told.append({"status": status, "out": out[-4000:], "err": err[-600:], "tree": tree(root), "start": start,
-                 "strays": sorted(others(root) - before), "pace": pace() if late else 0.0})
-os.chdir("/")
-shutil.rmtree(place)
-print(json.dumps(told))
-"""
-END = "fin des passages"
-SLOW_SECONDS = 0.02
-"""To start a program that does nothing, beyond which the centre's machine is why a script is late."""
 # The script itself, links followed, then every folder above it.
 OWNERS = """
 f=$(readlink -e %s) || exit 0
@@ -231,9 +164,12 @@ def run(
 
 
 def errand(runs: list[dict[str, Any]]) -> Errand:
-    """Run the script as root on srv, once for each, one after the other; each has a limit of its own."""
-    command = shlex.join(["python3", "-I", "-c", RUNNER, SCRIPT, json.dumps(runs)])
-    return Errand("srv", f"{command} && echo {shlex.quote(END)}", END)
+    """Run the script as root on srv, once for each, one after the other; each has a limit of its own.
+
+    One program for all the runs of a check: an emulated machine takes long to start one, and answers one question at a
+    time.
+    """
+    return runner.errand("remote_folders", {"script": SCRIPT, "runs": runs})
 
 
 def answers(login: Login, asked: Errand, deadline: Deadline) -> list[dict[str, Any]]:
@@ -241,10 +177,8 @@ def answers(login: Login, asked: Errand, deadline: Deadline) -> list[dict[str, A
 
     Raises ProbeError when the runs told nothing, or when one was not over in time on a machine that is slow anyway.
     """
-    told: list[dict[str, Any]] = json.loads(run_errand(login, asked, deadline))
-    slow = max(one["pace"] for one in told)
-    if slow > SLOW_SECONDS:
-        raise ProbeError(f"the script was not over in time, on a machine that takes {slow:.3f} s to start a program")
+    told: list[dict[str, Any]] = runner.answer(login, asked, deadline)
+    runner.unhurried(told)
     return told
 
 
@@ -269,11 +203,6 @@ def unannounced(rows: list[Row], told: str) -> list[str]:
     paths = {row.login: f"{row.team}/{row.login}" for row in rows}
     lines = [[login for login, path in paths.items() if path in line] for line in told.splitlines()]
     return [row.login for row in rows if [row.login] not in lines]
-
-
-def status(told: dict[str, Any]) -> str:
-    """The exit status, or why there is none."""
-    return str(told["err"] if told["status"] is None else told["status"])
 
 
 def _results(probe: ProbeClient) -> Errand:

@@ -19,8 +19,8 @@ from graders import agency
 from graders.cp09_directory import check_objects, check_policy, check_rights
 from graders.cp09_directory.check_controller import clock_offset
 from graders.cp09_directory.trial import Trial
-from graders.cp10_scripts import check_folders, check_schedule
-from graders.cp10_scripts.check_folders import HEADER, RUNNER, Row, hidden_rows, misplaced, run, unannounced
+from graders.cp10_scripts import check_folders, check_schedule, runner
+from graders.cp10_scripts.check_folders import HEADER, Row, hidden_rows, misplaced, run, unannounced
 from graders.expect import Expect, Unmet
 from graders.probe_client import ProbeError
 from graders.workstation import Attempt, debian, plain
@@ -445,8 +445,9 @@ def test_a_state_that_is_hidden_is_no_state() -> None:
 
 def grade_script(script: Path, folder: Path, *runs: dict[str, Any]) -> list[dict[str, Any]]:
     """What the runner of the checks sees of a script, in a folder of ours instead of /srv."""
-    program = RUNNER.replace('dir="/srv"', f"dir={str(folder)!r}")
-    command = [sys.executable, "-c", program, str(script), json.dumps(runs)]
+    source = runner.program("remote_launch", "remote_folders").replace('PLACE = "/srv"', f"PLACE = {str(folder)!r}")
+    request = json.dumps({"script": str(script), "runs": runs})
+    command = [sys.executable, "-c", f"{source}\nmain({request!r})"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return list(json.loads(done.stdout))
 
@@ -483,7 +484,7 @@ def test_the_scripts_of_the_solutions_do_what_is_asked(script: Path, tmp_path: P
 def test_a_script_that_is_not_there_is_told(tmp_path: Path) -> None:
     (told,) = grade_script(tmp_path / "nothing", tmp_path, run("vide", [HEADER]))
     assert told["status"] is None
-    assert check_folders.status(told) == "script ou interprète absent"
+    assert runner.status(told) == "script ou interprète absent"
 
 
 def told_of(body: str, tmp_path: Path, *runs: dict[str, Any]) -> list[dict[str, Any]]:
@@ -508,11 +509,11 @@ def test_a_script_that_is_stopped_leaves_no_child_and_blames_a_slow_machine(
 ) -> None:
     slow, after = told_of('mkdir "$2/a"; (sleep 3; mkdir "$2/tard") & wait', tmp_path,
                           run("a", [HEADER], seconds=0.5), run("b", [HEADER], seconds=0.5))  # fmt: skip
-    assert check_folders.status(slow) == "pas terminé en 0 s"
+    assert runner.status(slow) == "pas terminé en 0 s"
     assert slow["tree"].keys() == after["tree"].keys() == {"a/"}
     assert slow["pace"] > 0
     for pace, problem in ((0.5, True), (0.001, False)):
-        monkeypatch.setattr(check_folders, "run_errand", lambda *_, pace=pace: json.dumps([{**slow, "pace": pace}]))
+        monkeypatch.setattr(runner, "run_errand", lambda *_, pace=pace: json.dumps([{**slow, "pace": pace}]))
         with pytest.raises(ProbeError, match="machine that takes") if problem else contextlib.nullcontext():
             check_folders.answers(cast("Login", None), check_folders.errand([]), Deadline.after(5))
 

@@ -1,0 +1,121 @@
+"""Sent to a candidate's machine: runs of `ranger-journal`, and what each left in its folder and elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from typing import Any
+
+from graders.cp10_scripts.remote_launch import attempt, pace
+
+PLACE = "/srv"
+SHOWN = 6000
+"""Characters of a file that are brought back, with the sum of the whole."""
+
+
+def files_of(folder: str) -> dict[str, Any]:
+    """Each file under a folder: the sum of its bytes, and its beginning."""
+    found = {}
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(parent, name)
+            try:
+                with open(path, "rb") as stream:
+                    data = stream.read()
+            except OSError:
+                continue  # a link that leads nowhere, a pipe: neither is a result
+            found[os.path.relpath(path, folder)] = {
+                "sum": hashlib.sha256(data).hexdigest(),
+                "text": data.decode("utf-8", "replace")[:SHOWN],
+            }
+    return found
+
+
+def signs(paths: list[str]) -> dict[str, tuple[int, int]]:
+    """Every path below some; with its size and the moment of its last change when it is a file."""
+    found = {}
+    for top in paths:
+        for parent, folders, names in os.walk(top):
+            found.update(dict.fromkeys([parent, *(os.path.join(parent, name) for name in folders)], (0, 0)))
+            for path in (os.path.join(parent, name) for name in names):
+                with contextlib.suppress(OSError):
+                    kept = os.lstat(path)
+                    found[path] = (kept.st_size, kept.st_mtime_ns)
+    return found
+
+
+def differing(before: dict[str, tuple[int, int]], after: dict[str, tuple[int, int]]) -> list[str]:
+    """Paths that came, went or changed."""
+    return sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+
+
+class Aside:
+    """The branch's own folder, out of the way while the script fills a new one; then put back."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder, self.kept = folder, f"{folder}.controle-{os.getpid()}"
+        self.there = os.path.lexists(folder)
+        if self.there:
+            os.rename(folder, self.kept)
+
+    def put_back(self) -> list[str]:
+        """What could not be put back."""
+        if os.path.islink(self.folder) or os.path.isfile(self.folder):
+            os.unlink(self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.there and not os.path.lexists(self.folder):
+            os.rename(self.kept, self.folder)
+        return [self.folder] if os.path.lexists(self.folder) != self.there or os.path.lexists(self.kept) else []
+
+
+def config_file(place: str, index: int, values: dict[str, Any]) -> tuple[str, str]:
+    """A configuration file with these values, and the folder that it names."""
+    folder = os.path.join(place, values["dossier"])
+    path = os.path.join(place, f"réglages {index}.conf")
+    with open(path, "w", encoding="utf-8") as stream:
+        stream.write("# Réglages du contrôle\n\n")
+        stream.writelines(f"{name}={value}\n" for name, value in {**values, "dossier": folder}.items())
+    return path, folder
+
+
+def trial(script: str, index: int, run: dict[str, Any], place: str, asked: dict[str, Any]) -> dict[str, Any]:
+    """One run of the script."""
+    command, folder = [script, *run["options"]], asked["folder"]
+    if run["config"] is not None:
+        path, folder = config_file(place, index, run["config"])
+        command += ["--config", path]
+    if run["journal"] is not None:
+        journal = os.path.join(place, run["journal"])
+        command.append(journal)
+        if run["folder"]:
+            os.makedirs(journal)
+        elif run["content"] is not None:
+            with open(journal, "w", encoding="utf-8", newline="") as stream:
+                stream.write(run["content"])
+    watched = [place, asked["folder"], *asked["watched"]]
+    before = signs(watched)
+    status, out, err, late = attempt(command, run["seconds"], place)
+    changed = differing(before, signs(watched))
+    strays = [path for path in changed if path != folder and not path.startswith(f"{folder}/")]
+    return {"status": status, "out": out[-6000:], "err": err[-600:], "files": files_of(folder),
+            "changed": len(changed), "strays": strays[:20], "pace": pace() if late else 0.0}  # fmt: skip
+
+
+def main(text: str) -> None:
+    """`text`: {"script", "folder": of the branch, "watched": other places, "runs"}. Prints one answer in JSON."""
+    asked = json.loads(text)
+    place = os.path.realpath(tempfile.mkdtemp(prefix="controle-", dir=PLACE))
+    os.chmod(place, 0o755)
+    aside = Aside(asked["folder"])
+    runs, left = [], [asked["folder"]]
+    try:
+        for index, run in enumerate(asked["runs"]):
+            runs.append(trial(asked["script"], index, run, place, asked))
+    finally:
+        left = aside.put_back()
+        shutil.rmtree(place)
+    print(json.dumps({"runs": runs, "left": left}))

@@ -1,0 +1,62 @@
+"""Sent to a candidate's machine: a test program is given programs, right and wrong, one after the other."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from typing import Any
+
+from graders.cp10_scripts.remote_journal import Aside, differing, signs
+from graders.cp10_scripts.remote_launch import attempt, pace
+
+PLACE = "/srv"
+WATCHED = ["/tmp", "/var/tmp"]
+SHALLOW = ["/", "/srv", "/root"]
+"""Only what is directly in them: the centre's depot is below, and whatever people keep."""
+
+
+def everything(watched: list[str]) -> dict[str, tuple[int, int]]:
+    """What tests could leave something in, personal folders among it."""
+    shallow = [*SHALLOW, *(os.path.join("/home", name) for name in os.listdir("/home"))]
+    found = {**{os.path.join(top, name): (0, 0) for top in shallow for name in os.listdir(top)}, **signs(watched)}
+    return {path: kept for path, kept in found.items() if "/systemd-private-" not in path}
+
+
+def trial(tests: str, path: str, seconds: float, place: str) -> dict[str, Any]:
+    """What the tests said of one program, and what they left behind."""
+    before = everything([place, *WATCHED])
+    status, out, err, late = attempt([tests, path], seconds, place)
+    left = differing(before, everything([place, *WATCHED]))
+    return {"status": status, "out": out[-1000:], "err": err[-600:], "left": left[:20], "pace": pace() if late else 0.0}
+
+
+def run_all(asked: dict[str, Any], place: str) -> list[dict[str, Any]]:
+    """The programs of the request, then the candidate's own; nothing more once one was late."""
+    told: list[dict[str, Any]] = []
+    for name, base, old, new in asked["programs"]:
+        path = os.path.join(place, name)
+        with open(path, "w", encoding="utf-8") as stream:
+            stream.write(asked["bases"][base].replace(old, new) if old else asked["bases"][base])
+        os.chmod(path, 0o755)
+    for path in [*(os.path.join(place, name) for name, *_ in asked["programs"]), asked["own"]]:
+        told.append(trial(asked["tests"], path, asked["seconds"], place))
+        if told[-1]["status"] is None:
+            break
+    return told
+
+
+def main(text: str) -> None:
+    """`text`: {"tests", "own", "folder", "bases", "programs": [[name, base, old, new]…], "seconds"}; JSON out."""
+    asked = json.loads(text)
+    place = os.path.realpath(tempfile.mkdtemp(prefix="controle-", dir=PLACE))
+    os.chmod(place, 0o755)
+    aside = Aside(asked["folder"])
+    runs, left = [], [asked["folder"]]
+    try:
+        runs = run_all(asked, place)
+    finally:
+        left = aside.put_back()
+        shutil.rmtree(place)
+    print(json.dumps({"runs": runs, "left": left}))
