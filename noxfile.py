@@ -117,7 +117,7 @@ def nightly(session: nox.Session) -> None:
     """What CI runs each night: the suite, the demonstration, the proof of every lab and version, the benchmarks."""
     session.notify("windows")
     tests(session)
-    python(session, "-m", "pytest", "tests/e2e/nightly_no_trace.py")
+    python(session, "-m", "pytest", "tests/e2e/nightly_no_trace.py", "tests/unit/nightly_lab_scripts.py")
     plateau(session, "demo")
     for lab in lab_names():
         if load_lab(lab).templates:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -17,20 +18,26 @@ if TYPE_CHECKING:
 
 END = "fin-du-passage"
 MARK = "FIN-DU-PROGRAMME"
+FUTURE = "from __future__ import annotations\n"
 OURS = re.compile(r"^from graders\.cp\w+\.(\w+) import (?:\([^)]*\)|.*)\n", re.MULTILINE)
 """A line that takes names from a module of the same folder, which the machine does not have: its source goes there."""
 
 
 def errand(node: str, module: Path, request: dict[str, Any]) -> Errand:
     """The errand that runs `main` of a module (its file) on a machine."""
-    program = f"python3 -I - <<'{MARK}'\n{source(module)}\nmain({json.dumps(request)!r})\n{MARK}\necho\necho {END}\n"
+    program = (
+        f"python3 -I - <<'{MARK}'\n{FUTURE}{source(module)}\nmain({json.dumps(request)!r})\n{MARK}\necho\necho {END}\n"
+    )
     return Errand(node, program, END)
 
 
 def source(module: Path, sent: set[str] | None = None) -> str:
-    """A module; those of its folder that it takes names from are in the place of the first line that does, once."""
+    """A module; those of its folder that it takes names from are in the place of the first line that does, once.
+
+    What must be the first line of a program (`from __future__`) is left out.
+    """
     sent = set() if sent is None else sent
-    text = module.read_text(encoding="utf-8")
+    text = module.read_text(encoding="utf-8").replace(FUTURE, "")
 
     def replaced(line: re.Match[str]) -> str:
         known = line[1] in sent
@@ -38,6 +45,16 @@ def source(module: Path, sent: set[str] | None = None) -> str:
         return "" if known else source(module.with_name(f"{line[1]}.py"), sent)
 
     return OURS.sub(replaced, text)
+
+
+def answer(login: Login, asked: Errand, deadline: Deadline) -> Any:
+    """What the program told. Raises ProbeError when it told nothing: it failed itself."""
+    told = run_errand(login, asked, deadline)
+    for line in told.split("\n"):
+        if line.startswith(("{", "[")):
+            with contextlib.suppress(ValueError):
+                return json.loads(line)
+    raise ProbeError(f"a program gave no answer on {asked.node}: {told[-600:]!r}")
 
 
 def ask(login: Login, node: str, module: Path, request: dict[str, Any], deadline: Deadline) -> dict[str, Any]:
@@ -50,13 +67,8 @@ def ask(login: Login, node: str, module: Path, request: dict[str, Any], deadline
     if notebook.snapshot.replaying:
         return dict(notebook.recall("grader", action))
     if action not in login.answers:
-        told = run_errand(login, errand(node, module, request), deadline)
-        lines = [line for line in told.split("\n") if line.startswith("{")]
-        try:
-            login.answers[action] = json.loads(lines[0])
-        except (IndexError, ValueError):
-            raise ProbeError(f"{module.stem} gave no answer on {node}: {told[-600:]!r}") from None
-    answer = login.answers[action]
-    notebook.keep("grader", action, answer)
-    notebook.add("grader", f"réponse de {module.stem}, passé sur {node}", json.dumps(answer, ensure_ascii=False), 0.0)
-    return dict(answer)
+        login.answers[action] = answer(login, errand(node, module, request), deadline)
+    told = login.answers[action]
+    notebook.keep("grader", action, told)
+    notebook.add("grader", f"réponse de {module.stem}, passé sur {node}", json.dumps(told, ensure_ascii=False), 0.0)
+    return dict(told)

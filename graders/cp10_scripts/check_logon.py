@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from graders import programs
 from graders.check import check
 from graders.cp10_scripts import runner
 from graders.errand import Errand
@@ -63,7 +64,7 @@ def check_logon_after_reboot(
 
 def judge(bench: Bench, probe: ProbeClient, login: Login, expect: Expect, deadline: Deadline, moment: str) -> None:
     """Each person's sessions. Raises ProbeError when the accounts could not be made, or did not leave again."""
-    told = runner.answer(login, _sessions(bench, probe, moment), deadline)
+    told = programs.answer(login, _sessions(bench, probe, moment), deadline)
     if told["problem"] or told["left"]:
         raise ProbeError(f"accounts on srv: {told['problem'] or 'left: ' + ', '.join(told['left'])}")
     expect.require(expect.none("groupes absents de srv", told["missing"]))

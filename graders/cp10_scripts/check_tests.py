@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from graders import programs
 from graders.check import check
 from graders.cp10_scripts import runner
 from graders.cp10_scripts.implementations import BUGS, PYTHON, SHELL, filled
@@ -30,12 +31,12 @@ def check_teeth(bench: Bench, probe: ProbeClient, login: Login, expect: Expect, 
     Il reçoit des programmes inconnus, les uns justes, les autres fautifs d'une seule erreur, puis le script du
     candidat, qu'il doit accepter.
     """
-    told = runner.answer(login, _trials(bench, probe), deadline)
+    told = programs.answer(login, _trials(bench, probe), deadline)
     if told["left"]:
         raise ProbeError(f"not put back on srv: {', '.join(told['left'])}")
     runs: list[dict[str, Any]] = told["runs"]
     runner.unhurried(runs)
-    labels = [label for label, *_ in programs(bench, probe)]
+    labels = [label for label, *_ in implementations(bench, probe)]
     expect.require(expect.true("programme d'essais", "présent et mené à son terme", ended(runs, labels),
                                all(one["status"] is not None for one in runs)))  # fmt: skip
     named = list(zip([*labels, SCRIPT], runs, strict=True))
@@ -56,7 +57,7 @@ def ended(runs: list[dict[str, Any]], labels: list[str]) -> str:
     return f"{status(late[1])} ({[*labels, SCRIPT][late[0]]})"
 
 
-def programs(bench: Bench, probe: ProbeClient) -> list[tuple[str, str, str, str, str]]:
+def implementations(bench: Bench, probe: ProbeClient) -> list[tuple[str, str, str, str, str]]:
     """Label (French), name, base, and the mistake: what becomes of what. In an order that nobody knows."""
     word = probe.nonce("programmes")
     kinds = [("un programme juste, en shell", "shell", "", ""), ("un programme juste, en Python", "python", "", "")]
@@ -77,7 +78,7 @@ def _trials(bench: Bench, probe: ProbeClient) -> Errand:
         "own": SCRIPT,
         "folder": settings.folder,
         "bases": {name: filled(source, settings) for name, source in BASES.items()},
-        "programs": [one[1:] for one in programs(bench, probe)],
+        "programs": [one[1:] for one in implementations(bench, probe)],
         "seconds": TRIAL_SECONDS,
     }
-    return runner.errand("remote_tests", request, "remote_journal")
+    return runner.errand("remote_tests", request)

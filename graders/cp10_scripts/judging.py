@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
+from graders import programs
 from graders.cp10_scripts import runner
 from graders.cp10_scripts.journal import SCRIPT, UPSTREAM_PLACES, Expected, Files, Run, Settings
 from graders.cp10_scripts.runner import status
@@ -31,7 +32,7 @@ def answers(login: Login, asked: Errand, deadline: Deadline) -> list[Told]:
     Raises ProbeError when the runs told nothing, when the branch's folder was not put back, or when a run was late on a
     machine that is slow anyway.
     """
-    told = runner.answer(login, asked, deadline)
+    told = programs.answer(login, asked, deadline)
     if told["left"]:
         raise ProbeError(f"not put back on {asked.node}: {', '.join(told['left'])}")
     runs: list[Told] = told["runs"]

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from graders import agency
+from graders import agency, programs
 from graders.cp09_directory import check_objects, check_policy, check_rights
 from graders.cp09_directory.check_controller import clock_offset
 from graders.cp09_directory.trial import Trial
-from graders.cp10_scripts import check_folders, check_schedule, runner
+from graders.cp10_scripts import check_folders, check_schedule, remote_folders, runner
 from graders.cp10_scripts.check_folders import HEADER, Row, hidden_rows, misplaced, run, unannounced
 from graders.expect import Expect, Unmet
 from graders.probe_client import ProbeError
@@ -445,7 +445,7 @@ def test_a_state_that_is_hidden_is_no_state() -> None:
 
 def grade_script(script: Path, folder: Path, *runs: dict[str, Any]) -> list[dict[str, Any]]:
     """What the runner of the checks sees of a script, in a folder of ours instead of /srv."""
-    source = runner.program("remote_launch", "remote_folders").replace('PLACE = "/srv"', f"PLACE = {str(folder)!r}")
+    source = programs.source(Path(str(remote_folders.__file__))).replace('PLACE = "/srv"', f"PLACE = {str(folder)!r}")
     request = json.dumps({"script": str(script), "runs": runs})
     command = [sys.executable, "-c", f"{source}\nmain({request!r})"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -513,7 +513,7 @@ def test_a_script_that_is_stopped_leaves_no_child_and_blames_a_slow_machine(
     assert slow["tree"].keys() == after["tree"].keys() == {"a/"}
     assert slow["pace"] > 0
     for pace, problem in ((0.5, True), (0.001, False)):
-        monkeypatch.setattr(runner, "run_errand", lambda *_, pace=pace: json.dumps([{**slow, "pace": pace}]))
+        monkeypatch.setattr(programs, "run_errand", lambda *_, pace=pace: json.dumps([{**slow, "pace": pace}]))
         with pytest.raises(ProbeError, match="machine that takes") if problem else contextlib.nullcontext():
             check_folders.answers(cast("Login", None), check_folders.errand([]), Deadline.after(5))
 
