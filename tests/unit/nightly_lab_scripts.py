@@ -1,4 +1,4 @@
-"""Every mistake of the lab `scripts` on a machine made of this one; `nox -s nightly` runs it, `nox -s tests` a fifth."""
+"""Every mistake of the lab `scripts` on a machine made of this one; `nox -s tests` tries a fifth of them."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ __all__ = ["machine"]
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda one: one.id)
-def test_every_mistake_turns_its_checks_red_and_no_other(mutant: Any, machine: LayeredMachine) -> None:  # noqa: F811
+def test_every_mistake_turns_its_checks_red_and_no_other(mutant: Any, machine: LayeredMachine) -> None:
     tried(mutant, machine)

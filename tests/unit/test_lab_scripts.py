@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 import yaml
 
-from graders.check import spec_of
 from graders import programs
+from graders.check import spec_of
 from graders.cp10_scripts import check_adapted, check_header, check_logon, check_reuse, check_tests, runner
 from graders.cp10_scripts.implementations import BUGS, PYTHON, SHELL, filled
 from graders.cp10_scripts.journal import SCRIPT, Settings, agency_settings, sorted_out, turned
