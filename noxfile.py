@@ -78,7 +78,7 @@ def tests(session: nox.Session) -> None:
     """The whole suite: lint, types, then the tests on real machines and, beside them, those that need none."""
     run_lint(session)
     run_types(session)
-    beside = ("-n", "2", "--dist", "loadgroup")
+    beside = ("-n", "2", "--dist", "loadscope")  # tests/conftest.py says what stays together
     python(session, "-m", "pytest", *beside, "--doctest-modules", "--durations=10", "labs", "tests", *session.posargs)
 
 

@@ -1,18 +1,21 @@
-"""Tests with virtual machines take turns; the others run beside them (pytest-xdist's groups, `nox -s tests`)."""
+"""Tests with virtual machines take turns; those that need none run beside them (`nox -s tests`)."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import pytest
 
-WITH_MACHINES = {"contract", "e2e"}
-FOLDER = Path(__file__).parent
+WITH_MACHINES = ("tests/contract/", "tests/e2e/")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put every test that starts machines into one group: one process runs them all, one after the other."""
-    for item in items:
-        if item.path.is_relative_to(FOLDER) and item.path.relative_to(FOLDER).parts[0] in WITH_MACHINES:
-            item.add_marker(pytest.mark.xdist_group("machines"))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """One process runs all tests that start machines, one after the other; else a file's tests stay together."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Turns(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "machines" if nodeid.startswith(WITH_MACHINES) else nodeid.partition("::")[0]
+
+    return Turns(config, log)
