@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 import time
 
 import pytest
@@ -11,6 +12,7 @@ from graders.notebook import Notebook
 from graders.probe_client import ProbeClient, ProbeError
 from graders.probes.agent import PROBES, SELDOM, _function
 from graders.probes.packets import SYN, checksum, ethernet, icmp_echo, ipv4, parse, tcp, udp
+from labs.paths import GRADERS
 from tests.unit.probes_world import NetWorld, Work, solve
 
 
@@ -37,6 +39,19 @@ def probe(world):
 def test_no_probe_has_a_parameter_that_the_client_keeps_for_itself(name):
     taken = {*inspect.signature(ProbeClient.call).parameters} - {"self", "params"}
     assert taken.isdisjoint(inspect.signature(_function(name)).parameters)
+
+
+def test_the_agent_knows_every_probe_that_a_check_names():
+    modules = {path.stem for path in (GRADERS / "probes").glob("*.py")}
+    named = {
+        name
+        for path in GRADERS.rglob("*.py")
+        if path.parent.name != "probes"
+        for name in re.findall(r'"([a-z]+[0-9]*\.[a-z_]+)"', path.read_text(encoding="utf-8"))
+        if name.partition(".")[0] in modules
+    }
+    assert len(named) > 40
+    assert named <= {*PROBES, *SELDOM}
 
 
 def test_arp_tells_who_answers_and_who_else_does(world, probe):
