@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -53,4 +54,4 @@ class Outage:
         raise ProbeError(f"{self.name} does not listen on srv after it was started again")
 
     def _systemctl(self, verb: str) -> CommandResult:
-        return self._login("srv").run(f"timeout 18 systemctl {verb} {' '.join(self._units)}")
+        return self._login("srv").run(f"timeout 18 systemctl {verb} {shlex.join(self._units)}")

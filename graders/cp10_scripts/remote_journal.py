@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from typing import Any
 
 from graders.cp10_scripts.remote_launch import attempt, pace
@@ -72,6 +73,20 @@ class Aside:
         return [self.folder] if os.path.lexists(self.folder) != self.there or os.path.lexists(self.kept) else []
 
 
+def tell_apart(folder: str, work: Callable[[str], list[dict[str, Any]]]) -> None:
+    """Do the work in a folder that disappears, the branch's own out of the way; print its runs, and what is left."""
+    place = os.path.realpath(tempfile.mkdtemp(prefix="controle-", dir=PLACE))
+    os.chmod(place, 0o755)
+    aside = Aside(folder)
+    runs, left = [], [folder]
+    try:
+        runs = work(place)
+    finally:
+        left = aside.put_back()
+        shutil.rmtree(place)
+    print(json.dumps({"runs": runs, "left": left}))
+
+
 def config_file(place: str, index: int, values: dict[str, Any]) -> tuple[str, str]:
     """A configuration file with these values, and the folder that it names."""
     folder = os.path.join(place, values["dossier"])
@@ -108,14 +123,5 @@ def trial(script: str, index: int, run: dict[str, Any], place: str, asked: dict[
 def main(text: str) -> None:
     """`text`: {"script", "folder": of the branch, "watched": other places, "runs"}. Prints one answer in JSON."""
     asked = json.loads(text)
-    place = os.path.realpath(tempfile.mkdtemp(prefix="controle-", dir=PLACE))
-    os.chmod(place, 0o755)
-    aside = Aside(asked["folder"])
-    runs, left = [], [asked["folder"]]
-    try:
-        for index, run in enumerate(asked["runs"]):
-            runs.append(trial(asked["script"], index, run, place, asked))
-    finally:
-        left = aside.put_back()
-        shutil.rmtree(place)
-    print(json.dumps({"runs": runs, "left": left}))
+    tell_apart(asked["folder"], lambda place: [trial(asked["script"], index, run, place, asked)
+                                               for index, run in enumerate(asked["runs"])])  # fmt: skip

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from typing import Any
 
-from graders.cp10_scripts.remote_journal import Aside, differing, signs
+from graders.cp10_scripts.remote_journal import differing, signs, tell_apart
 from graders.cp10_scripts.remote_launch import attempt, pace
 
 PLACE = "/srv"
@@ -50,13 +48,4 @@ def run_all(asked: dict[str, Any], place: str) -> list[dict[str, Any]]:
 def main(text: str) -> None:
     """`text`: {"tests", "own", "folder", "bases", "programs": [[name, base, old, new]…], "seconds"}; JSON out."""
     asked = json.loads(text)
-    place = os.path.realpath(tempfile.mkdtemp(prefix="controle-", dir=PLACE))
-    os.chmod(place, 0o755)
-    aside = Aside(asked["folder"])
-    runs, left = [], [asked["folder"]]
-    try:
-        runs = run_all(asked, place)
-    finally:
-        left = aside.put_back()
-        shutil.rmtree(place)
-    print(json.dumps({"runs": runs, "left": left}))
+    tell_apart(asked["folder"], lambda place: run_all(asked, place))
