@@ -9,7 +9,6 @@ from typing import Any
 from graders.cp10_scripts.remote_journal import differing, signs, tell_apart
 from graders.cp10_scripts.remote_launch import attempt, pace
 
-PLACE = "/srv"
 WATCHED = ["/tmp", "/var/tmp"]
 SHALLOW = ["/", "/srv", "/root"]
 """Only what is directly in them: the centre's depot is below, and whatever people keep."""
