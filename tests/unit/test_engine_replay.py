@@ -6,7 +6,7 @@ import pytest
 
 from graders.engine.snapshot import read
 from graders.records import load
-from tests.unit.test_plugin import CONFTEST, World
+from tests.unit.plugin_folder import CONFTEST, World
 
 LOCAL = """
 import subprocess

@@ -11,8 +11,8 @@ from graders.errand import Errand, run_errand
 from graders.probe_client import ProbeError
 from graders.records import Verdict
 from labs.deadline import Deadline
+from tests.unit.plugin_folder import World
 from tests.unit.shell_machine import Shell
-from tests.unit.test_plugin import World
 
 if TYPE_CHECKING:
     from graders.login import Login

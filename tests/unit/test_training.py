@@ -12,7 +12,6 @@ from typing import Any, cast
 import pytest
 from pydantic import ValidationError
 from samples import SESSION, write_session
-from test_plugin import World
 from test_report_samples import bench as bench_header
 from test_report_samples import header, record
 from test_subject import Room
@@ -33,6 +32,7 @@ from labs.models.mutants import narrowed as narrowed_mutants
 from labs.models.session import Session, load_session
 from labs.models.training import cut_down, training_of
 from labs.paths import CATALOGUE
+from tests.unit.plugin_folder import World
 
 PLAIN = str.maketrans({"\u202f": " ", "\u00a0": " ", "’": "'"})
 """French typography, undone."""
