@@ -186,6 +186,17 @@ def test_mail_is_handed_over_kept_and_found(tmp_path: Path) -> None:
     assert told["waited"] >= 0.5
 
 
+def test_a_server_that_never_speaks_does_not_hold_the_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    patience = []
+    hand_over = mail._hand_over
+    monkeypatch.setattr(mail, "_hand_over", lambda *asked: patience.append(asked[-1]) or hand_over(*asked))
+    letters = [{"id": name, "sender": "a@b.example", "recipient": "x@y.test", "data": ""} for name in "abcd"]
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        told = mail.send("127.0.0.1", silent.getsockname()[1], letters, window=0.4)
+    assert {one["state"] for one in told.values()} == {"unanswered"}
+    assert patience == [0.4, 0.4, 0.1, 0.1]
+
+
 def test_mail_that_came_before_is_not_looked_at(tmp_path: Path) -> None:
     message = {"from": "a@x.test", "to": ["b@x.test"], "data": "Subject: banni\r\n\r\n10.9.9.220\r\n"}
     for seconds in (100, 200):
