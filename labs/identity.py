@@ -42,7 +42,8 @@ def script(bench: Bench, node: BenchNode, files: SessionFiles) -> str:
         hashed = _password_hash(bench.password)
         lines.append(f"sed -i {shlex.quote(f's|^candidat:[^:]*:|candidat:{hashed}:|')} /etc/shadow")
     lines += [_put(path, content, mode) for path, content, mode in _lab_files(bench, node)]
-    lines += node.model.run
+    # The lab's own commands have the umask of any session, not that of the last file.
+    lines += ["umask 022", *node.model.run]
     lines += [
         "if [ -s /run/sshd.pid ]; then read -r pid </run/sshd.pid; kill -HUP $pid; else systemctl restart ssh; fi",
         "sync",
