@@ -21,7 +21,7 @@ from labs.sessionfiles import SessionFiles
 
 SEGMENTS_SECONDS = 60.0
 NODE_SECONDS = 300.0
-SSH_SECONDS = 120.0
+SSH_SECONDS = 300.0
 DELETE_SECONDS = 180.0
 INTERRUPTED = "interrupted before it was finished; run the command again to go on"
 PREPARATION = "preparation"
