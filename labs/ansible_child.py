@@ -132,7 +132,7 @@ def translate(event: dict[str, Any]) -> dict[str, Any] | None:
 
 def message(result: dict[str, Any]) -> str:
     """What a failed task has to say, in one line: the module's message, or what the command wrote."""
-    parts = [str(result.get(field) or "").strip() for field in ("msg", "stderr", "module_stderr", "stdout")]
+    parts = [_without_ssh(str(result.get(field) or "")) for field in ("msg", "stderr", "module_stderr", "stdout")]
     if "Host key verification failed" in parts[0]:
         return "its SSH host key is not the one that Plateau gave it; run plateau up, then again"
     if parts[0] in {"non-zero return code", "MODULE FAILURE"}:
@@ -141,6 +141,12 @@ def message(result: dict[str, Any]) -> str:
         if isinstance(item, dict) and item.get("failed"):
             parts.insert(0, message(item))
     return next((" ".join(part.split()) for part in parts if part), "failed without a message")
+
+
+def _without_ssh(text: str) -> str:
+    """What the command itself wrote: ssh(1) says last that it leaves its shared connection."""
+    kept = [line for line in text.strip().splitlines() if not line.startswith("Shared connection to ")]
+    return "\n".join(kept).strip()
 
 
 def recap(stats: dict[str, Any]) -> dict[str, dict[str, int]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from labs import ansible_child
 from labs.ansible import PlaybookError, environment, run_playbook
 from labs.deadline import Deadline
 from labs.errors import DeadlineError, InterruptedRunError, PlateauError
@@ -126,3 +127,13 @@ def test_the_users_ansible_settings_do_not_leak(monkeypatch: pytest.MonkeyPatch,
 def test_unknown_playbook(inventory: Path) -> None:
     with pytest.raises(PlaybookError, match="no such playbook"):
         run_playbook("solutions/nowhere.yml", inventory, Deadline.after(5))
+
+
+def test_what_a_command_wrote_is_told_and_not_that_ssh_left_its_connection() -> None:
+    said = {
+        "msg": "non-zero return code",
+        "stderr": "Shared connection to 127.0.0.1 closed.\r\n",
+        "stdout": "State  disconnected\r\n",
+    }
+    assert ansible_child.message(said) == "State disconnected"
+    assert ansible_child.message({**said, "stdout": ""}) == "non-zero return code"
