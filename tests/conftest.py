@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
+from graders.plugin.limits import end_politely
+
 WITH_MACHINES = ("tests/contract/", "tests/e2e/")
+
+
+def pytest_configure() -> None:
+    """SIGTERM ends tests without `-n` as Ctrl-C does: the machines that they started are stopped."""
+    end_politely()
 
 
 @pytest.hookimpl(optionalhook=True)
