@@ -116,7 +116,19 @@ def deadline(request: pytest.FixtureRequest) -> Deadline:
 @pytest.fixture
 def patience(_bench_run: BenchRun, deadline: Deadline) -> Deadline:
     """How long a behaviour may take to be there: a lost packet now, a whole start-up after a reboot."""
-    return deadline.sooner(40.0 if _bench_run.rebooted else 4.0)
+    return _patience(_bench_run, deadline)
+
+
+def renew(item: pytest.Item) -> None:
+    """The check is measured again: what was given to it for the first time has run out since."""
+    run, measured = item.stash[BENCH_RUN], item.stash[MEASUREMENT]
+    given = cast("pytest.Function", item).funcargs
+    fresh = {"deadline": measured.deadline, "patience": _patience(run, measured.deadline)}
+    given.update({name: value for name, value in fresh.items() if name in given})
+
+
+def _patience(run: BenchRun, deadline: Deadline) -> Deadline:
+    return deadline.sooner(40.0 if run.rebooted else 4.0)
 
 
 def _measurement(request: pytest.FixtureRequest) -> Measurement:

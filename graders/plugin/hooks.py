@@ -15,6 +15,7 @@ from graders.errand import busy, settle
 from graders.expect import Unmet
 from graders.notebook import Measurement
 from graders.plugin import hookspecs, plan, quick
+from graders.plugin.fixtures import renew
 from graders.plugin.keys import BEGAN, BENCH_RUN, KNOWN, MEASUREMENT, REPORT, RUN
 from graders.plugin.limits import end_politely, put_back, time_limit
 from graders.plugin.options import as_graded, choose_checks, choose_reboot_nodes, choose_session
@@ -181,6 +182,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
         run.login.answers.clear()
         with run.probe.alone():
             measured.again(spec.seconds)
+            renew(item)
             with put_back(measured), time_limit(spec.seconds):
                 item.runtest()
             measured.expect.conclude()

@@ -46,6 +46,31 @@ def test_what_failed_while_probes_disturbed_each_other_is_measured_once_more(
     assert len(record.comparisons) == 1
 
 
+OUT_OF_TIME = '''
+    from graders.expect import converge
+    COUNT = []
+
+    @check("CP06-S5.a", seconds=9.0)
+    def check_late(expect, probe, deadline, patience):
+        """Attend, gêné par les autres mesures."""
+        COUNT.append(1)
+        probe.call("icmp.ping", "lan", waited_by_others=3.0 if len(COUNT) == 1 else 0.0)
+        expect.within("reste", 6, 9, deadline.remaining)
+        tries = []
+        seen = converge(patience, lambda: tries.append(1) or len(tries), lambda count: count > 3 and len(COUNT) > 1)
+        expect.true("là", "oui", str(seen), len(COUNT) > 1 and seen > 3)
+'''
+
+
+def test_a_second_measurement_has_as_long_as_the_first(world):
+    """Its deadline, and its patience for what is not there at once, are its own."""
+    world.checks(OUT_OF_TIME)
+    world.grade("--candidate", "bob", "--no-reboot")
+    record = world.records()["bob", "CP06-S5.a"]
+    assert str(record.verdict) == "passed", record.comparisons
+    assert sum(one.action == "mesure refaite, seule" for one in record.evidence) == 1
+
+
 FAILS_ONCE = '''
     COUNT = []
 
