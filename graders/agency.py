@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 LEG = "lan"
 TEAMS = ("Direction", "Technique", "Commerce")
 UNITS = (*TEAMS, "Groupes")
+READ, WRITE, NOTHING = "lecture", "lecture et écriture", "rien"
+STAFF = ("directrice", "technicien", "commerciale", "stagiaire", "assistante")
+SHARES = {
+    "commun": dict(zip(STAFF, (WRITE, WRITE, WRITE, NOTHING, NOTHING), strict=True)),
+    "direction": dict(zip(STAFF, (WRITE, NOTHING, NOTHING, NOTHING, NOTHING), strict=True)),
+    "procedures": dict(zip(STAFF, (READ, WRITE, READ, NOTHING, NOTHING), strict=True)),
+}
+"""Share -> value that names a person -> what the subject grants."""
 DISABLED, NEVER_EXPIRES = 0x2, 0x10000
 """Bits of userAccountControl (MS-ADTS 2.2.16)."""
 GLOBAL, DOMAIN_LOCAL, SECURITY = 0x2, 0x4, 0x80000000

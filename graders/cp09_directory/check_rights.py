@@ -7,6 +7,11 @@ from typing import Any
 from graders.agency import (
     ADMINISTRATOR,
     LEG,
+    NOTHING,
+    READ,
+    SHARES,
+    STAFF,
+    WRITE,
     Directory,
     Entry,
     bind_name,
@@ -22,14 +27,6 @@ from graders.probe_client import ProbeClient
 from graders.vantage import text
 from labs.bench import Bench
 
-READ, WRITE, NOTHING = "lecture", "lecture et écriture", "rien"
-WHO = ("directrice", "technicien", "commerciale", "stagiaire", "assistante")
-TABLE = {
-    "commun": dict(zip(WHO, (WRITE, WRITE, WRITE, NOTHING, NOTHING), strict=True)),
-    "direction": dict(zip(WHO, (WRITE, NOTHING, NOTHING, NOTHING, NOTHING), strict=True)),
-    "procedures": dict(zip(WHO, (READ, WRITE, READ, NOTHING, NOTHING), strict=True)),
-}
-"""Share -> value that names a person -> what the subject grants."""
 PRIVILEGED = {512: "Admins du domaine", 519: "Administrateurs de l'entreprise", 518: "Administrateurs du schéma"}
 """RID -> name of the group (MS-ADTS 6.1.1.6)."""
 VISITS_SECONDS = 130
@@ -81,7 +78,7 @@ def check_shares(bench: Bench, probe: ProbeClient, expect: Expect, undo: Undo) -
     asked = _visits(bench, probe)
     visits = probe.call("smb.use", LEG, timeout=VISITS_SECONDS, **asked)
     told = dict(zip(map(tuple, asked["acts"]), visits, strict=True))
-    for share, rights in TABLE.items():
+    for share, rights in SHARES.items():
         for who, right in rights.items():
             login = person(bench, who).login
             written = told[_write(bench, probe, share, who)]
@@ -162,7 +159,7 @@ def _word(probe: ProbeClient, share: str) -> str:
 
 def _owner(share: str) -> str:
     """Who leaves the file that the others try to read: the last one who may write."""
-    return [who for who, right in TABLE[share].items() if right == WRITE][-1]
+    return [who for who, right in SHARES[share].items() if right == WRITE][-1]
 
 
 def _path(probe: ProbeClient, share: str, who: str) -> str:
@@ -179,13 +176,13 @@ def _read(bench: Bench, probe: ProbeClient, share: str, who: str) -> tuple[str, 
 
 def _visits(bench: Bench, probe: ProbeClient) -> dict[str, Any]:
     """Everybody writes a file, then reads the one of somebody entitled, then each deletes their own."""
-    cells = [(share, who) for share, rights in TABLE.items() for who in rights]
+    cells = [(share, who) for share, rights in SHARES.items() for who in rights]
     acts = [_write(bench, probe, share, who) for share, who in cells]
     acts += [_read(bench, probe, share, who) for share, who in cells]
     acts += [(person(bench, who).login, "delete", _path(probe, share, who), "") for share, who in cells]
     return {
         "address": text(bench, "lan_srv"),
         "domain": text(bench, "netbios"),
-        "people": {person(bench, who).login: text(bench, "mdp_agence") for who in WHO},
+        "people": {person(bench, who).login: text(bench, "mdp_agence") for who in STAFF},
         "acts": [list(act) for act in acts],
     }
