@@ -29,10 +29,7 @@ def follow(*, zone: str, servers: list[str], names: list[str], limit: float, con
     'n1n2', 'silent': 'n1n2'}}}
     """
     value = "".join(names)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
-        link.settimeout(10.0)
-        link.connect(control)
-        lines = link.makefile("rb")
+    with _primary(control) as link, link.makefile("rb") as lines:
         serial = _order(link, lines, {"records": [[name, "TXT", value] for name in names], "silent": False})
         began = time.monotonic()
         while True:
@@ -44,6 +41,23 @@ def follow(*, zone: str, servers: list[str], names: list[str], limit: float, con
         _order(link, lines, {"silent": True})
         told = {server: {**one, "silent": _value(server, zone, names[1])} for server, one in seen.items()}
     return {"serial": serial, "value": value, "seconds": seconds, "seen": told}
+
+
+def remind(*, control: str = CONTROL) -> int:
+    """Have the primary notify its secondary again, of nothing new; the zone's serial number.
+
+    >>> remind()
+    1790000001
+    """
+    with _primary(control) as link, link.makefile("rb") as lines:
+        return _order(link, lines, {"notify": True})
+
+
+def _primary(control: str) -> socket.socket:
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    link.settimeout(10.0)
+    link.connect(control)
+    return link
 
 
 def _order(link: socket.socket, lines: Any, order: dict[str, Any]) -> int:

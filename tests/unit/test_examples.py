@@ -24,6 +24,7 @@ TALK_TO_MACHINES = {
     "graders.probes.ndp.resolve", "graders.probes.ndp.routers", "graders.probes.neighbours.resolve",
     "graders.probes.ospf.state", "graders.probes.pmtu.too_big", "graders.probes.proxy.fetch",
     "graders.probes.proxy.tunnel", "graders.probes.scan.tcp_ports", "graders.probes.secondary.follow",
+    "graders.probes.secondary.remind",
     "graders.probes.smb.use", "graders.probes.snmp.get", "graders.probes.tcp.connect",
     "graders.probes.tcp.exchange", "graders.probes.vpn.use", "graders.probes.wifi.join",
 }  # fmt: skip

@@ -13,6 +13,7 @@ from graders.cp06_tcpip import check_monitoring, check_secondary
 from graders.cp07_security import dual
 from graders.expect import Expect
 from graders.probes import monitoring
+from labs.deadline import Deadline
 from labs.paths import CATALOGUE, PLAYBOOKS
 from labs.subject import addresses
 from tests.unit.lab_data import bench_of, nft_complaints, rendered
@@ -183,6 +184,47 @@ def test_a_secondary_that_is_late_or_only_asks_the_primary_is_seen() -> None:
     assert rows() == [True, True, True]
     assert rows(serial=6, value=None) == [False, False]
     assert rows(silent=None) == [True, True, False]
+
+
+class Late:
+    """The probe before a secondary server that is behind; `follows`: until its primary tells it again."""
+
+    def __init__(self, *, follows: bool, right: bool = True) -> None:
+        self.bench = bench_of("supervision", 0)
+        self.follows, self.right, self.told = follows, right, False
+
+    def call(self, probe: str, leg: str = "", **asked: Any) -> Any:
+        if probe == "secondary.remind":
+            self.told = True
+            return 8
+        serial = 8 if leg == "wan" or (self.told and self.follows) else 7
+        data = {(name, kind): value for name, kind, value in check_secondary._records(self.bench)}
+        return [
+            {"answered": True, "flags": ["aa"], "rcode": "NOERROR", "answers": [
+                {"type": kind, "data": f"a. b. {serial} 1 1 1 1" if kind == "SOA" else
+                 data[name, kind] if self.right else "192.0.2.9"}
+            ]}
+            for name, kind in asked["questions"]
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("late", "told", "passes"),
+    [
+        pytest.param(Late(follows=True), True, True, id="follows"),
+        pytest.param(Late(follows=False), True, False, id="never follows"),
+        pytest.param(Late(follows=True, right=False), False, False, id="serves something else"),
+    ],
+)
+def test_a_secondary_that_was_not_told_is_told_again(
+    late: Any, told: bool, passes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A primary that changed while the secondary was away notifies it once more, then waits for the subject's time."""
+    monkeypatch.setattr("graders.expect.time.sleep", lambda _seconds: None)
+    expect = Expect()
+    check_secondary.check_secondary(late.bench, late, expect, Deadline.after(0.2))
+    assert late.told == told
+    assert all(one.ok for one in expect.comparisons) == passes
 
 
 class Outside:

@@ -128,6 +128,20 @@ def test_a_transfer_is_asked_for_with_a_key_and_from_an_address(primary):
     assert transfer(**asked, source="192.0.2.99")["answered"] is False, "not an address of this machine"
 
 
+def test_a_secondary_that_was_not_there_is_told_once_more(primary):
+    port, plan = primary
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
+        link.bind(("127.0.0.2", port))
+        link.settimeout(10)
+        serial = secondary.remind(control=plan["control"])
+        wire, peer = link.recvfrom(512)
+        asked = dns.message.from_wire(wire)
+        link.sendto(dns.message.make_response(asked).to_wire(), peer)
+    assert asked.opcode() == dns.opcode.NOTIFY
+    told = dns.query.udp(dns.message.make_query("a.test", "SOA"), "127.0.0.1", port=port, timeout=5)
+    assert told.answer[0][0].serial == serial, "nothing changed"
+
+
 def test_a_secondary_is_told_and_the_primary_falls_silent(primary):
     port, plan = primary
     heard = []
