@@ -30,7 +30,9 @@ START_SECONDS = 300.0
 """How long sessions that open may be without their shares after a restart: srv starts at the same time as ws, and a
 session that SSSD opens from its cache has no ticket before it has found the controller (at its second or third try)."""
 END = "fin des sessions"
-# Everybody at once, through PAM as at the console: nobody is not root, so the password is asked for. What is read and
+AT_ONCE = 2
+"""Sessions at a time: each one mounts three shares, on a small machine."""
+# Through PAM, as at the console: nobody is not root, so the password is asked for. What is read and
 # written is told with the status of the program that tried; 124 is no answer in time (some shares are mounted then).
 OPEN = """
 printf '%s\\n' {password} | timeout 300 runuser -u nobody -- su -l {login} -c {visit} >"$d/{login}" 2>/dev/null ||
@@ -155,12 +157,13 @@ class Visit:
 
     def _errand(self) -> Errand:
         lines = ["d=$(mktemp -d)"]
-        for one in self._people.values():
+        for number, one in enumerate(self._people.values(), start=1):
             visit = VISIT.format(shares=" ".join(SHARES), place=PLACE, word=self._word, login=one.login)
             password = shlex.quote(text(self._bench, "mdp_agence"))
             lines.append(OPEN.replace("{visit}", shlex.quote(visit)).replace("{password}", password)
                          .replace("{login}", one.login))  # fmt: skip
-        lines.append("wait")
+            if number % AT_ONCE == 0 or number == len(self._people):
+                lines.append("wait")
         lines += [f'echo; echo {self._word}-suivante; cat "$d/{login}"' for login in self._logins()]
         return Errand(NODE, "\n".join([*lines, 'rm -r "$d"', f"echo; echo {shlex.quote(END)}"]), END)
 
