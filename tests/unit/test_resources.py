@@ -161,13 +161,13 @@ def test_a_file_of_ours_that_stays_is_told() -> None:
         visit.clean()
 
 
-def test_sessions_that_open_late_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a restart, first nobody gets in, then the shares are not there yet, then all is well."""
+def test_sessions_that_open_late_or_are_refused_for_a_while_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a restart, first nobody gets in, then the shares are not there yet, then SSSD refuses everybody again."""
     shares = Shares()
     good = "".join(session(shares, who, due(who)) for who in VISITORS)
-    early = len(VISITORS) * ["mot-suivante\nstatut-1\n"]
+    refused = len(VISITORS) * "mot-suivante\nstatut-1\n"
     bare = "".join(session(Shares(), who, dict.fromkeys(agency.SHARES, agency.NOTHING)) for who in VISITORS)
-    answers = iter(["".join(early), bare, good, good, good, good, good, good])
+    answers = iter([refused, bare, refused, good, refused, good, good])
     monkeypatch.setattr(check_resources, "run_errand", lambda *_: next(answers))
     monkeypatch.setattr("time.sleep", lambda _seconds: None)
     left: list[Any] = []
