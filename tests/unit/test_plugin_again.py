@@ -59,7 +59,8 @@ OUT_OF_TIME = '''
         more = deadline.remaining - FIRST[0].remaining
         expect.true("échéance", "une autre", f"{more:.1f} s de plus", len(COUNT) == 1 or more > 3)
         tries = []
-        seen = converge(patience, lambda: tries.append(1) or len(tries), lambda count: count > 3 and len(COUNT) > 1, 0.2)
+        seen = converge(patience, lambda: tries.append(1) or len(tries),
+                        lambda count: count > 3 and len(COUNT) > 1, 0.2)
         expect.true("là", "oui", str(seen), len(COUNT) > 1 and seen > 3)
 '''
 
