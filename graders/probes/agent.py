@@ -70,6 +70,7 @@ SELDOM = (
     "proxy.fetch",
     "proxy.tunnel",
     "secondary.follow",
+    "secondary.remind",
     "smb.use",
     "vpn.use",
     "wifi.join",
