@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 from graders import programs
@@ -11,7 +12,6 @@ from graders.cp10_scripts import runner
 from graders.cp10_scripts.implementations import BUGS, PYTHON, SHELL, filled
 from graders.cp10_scripts.journal import SCRIPT, TESTS, agency_settings
 from graders.cp10_scripts.runner import status
-from graders.errand import Errand
 from graders.expect import Expect
 from graders.login import Login
 from graders.probe_client import ProbeClient, ProbeError
@@ -21,44 +21,77 @@ from labs.deadline import Deadline
 TRIAL_SECONDS = 180.0
 """Three times what the subject gives."""
 BASES = {"shell": SHELL, "python": PYTHON}
+IDLE = "#!/bin/sh\nexit 0\n"
+Program = tuple[str, str, str, str, str]
+"""Label (French), name, base, and the mistake: what becomes of what."""
 
 
-# Not started early: the short errands of the other checks would wait for it.
-@check("CP10-C2.a", causes=("CP10-S1.a", "CP10-C3.a"), nodes=("srv",), seconds=1200)
+# Neither is started early: the short errands of the other checks would wait for them.
+@check("CP10-C2.a", nodes=("srv",), seconds=1200)
 def check_teeth(bench: Bench, probe: ProbeClient, login: Login, expect: Expect, deadline: Deadline) -> None:
     """Le programme d'essais accepte ce qui est juste, refuse ce qui ne l'est pas, et ne laisse rien derrière lui.
 
-    Il reçoit des programmes inconnus, les uns justes, les autres fautifs d'une seule erreur, puis le script du
-    candidat, qu'il doit accepter.
+    Il reçoit des programmes inconnus, les uns justes, les autres fautifs d'une seule erreur.
     """
-    told = programs.answer(login, _trials(bench, probe), deadline)
-    if told["left"]:
-        raise ProbeError(f"not put back on srv: {', '.join(told['left'])}")
-    runs: list[dict[str, Any]] = told["runs"]
-    runner.unhurried(runs)
-    labels = [label for label, *_ in implementations(bench, probe)]
-    expect.require(expect.true("programme d'essais", "présent et mené à son terme", ended(runs, labels),
-                               all(one["status"] is not None for one in runs)))  # fmt: skip
-    named = list(zip([*labels, SCRIPT], runs, strict=True))
+    settings, given = agency_settings(bench), implementations(bench, probe)
+    bases = {name: filled(source, settings) for name, source in BASES.items()}
+    named = trials(login, deadline, settings.folder, bases, given)
+    expect.require(expect.true("programme d'essais", "présent et mené à son terme", ended(named),
+                               all(one["status"] is not None for _, one in named)))  # fmt: skip
     right = [(label, one) for label, one in named if not label.startswith("un programme qui")]
     wrong = [(label, one) for label, one in named if label.startswith("un programme qui")]
     refused = [f"{label} (code {one['status']})" for label, one in right if one["status"] != 0]
     expect.all_of("programmes justes acceptés", "tous", refused, len(right))
     taken = [label for label, one in wrong if one["status"] == 0]
     expect.all_of("programmes fautifs refusés", "tous", taken, len(wrong))
-    expect.none("fichiers laissés par les essais", sorted({path for one in runs for path in one["left"]}))
+    expect.none("fichiers laissés par les essais", left_by(named))
 
 
-def ended(runs: list[dict[str, Any]], labels: list[str]) -> str:
+@check("CP10-C2.b", causes=("CP10-S1.a", "CP10-C1.a", "CP10-C3.a", "CP10-S2.c"), nodes=("srv",), seconds=600)
+def check_own(bench: Bench, probe: ProbeClient, login: Login, expect: Expect, deadline: Deadline) -> None:
+    """Le script livré passe les essais livrés, qu'un programme qui ne fait rien ne passe pas."""
+    idle: Program = ("un programme qui ne fait rien", f"p{_word(probe.nonce('programmes'), 'rien')}", "rien", "", "")
+    named = trials(login, deadline, agency_settings(bench).folder, {"rien": IDLE}, [idle], SCRIPT)
+    expect.require(expect.true("programme d'essais", "présent et mené à son terme", ended(named),
+                               all(one["status"] is not None for _, one in named)))  # fmt: skip
+    (_, nothing), (_, own) = named
+    expect.true("programme qui ne fait rien", "refusé", "accepté" if nothing["status"] == 0 else "refusé",
+                nothing["status"] != 0)  # fmt: skip
+    expect.equal("code de retour des essais sur le script livré", 0, own["status"])
+    expect.none("fichiers laissés par les essais", left_by(named))
+
+
+def trials(
+    login: Login, deadline: Deadline, folder: str, bases: dict[str, str], given: Sequence[Program], own: str = ""
+) -> list[tuple[str, dict[str, Any]]]:
+    """What the candidate's tests said of each program, then of their own script when it is named, with labels.
+
+    Nothing follows a program that the tests did not come to an end with. Raises ProbeError when the machine was not
+    put back, or is too slow to judge by.
+    """
+    request = {"tests": TESTS, "own": own, "folder": folder, "bases": bases,
+               "programs": [one[1:] for one in given], "seconds": TRIAL_SECONDS}  # fmt: skip
+    told = programs.answer(login, runner.errand("remote_tests", request), deadline)
+    if told["left"]:
+        raise ProbeError(f"not put back on srv: {', '.join(told['left'])}")
+    runs: list[dict[str, Any]] = told["runs"]
+    runner.unhurried(runs)
+    return list(zip([*(label for label, *_ in given), own], runs, strict=False))
+
+
+def ended(named: Sequence[tuple[str, dict[str, Any]]]) -> str:
     """Whether every trial came to its end; which one did not, and why."""
-    late = next(((index, one) for index, one in enumerate(runs) if one["status"] is None), None)
-    if late is None:
-        return "présent et mené à son terme"
-    return f"{status(late[1])} ({[*labels, SCRIPT][late[0]]})"
+    late = next(((label, one) for label, one in named if one["status"] is None), None)
+    return "présent et mené à son terme" if late is None else f"{status(late[1])} ({late[0]})"
 
 
-def implementations(bench: Bench, probe: ProbeClient) -> list[tuple[str, str, str, str, str]]:
-    """Label (French), name, base, and the mistake: what becomes of what. In an order that nobody knows."""
+def left_by(named: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
+    """The files that trials left behind."""
+    return sorted({path for _, one in named for path in one["left"]})
+
+
+def implementations(bench: Bench, probe: ProbeClient) -> list[Program]:
+    """The programs, right and wrong, in an order that nobody knows."""
     word = probe.nonce("programmes")
     kinds = [("un programme juste, en shell", "shell", "", ""), ("un programme juste, en Python", "python", "", "")]
     kinds += [(f"un programme qui {bug.label}", "shell" if bug.base is SHELL else "python", bug.old, bug.new)
@@ -69,16 +102,3 @@ def implementations(bench: Bench, probe: ProbeClient) -> list[tuple[str, str, st
 
 def _word(word: str, purpose: str) -> str:
     return hashlib.sha256(f"{word} {purpose}".encode()).hexdigest()[:12]
-
-
-def _trials(bench: Bench, probe: ProbeClient) -> Errand:
-    settings = agency_settings(bench)
-    request = {
-        "tests": TESTS,
-        "own": SCRIPT,
-        "folder": settings.folder,
-        "bases": {name: filled(source, settings) for name, source in BASES.items()},
-        "programs": [one[1:] for one in implementations(bench, probe)],
-        "seconds": TRIAL_SECONDS,
-    }
-    return runner.errand("remote_tests", request)

@@ -13,7 +13,7 @@ from graders import programs
 from graders.check import spec_of
 from graders.cp10_scripts import check_adapted, check_header, check_logon, check_reuse, check_tests, runner
 from graders.cp10_scripts.implementations import BUGS, PYTHON, SHELL, filled
-from graders.cp10_scripts.journal import SCRIPT, Settings, agency_settings, sorted_out, turned
+from graders.cp10_scripts.journal import SCRIPT, TESTS, Settings, agency_settings, sorted_out, turned
 from graders.expect import Expect, Unmet
 from graders.probe_client import ProbeError
 from labs.deadline import Deadline
@@ -245,7 +245,7 @@ def answer(monkeypatch: pytest.MonkeyPatch, **told: Any) -> Login:
 
 
 def test_what_was_not_put_back_is_no_mark(monkeypatch: pytest.MonkeyPatch) -> None:
-    for ids in (CONTRACT[:2], ("CP10-C2.a",)):
+    for ids in (CONTRACT[:2], ("CP10-C2.a",), ("CP10-C2.b",)):
         with pytest.raises(ProbeError, match="not put back"):
             grade(answer(monkeypatch, runs=[], left=[SETTINGS.folder]), *ids)
     with pytest.raises(ProbeError, match="left: cx"):
@@ -261,7 +261,17 @@ def test_groups_that_are_gone_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_tests_that_do_not_end_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     late = {"status": None, "out": "", "err": "pas terminé en 180 s", "left": [], "pace": 0.001}
-    assert "pas terminé en 180 s" in grade(answer(monkeypatch, runs=[late], left=[]), "CP10-C2.a")["CP10-C2.a"]
+    told = grade(answer(monkeypatch, runs=[late], left=[]), "CP10-C2.a", "CP10-C2.b")
+    assert "pas terminé en 180 s" in told["CP10-C2.a"]
+    assert "pas terminé en 180 s (un programme qui ne fait rien)" in told["CP10-C2.b"]
+
+
+def test_tests_that_say_the_same_of_everything_do_not_pass(machine: LayeredMachine) -> None:
+    install(machine, "scripts_srv")
+    for answer_to_all, status in (("accepté", 0), ("refusé", 1)):
+        machine.put(TESTS, f"#!/bin/sh\nexit {status}\n", 0o755)
+        told = grade(machine, "CP10-C2.a", "CP10-C2.b")
+        assert set(told) == {"CP10-C2.a", "CP10-C2.b"}, answer_to_all
 
 
 # --- the header ---
