@@ -13,14 +13,19 @@ from graders.errand import Errand, run_errand
 from graders.probe_client import ProbeError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from graders.login import Login
     from labs.deadline import Deadline
 
 END = "fin-du-passage"
 MARK = "FIN-DU-PROGRAMME"
 FUTURE = "from __future__ import annotations\n"
-OURS = re.compile(r"^from graders\.cp\w+\.(\w+) import (?:\([^)]*\)|.*)\n", re.MULTILINE)
-"""A line that takes names from a module of the same folder, which the machine does not have: its source goes there."""
+OURS = re.compile(r"^from graders\.(cp\w+\.)?(\w+) import (?:\([^)]*\)|.*)\n", re.MULTILINE)
+"""A line that takes names from a module of the same folder or of this one, which the machine does not have: its source
+goes there."""
+SLOW_SECONDS = 0.02
+"""To start a program that does nothing, beyond which the centre's machine is why a candidate's program is late."""
 
 
 def errand(node: str, module: Path, request: dict[str, Any]) -> Errand:
@@ -32,7 +37,7 @@ def errand(node: str, module: Path, request: dict[str, Any]) -> Errand:
 
 
 def source(module: Path, sent: set[str] | None = None) -> str:
-    """A module; those of its folder that it takes names from are in the place of the first line that does, once.
+    """A module; those of ours that it takes names from are in the place of the first line that does, once.
 
     What must be the first line of a program (`from __future__`) is left out.
     """
@@ -40,9 +45,10 @@ def source(module: Path, sent: set[str] | None = None) -> str:
     text = module.read_text(encoding="utf-8").replace(FUTURE, "")
 
     def replaced(line: re.Match[str]) -> str:
-        known = line[1] in sent
-        sent.add(line[1])
-        return "" if known else source(module.with_name(f"{line[1]}.py"), sent)
+        known = line[2] in sent
+        sent.add(line[2])
+        folder = module.parent if line[1] else Path(__file__).parent
+        return "" if known else source(folder / f"{line[2]}.py", sent)
 
     return OURS.sub(replaced, text)
 
@@ -55,6 +61,13 @@ def answer(login: Login, asked: Errand, deadline: Deadline) -> Any:
             with contextlib.suppress(ValueError):
                 return json.loads(line)
     raise ProbeError(f"a program gave no answer on {asked.node}: {told[-600:]!r}")
+
+
+def unhurried(runs: Sequence[Mapping[str, Any]]) -> None:
+    """Raises ProbeError when a run was late on a machine that is slow anyway (`pace`: see remote_launch)."""
+    slow = max((float(one["pace"]) for one in runs), default=0.0)
+    if slow > SLOW_SECONDS:
+        raise ProbeError(f"the script was not over in time, on a machine that takes {slow:.3f} s to start a program")
 
 
 def ask(login: Login, node: str, module: Path, request: dict[str, Any], deadline: Deadline) -> dict[str, Any]:

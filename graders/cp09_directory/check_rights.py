@@ -62,7 +62,7 @@ def check_delegation(bench: Bench, probe: ProbeClient, expect: Expect, undo: Und
         expect.equal(label, "obtenu" if allowed else "refusé", trial.ticket(f"essai.{unit}", new))
 
 
-@check("CP09-S3.b", causes=("CP09-S1.d", "CP09-S1.a", "CP09-S2.b"), nodes=("srv", "dc"), seconds=280, early=_start)
+@check("CP09-S3.b", causes=("CP09-S1.d", "CP09-S1.a", "CP09-S2.b"), nodes=("srv", "dc"), seconds=360, early=_start)
 def check_shares(bench: Bench, probe: ProbeClient, expect: Expect, undo: Undo) -> None:
     """Chacun lit, écrit, ou ne voit rien, sur chaque partage de srv, comme dans le tableau.
 
@@ -100,7 +100,7 @@ def _expect_of_the_domain(bench: Bench, probe: ProbeClient, expect: Expect, tria
     expect.require(expect.equal(f"réinitialisation de {login}", "acceptée", told))
     tries = (("son nouveau mot de passe", new, "accordée"), ("un mauvais mot de passe", wrong, "refusée"))
     for label, password, wanted in tries:
-        seen = probe.call("smb.use", LEG, timeout=50, address=text(bench, "lan_srv"), domain=text(bench, "netbios"),
+        seen = probe.call("smb.use", LEG, timeout=80, address=text(bench, "lan_srv"), domain=text(bench, "netbios"),
                           people={login: password}, acts=[[login, "list", "", ""]])[0]  # fmt: skip
         expect.equal(f"liste des partages de srv par {login}, avec {label}", wanted, _shown(seen))
 

@@ -179,7 +179,7 @@ def answers(login: Login, asked: Errand, deadline: Deadline) -> list[dict[str, A
     Raises ProbeError when the runs told nothing, or when one was not over in time on a machine that is slow anyway.
     """
     told: list[dict[str, Any]] = programs.answer(login, asked, deadline)
-    runner.unhurried(told)
+    programs.unhurried(told)
     return told
 
 

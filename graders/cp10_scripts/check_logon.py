@@ -68,7 +68,7 @@ def judge(bench: Bench, probe: ProbeClient, login: Login, expect: Expect, deadli
     if told["problem"] or told["left"]:
         raise ProbeError(f"accounts on srv: {told['problem'] or 'left: ' + ', '.join(told['left'])}")
     expect.require(expect.none("groupes absents de srv", told["missing"]))
-    runner.unhurried([*(one for both in told["sessions"].values() for one in both), told["root"]])
+    programs.unhurried([*(one for both in told["sessions"].values() for one in both), told["root"]])
     for person in people(bench, probe.nonce(f"sessions {moment}")):
         first, second = told["sessions"][person.name]
         expect.equal(f"{person.label} : session ouverte", "oui", "oui" if first["opened"] and second["opened"]

@@ -75,7 +75,7 @@ def trials(
     if told["left"]:
         raise ProbeError(f"not put back on srv: {', '.join(told['left'])}")
     runs: list[dict[str, Any]] = told["runs"]
-    runner.unhurried(runs)
+    programs.unhurried(runs)
     return list(zip([*(label for label, *_ in given), own], runs, strict=False))
 
 

@@ -36,7 +36,7 @@ def answers(login: Login, asked: Errand, deadline: Deadline) -> list[Told]:
     if told["left"]:
         raise ProbeError(f"not put back on {asked.node}: {', '.join(told['left'])}")
     runs: list[Told] = told["runs"]
-    runner.unhurried(runs)
+    programs.unhurried(runs)
     return runs
 
 

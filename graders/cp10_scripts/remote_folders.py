@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from typing import Any
 
-from graders.cp10_scripts.remote_launch import attempt, pace
+from graders.remote_launch import attempt, pace
 
 PLACE = "/srv"
 

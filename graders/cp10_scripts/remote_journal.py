@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
-from graders.cp10_scripts.remote_launch import attempt, pace
+from graders.remote_launch import attempt, pace
 
 PLACE = "/srv"
 SHOWN = 6000

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 from typing import Any
 
-from graders.cp10_scripts.remote_launch import attempt, pace
+from graders.remote_launch import attempt, pace
 
 ACCOUNTS = [f"/etc/{name}{end}" for name in ("passwd", "shadow", "group", "gshadow", "subuid", "subgid")
             for end in ("", "-")]  # fmt: skip

@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from graders.cp10_scripts.remote_journal import differing, signs, tell_apart
-from graders.cp10_scripts.remote_launch import attempt, pace
+from graders.remote_launch import attempt, pace
 
 WATCHED = ["/tmp", "/var/tmp"]
 SHALLOW = ["/", "/srv", "/root"]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING
+import errno
+import sys
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from graders.probes import kerberos, ldap, smb
-
-if TYPE_CHECKING:
-    pass
 
 
 def test_what_the_directory_says_is_read_whatever_its_encoding() -> None:
@@ -28,6 +28,33 @@ def test_tools_that_do_not_answer_are_not_a_refusal() -> None:
     assert smb.name_of(OSError(13, "no")) == "refused"
     assert smb.name_of(OSError(111, "no")) == "ECONNREFUSED"
     assert smb.name_of(RuntimeError("no")) == "RuntimeError"
+
+
+@pytest.mark.parametrize(
+    ("answers", "state", "asked"),
+    [
+        ([errno.ETIMEDOUT, 0], "granted", 2),
+        ([errno.ETIMEDOUT, errno.EACCES], "refused", 2),
+        ([errno.ETIMEDOUT, errno.ETIMEDOUT], "ETIMEDOUT", 2),
+        ([errno.EACCES], "refused", 1),
+    ],
+)
+def test_a_file_server_that_is_late_is_asked_once_more(
+    answers: list[int], state: str, asked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "smbc", SimpleNamespace(Context=SimpleNamespace))
+    monkeypatch.setenv("HOME", "/nonexistent")
+    left = list(answers)
+
+    def unlink(*_: Any) -> str:
+        if number := left.pop(0):
+            raise OSError(number, "no")
+        return ""
+
+    monkeypatch.setitem(smb.VERBS, "delete", unlink)
+    (told,) = smb.use("192.0.2.1", "A", {"a": "b"}, [["a", "delete", "commun/x", ""]])
+    assert told["state"] == state
+    assert len(answers) - len(left) == asked
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import yaml
 
 from graders import programs
 from graders.check import spec_of
-from graders.cp10_scripts import check_adapted, check_header, check_logon, check_reuse, check_tests, runner
+from graders.cp10_scripts import check_adapted, check_header, check_logon, check_reuse, check_tests
 from graders.cp10_scripts.implementations import BUGS, PYTHON, SHELL, filled
 from graders.cp10_scripts.journal import SCRIPT, TESTS, Settings, agency_settings, sorted_out, turned
 from graders.expect import Expect, Unmet
@@ -235,8 +235,8 @@ def tried(mutant: Any, machine: LayeredMachine) -> None:
 def test_a_script_that_is_late_on_a_slow_machine_is_no_mark() -> None:
     late = {"status": None, "err": "pas terminé en 60 s", "pace": 0.5}
     with pytest.raises(ProbeError, match=r"takes 0\.500 s"):
-        runner.unhurried([late])
-    runner.unhurried([{**late, "pace": 0.001}])
+        programs.unhurried([late])
+    programs.unhurried([{**late, "pace": 0.001}])
 
 
 def answer(monkeypatch: pytest.MonkeyPatch, **told: Any) -> Login:

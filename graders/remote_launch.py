@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
 import signal
 import subprocess
 import time
@@ -18,12 +19,20 @@ WHY = {errno.ENOENT: "script ou interprète absent", errno.EACCES: "script non e
 PACE_STARTS = 20
 
 
-def attempt(command: list[str], seconds: float, cwd: str | None = None) -> tuple[int | None, str, str, bool]:
-    """Status (None: there is none, the error output says why), output, error output, whether it was too late."""
+def attempt(
+    command: list[str], seconds: float, cwd: str | None = None, account: str | None = None, home: str = ""
+) -> tuple[int | None, str, str, bool]:
+    """Status (None: there is none, the error output says why), output, error output, whether it was too late.
+
+    It is run by root, or by the account named, with the personal folder `home`.
+    """
+    own = {"HOME": home, "USER": account, "LOGNAME": account} if account else {}
     try:
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                 text=True, errors="replace", env={**os.environ, **HOME}, start_new_session=True,
-                                 cwd=cwd)  # fmt: skip
+                                 text=True, errors="replace", env={**os.environ, **HOME, **own},
+                                 start_new_session=True, cwd=cwd, user=account,
+                                 group=pwd.getpwnam(account).pw_gid if account else None,
+                                 extra_groups=[] if account else None)  # fmt: skip
     except OSError as problem:
         return None, "", WHY.get(problem.errno or 0, os.strerror(problem.errno or 0)), False
     try:
