@@ -8,33 +8,44 @@ graders.pdftext.PdfError: invalid pdf header
 
 from __future__ import annotations
 
-import io
 import json
-import resource
 import subprocess
 import sys
+import tempfile
 import unicodedata
 from pathlib import Path
 
-SECONDS = 60
-MEMORY = 1 << 30
-"""Bytes of address space for the program that reads."""
+from graders.probe_client import ProbeError
+
+PROGRAM = Path(__file__).with_name("pdfreader.py")
+PATIENCE = 600.0
+"""Seconds on the clock for a program that may use far fewer of the processor."""
 
 
 class PdfError(Exception):
-    """What was given is no PDF, or cannot be read."""
+    """What was given is no PDF, or takes too much to read."""
 
 
 def pages(data: bytes) -> list[str]:
-    """The text of each page, without white space and ligatures. Raises PdfError."""
-    try:
-        done = subprocess.run([sys.executable, "-I", str(Path(__file__).resolve())], input=data, capture_output=True,
-                              timeout=SECONDS, check=False)  # fmt: skip
-    except subprocess.TimeoutExpired as problem:
-        raise PdfError(f"not read in {SECONDS} s") from problem
+    """The text of each page, as `bare` gives it.
+
+    Raises PdfError when the PDF is why there is none, ProbeError when the reader did not do its work.
+    """
+    with tempfile.TemporaryFile() as told:
+        try:
+            done = subprocess.run([sys.executable, "-I", str(PROGRAM.resolve())], input=data, stdout=told,
+                                  stderr=subprocess.PIPE, timeout=PATIENCE, check=False)  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise ProbeError(f"a PDF was not read in {PATIENCE:.0f} s") from None
+        told.seek(0)
+        answer = told.read()
     if done.returncode:
-        raise PdfError(done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2] or "not read")
-    return [bare(text) for text in json.loads(done.stdout)]
+        why = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+        raise ProbeError(f"a PDF was not read: status {done.returncode} {why}".rstrip())
+    read = json.loads(answer)
+    if read["problem"]:
+        raise PdfError(read["problem"])
+    return [bare(text) for text in read["pages"]]
 
 
 def bare(text: str) -> str:
@@ -44,22 +55,3 @@ def bare(text: str) -> str:
     'élèvefini'
     """
     return "".join(unicodedata.normalize("NFKC", text).split())
-
-
-def main() -> None:
-    """Standard input: a PDF. Standard output: the texts of its pages, in JSON."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
-    from pypdf import PdfReader
-    from pypdf.errors import PyPdfError
-
-    try:
-        texts = [page.extract_text() for page in PdfReader(io.BytesIO(sys.stdin.buffer.read())).pages]
-    except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError) as problem:
-        sys.stderr.write(f"{str(problem) or type(problem).__name__}\n")
-        sys.exit(1)
-    json.dump(texts, sys.stdout)
-
-
-if __name__ == "__main__":
-    main()

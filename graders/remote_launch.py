@@ -8,15 +8,20 @@ from __future__ import annotations
 import errno
 import os
 import pwd
+import resource
 import signal
 import subprocess
+import tempfile
 import time
+from typing import IO
 
 HOME = {"HOME": "/root", "USER": "root", "LOGNAME": "root", "SHELL": "/bin/sh", "LANG": "C.UTF-8",
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}  # fmt: skip
 WHY = {errno.ENOENT: "script ou interprète absent", errno.EACCES: "script non exécutable",
        errno.ENOEXEC: "script sans première ligne #!"}  # fmt: skip
 PACE_STARTS = 20
+LARGEST_FILE, LARGEST_OUTPUT = 256 << 20, 1 << 20
+"""Bytes of a file that a program may write, and of its output that is looked at."""
 
 
 def attempt(
@@ -24,24 +29,35 @@ def attempt(
 ) -> tuple[int | None, str, str, bool]:
     """Status (None: there is none, the error output says why), output, error output, whether it was too late.
 
-    It is run by root, or by the account named, with the personal folder `home`.
+    It is run by root, or by the account named, with the personal folder `home`. What it leaves at work is not waited
+    for: its output goes to files, not to pipes that whatever it started keeps open.
     """
     own = {"HOME": home, "USER": account, "LOGNAME": account} if account else {}
-    try:
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                 text=True, errors="replace", env={**os.environ, **HOME, **own},
-                                 start_new_session=True, cwd=cwd, user=account,
-                                 group=pwd.getpwnam(account).pw_gid if account else None,
-                                 extra_groups=[] if account else None)  # fmt: skip
-    except OSError as problem:
-        return None, "", WHY.get(problem.errno or 0, os.strerror(problem.errno or 0)), False
-    try:
-        out, err = child.communicate(timeout=seconds)
-        return child.returncode, out, err, False
-    except subprocess.TimeoutExpired:
-        os.killpg(child.pid, signal.SIGKILL)
-        child.communicate()
-        return None, "", f"pas terminé en {seconds:.0f} s", True
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        try:
+            child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+                                     env={**os.environ, **HOME, **own}, start_new_session=True, cwd=cwd,
+                                     preexec_fn=_limit, user=account,  # noqa: PLW1509  # no threads here
+                                     group=pwd.getpwnam(account).pw_gid if account else None,
+                                     extra_groups=[] if account else None)  # fmt: skip
+        except OSError as problem:
+            return None, "", WHY.get(problem.errno or 0, os.strerror(problem.errno or 0)), False
+        try:
+            status = child.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+            return None, "", f"pas terminé en {seconds:.0f} s", True
+        return status, _told(out), _told(err), False
+
+
+def _limit() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
+
+
+def _told(stream: IO[bytes]) -> str:
+    stream.seek(0)
+    return stream.read(LARGEST_OUTPUT).decode("utf-8", "replace")
 
 
 def pace() -> float:

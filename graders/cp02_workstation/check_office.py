@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from labs.deadline import Deadline
 
 PROGRAM = "/usr/local/bin/en-pdf"
-ACCOUNT = "games"
-"""An account of every Debian, that nobody uses."""
+ACCOUNTS = ("games", "news", "lp", "man", "irc", "nobody")
+"""Accounts of a Debian that nobody uses; the first that is there converts."""
+LARGEST = 150_000
+"""Bytes of a PDF of two pages, in the subject."""
 SECONDS = 360.0
 """Twice what the subject gives to a conversion."""
 
@@ -37,7 +39,10 @@ def check_office(bench: Bench, probe: ProbeClient, login: Login, expect: Expect,
     erreur.
     """
     name, pages = named(probe)
-    runs = ask(login, "remote_office", request(name, pages, absent(probe)), deadline)["runs"]
+    told = ask(login, "remote_office", request(name, pages, absent(probe)), deadline)
+    if told["left"]:
+        raise ProbeError("the folder of the conversion could not be taken away on ws")
+    runs = told["runs"]
     programs.unhurried(runs)
     expect.require(expect.equal(PROGRAM, "mené à son terme", ended(runs)))
     given, missing = runs
@@ -50,12 +55,13 @@ def judge(name: str, pages: list[Page], run: Mapping[str, Any], expect: Expect) 
     """Compare what became of a document."""
     expect.equal(f"code de retour pour « {name} »", 0, run["status"])
     expect.equal(f"« {name} »", "tel quel", "tel quel" if run["same"] else "modifié")
-    if run["size"] and not run["pdf"]:
-        raise ProbeError(f"a PDF of {run['size']} bytes was left on ws")
+    expect.require(expect.equal(f"PDF de « {name} »", "écrit", "écrit" if run["size"] else "aucun"))
+    expect.require(expect.within(f"octets du PDF de « {name} »", 1, LARGEST, run["size"]))
+    expect.require(expect.equal("PDF, pour le compte", "lisible", "lisible" if run["pdf"] else "fermé"))
     try:
         found = pdftext.pages(base64.b64decode(run["pdf"]))
     except pdftext.PdfError as problem:
-        expect.true(f"PDF de « {name} »", "lisible", f"illisible ({problem})" if run["size"] else "aucun", False)
+        expect.true(f"PDF de « {name} »", "lisible", f"illisible ({problem})", False)
         return
     if expect.equal(f"pages du PDF de « {name} »", len(pages), len(found)):
         for number, (page, text) in enumerate(zip(pages, found, strict=True), start=1):
@@ -71,7 +77,7 @@ def ended(runs: list[dict[str, Any]]) -> str:
 def named(probe: ProbeClient) -> tuple[str, list[Page]]:
     """The name of a document that nobody knows, and what is on its pages."""
     words = [probe.nonce(f"document {number}") for number in range(7)]
-    return f"Compte rendu d'été {words[0]}.odt", [
+    return f"Compte rendu d'été v2.1 {words[0]}.odt", [
         Page(f"Réunion {words[1]}", (f"naïveté{words[2]}", f"œuvre{words[3]}"),
              (("Poste", "Reçu"), (words[4], f"à{words[5]}"))),
         Page(f"Décisions & suites {words[6]}", ("coïncidence", "affichée < officielle")),
@@ -86,4 +92,5 @@ def absent(probe: ProbeClient) -> str:
 def request(name: str, pages: list[Page], missing: str) -> dict[str, Any]:
     """What remote_office is asked for."""
     content = base64.b64encode(document(pages)).decode()
-    return {"program": PROGRAM, "account": ACCOUNT, "documents": {name: content}, "absent": missing, "seconds": SECONDS}
+    return {"program": PROGRAM, "accounts": ACCOUNTS, "documents": {name: content}, "absent": missing,
+            "seconds": SECONDS}  # fmt: skip

@@ -30,7 +30,7 @@ def check_settings(bench: Bench, login: Login, windows: Asked, expect: Expect) -
         expect.true(label, wanted, observed, ok)
 
 
-@check("CP02-S1.d", causes=("CP09-S4.a", "CP09-S2.b", "CP09-S1.d", "CP09-S1.a"), nodes=("ws", "dc"), seconds=270,
+@check("CP02-S1.d", causes=("CP09-S4.a", "CP09-S2.b", "CP09-S1.d", "CP09-S1.a"), nodes=("ws", "dc"), seconds=360,
        errands=lambda bench, _probe: attempts_early(bench, *_asked(bench)))  # fmt: skip
 def check_administrators(bench: Bench, login: Login, windows: Asked, expect: Expect, deadline: Deadline) -> None:
     """Sur ws, les membres de GG_Technique, et eux seuls, deviennent administrateur avec leur mot de passe.

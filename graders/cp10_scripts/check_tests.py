@@ -21,7 +21,12 @@ from labs.deadline import Deadline
 TRIAL_SECONDS = 180.0
 """Three times what the subject gives."""
 BASES = {"shell": SHELL, "python": PYTHON}
-IDLE = "#!/bin/sh\nexit 0\n"
+OWN = {
+    "script": ("le script livré", f'#!/bin/sh\nexec {SCRIPT} "$@"\n'),
+    "content": ("le script livré, en erreur jamais", f'#!/bin/sh\n{SCRIPT} "$@"\nexit 0\n'),
+    "rien": ("un programme qui ne fait rien", "#!/bin/sh\nexit 0\n"),
+}
+"""Label and source of what is given with the script; its own name would tell the tests what to say."""
 Program = tuple[str, str, str, str, str]
 """Label (French), name, base, and the mistake: what becomes of what."""
 
@@ -47,36 +52,41 @@ def check_teeth(bench: Bench, probe: ProbeClient, login: Login, expect: Expect, 
     expect.none("fichiers laissés par les essais", left_by(named))
 
 
-@check("CP10-C2.b", causes=("CP10-S1.a", "CP10-C1.a", "CP10-C3.a", "CP10-S2.c"), nodes=("srv",), seconds=600)
+@check("CP10-C2.b", causes=("CP10-C2.a", "CP10-S1.a", "CP10-C1.a", "CP10-C3.a", "CP10-S2.c"), nodes=("srv",),
+       seconds=800)  # fmt: skip
 def check_own(bench: Bench, probe: ProbeClient, login: Login, expect: Expect, deadline: Deadline) -> None:
-    """Le script livré passe les essais livrés, qu'un programme qui ne fait rien ne passe pas."""
-    idle: Program = ("un programme qui ne fait rien", f"p{_word(probe.nonce('programmes'), 'rien')}", "rien", "", "")
-    named = trials(login, deadline, agency_settings(bench).folder, {"rien": IDLE}, [idle], SCRIPT)
+    """Le script livré passe les essais livrés, qui ne passent pas sans lui.
+
+    Les essais reçoivent, sous des noms inconnus, un programme qui lance le script, un autre qui le lance et se dit
+    toujours content, et un qui ne fait rien : ils n'acceptent que le premier.
+    """
+    word = probe.nonce("programmes")
+    given: list[Program] = [(label, f"p{_word(word, base)}", base, "", "") for base, (label, _) in OWN.items()]
+    bases = {base: source for base, (_, source) in OWN.items()}
+    named = trials(login, deadline, agency_settings(bench).folder, bases, given)
     expect.require(expect.true("programme d'essais", "présent et mené à son terme", ended(named),
                                all(one["status"] is not None for _, one in named)))  # fmt: skip
-    (_, nothing), (_, own) = named
-    expect.true("programme qui ne fait rien", "refusé", "accepté" if nothing["status"] == 0 else "refusé",
-                nothing["status"] != 0)  # fmt: skip
-    expect.equal("code de retour des essais sur le script livré", 0, own["status"])
+    for base, (label, one) in zip(OWN, named, strict=True):
+        wanted = "accepté" if base == "script" else "refusé"
+        expect.equal(label, wanted, "accepté" if one["status"] == 0 else "refusé")
     expect.none("fichiers laissés par les essais", left_by(named))
 
 
 def trials(
-    login: Login, deadline: Deadline, folder: str, bases: dict[str, str], given: Sequence[Program], own: str = ""
+    login: Login, deadline: Deadline, folder: str, bases: dict[str, str], given: Sequence[Program]
 ) -> list[tuple[str, dict[str, Any]]]:
-    """What the candidate's tests said of each program, then of their own script when it is named, with labels.
+    """What the candidate's tests said of each program, with labels; nothing follows one that they did not end with.
 
-    Nothing follows a program that the tests did not come to an end with. Raises ProbeError when the machine was not
-    put back, or is too slow to judge by.
+    Raises ProbeError when the machine was not put back, or is too slow to judge by.
     """
-    request = {"tests": TESTS, "own": own, "folder": folder, "bases": bases,
-               "programs": [one[1:] for one in given], "seconds": TRIAL_SECONDS}  # fmt: skip
+    request = {"tests": TESTS, "folder": folder, "bases": bases, "programs": [one[1:] for one in given],
+               "seconds": TRIAL_SECONDS}  # fmt: skip
     told = programs.answer(login, runner.errand("remote_tests", request), deadline)
     if told["left"]:
         raise ProbeError(f"not put back on srv: {', '.join(told['left'])}")
     runs: list[dict[str, Any]] = told["runs"]
     programs.unhurried(runs)
-    return list(zip([*(label for label, *_ in given), own], runs, strict=False))
+    return list(zip((label for label, *_ in given), runs, strict=False))
 
 
 def ended(named: Sequence[tuple[str, dict[str, Any]]]) -> str:

@@ -32,20 +32,21 @@ cmp -s /etc/localtime /usr/share/zoneinfo/%s && echo fuseau
 timeout 8 hostname -f
 . /etc/default/locale && echo "$LANG"
 """
-# Everybody at once: a refusal waits some seconds before it is told. A password that is not taken is given once more: a
-# busy controller answers the workstation too late. That sudo is not for somebody is told in other words, and final.
+# Everybody at once: a refusal waits some seconds before it is told. A password that is not taken is given twice more: a
+# controller that answers too late is taken for an absent one, by SSSD for a minute. That sudo is not for somebody is
+# told in other words, and final.
 BECOME = """
 d=$(mktemp -d)
 for nom in {people}; do
   {{ timeout 60 id -u "$nom" >/dev/null && echo connu || echo "statut-$?"
     grep -q "^$nom:" /etc/passwd && echo local
-    for essai in 1 2; do
+    for essai in 1 2 3; do
       printf '%s\\n' {password} |
         LC_ALL=C timeout 100 runuser -u "$nom" -- sudo -k -S -p '' id -u 2>"$d/$nom.dit" &&
         {{ timeout 100 runuser -u "$nom" -- sudo -k -n true 2>"$d/$nom.dit" && echo sans-mot-de-passe; break; }}
       echo "statut-$?"
-      grep -qi password "$d/$nom.dit" || break
-      sleep 5
+      [ $essai -lt 3 ] && grep -qi password "$d/$nom.dit" || break
+      sleep {pause}
     done
   }} >"$d/$nom" 2>/dev/null &
 done
@@ -55,6 +56,8 @@ rm -r "$d"
 echo {ending}
 """
 END_OF_ATTEMPTS = "fin-des-essais"
+PAUSE = 40
+"""Seconds between two attempts of somebody whose password is not taken."""
 
 
 class DebianWorkstation:
@@ -116,7 +119,7 @@ class DebianWorkstation:
 def attempts(accounts: Sequence[str], password: str) -> Errand:
     """Each of them tries sudo on ws."""
     names = " ".join(map(shlex.quote, accounts))
-    program = BECOME.format(people=names, ending=END_OF_ATTEMPTS, password=shlex.quote(password))
+    program = BECOME.format(people=names, ending=END_OF_ATTEMPTS, password=shlex.quote(password), pause=PAUSE)
     return Errand(NODE, program, END_OF_ATTEMPTS)
 
 

@@ -36,6 +36,8 @@ def test_tools_that_do_not_answer_are_not_a_refusal() -> None:
         ([errno.ETIMEDOUT, 0], "granted", 2),
         ([errno.ETIMEDOUT, errno.EACCES], "refused", 2),
         ([errno.ETIMEDOUT, errno.ETIMEDOUT], "ETIMEDOUT", 2),
+        ([errno.ETIMEDOUT, errno.ENOENT], "granted", 2),
+        ([errno.ENOENT], "ENOENT", 1),
         ([errno.EACCES], "refused", 1),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import base64
 import contextlib
+import os
 import struct
 import subprocess
 from pathlib import Path
@@ -248,6 +249,33 @@ def test_who_becomes_administrator_of_a_debian(
     monkeypatch.setattr(debian, "run_errand", lambda *_: "lea.dupre connu statut-124\n")
     with pytest.raises(ProbeError, match=r"sudo by lea\.dupre on ws had not ended"):
         DebianWorkstation(BENCH, THERE).administrators(["lea.dupre"], "mot", Deadline.after(5))
+
+
+RUNUSER = """#!/bin/sh
+echo >>{place}/"$2"
+case "$2 $(wc -l <{place}/"$2")" in
+  tardif\\ 3 | tardif\\ 4) [ "$5" = -k ] && [ "$6" = -S ] && echo 0 ;;
+  etranger*) echo "etranger is not in the sudoers file." >&2; exit 1 ;;
+  *) echo "Sorry, try again. sudo: 1 incorrect password attempt" >&2; exit 1 ;;
+esac
+"""
+
+
+def test_a_password_that_a_busy_controller_refuses_is_given_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools, place = tmp_path / "outils", tmp_path / "controle"
+    for folder in (tools, place):
+        folder.mkdir()
+    for name, source in (("runuser", RUNUSER.format(place=tmp_path)), ("id", "#!/bin/sh\n")):
+        (tools / name).write_text(source)
+        (tools / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    monkeypatch.setattr(debian, "PAUSE", 0)
+    asked = ["tardif", "etranger", "refuse"]
+    found = DebianWorkstation(BENCH, cast("Login", Shell(place))).administrators(asked, "mot", Deadline.after(30))
+    assert {who: one.became for who, one in found.items()} == {"tardif": "oui", "etranger": "non", "refuse": "non"}
+    assert {who: (tmp_path / who).read_text().count("\n") for who in asked} == {"tardif": 4, "etranger": 1, "refuse": 3}
 
 
 @pytest.mark.parametrize(

@@ -263,7 +263,7 @@ def test_tests_that_do_not_end_are_told(monkeypatch: pytest.MonkeyPatch) -> None
     late = {"status": None, "out": "", "err": "pas terminé en 180 s", "left": [], "pace": 0.001}
     told = grade(answer(monkeypatch, runs=[late], left=[]), "CP10-C2.a", "CP10-C2.b")
     assert "pas terminé en 180 s" in told["CP10-C2.a"]
-    assert "pas terminé en 180 s (un programme qui ne fait rien)" in told["CP10-C2.b"]
+    assert "pas terminé en 180 s (le script livré)" in told["CP10-C2.b"]
 
 
 def test_tests_that_say_the_same_of_everything_do_not_pass(machine: LayeredMachine) -> None:

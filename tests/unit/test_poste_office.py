@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import tempfile
+import time
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -49,7 +51,8 @@ def there(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (folder / name).with_suffix(".pdf").write_bytes(printed(pages))
     monkeypatch.setattr(check_office, "PROGRAM", str(folder / "en-pdf"))
     if os.geteuid():  # only root runs what another account asks for
-        monkeypatch.setattr(check_office, "ACCOUNT", Path.home().owner())
+        monkeypatch.setattr(check_office, "ACCOUNTS", (Path.home().owner(),))
+        monkeypatch.setattr(remote_office, "at_work", lambda _: set())
         monkeypatch.setattr(remote_office, "attempt", lambda *given: remote_launch.attempt(*given[:3]))
     yield folder
     shutil.rmtree(folder)
@@ -90,15 +93,20 @@ def test_a_suite_that_converts_passes(
 @pytest.mark.parametrize(
     ("program", "mode", "why"),
     [
-        ("#!/bin/sh\nexit 0\n", 0o755, "PDF de « Compte rendu d'été"),
+        ("#!/bin/sh\nexit 0\n", 0o755, "attendu écrit, observé aucun"),
         (RIGHT, 0o644, "script non exécutable"),
         (RIGHT.replace("exit 1", "exit 0"), 0o755, "code de retour pour un document absent"),
         (RIGHT.replace("|| exit 1", "|| {{ touch \"${{1%.*}}.pdf\"; exit 1; }}"), 0o755, "PDF d'un document absent"),
         (RIGHT.replace('"$1" .odt', "$1 .odt"), 0o755, "code de retour pour « Compte rendu d'été"),
         ('#!/bin/sh\n[ -r "$1" ] && cp "$1" "${{1%.*}}.pdf"\n', 0o755, "lisible, observé illisible"),
         (f'{RIGHT}: >"$1"\n', 0o755, "attendu tel quel, observé modifié"),
+        (RIGHT.replace("{{1%.*}}", "{{1%%.*}}"), 0o755, "attendu écrit, observé aucun"),
+        (f'{RIGHT}truncate -s 5G "${{{{1%.*}}}}.pdf"\n', 0o755, "code de retour pour"),
+        (f'{RIGHT}truncate -s 200M "${{{{1%.*}}}}.pdf"\n', 0o755, "octets du PDF"),
+        (f'{RIGHT}chmod 000 "${{{{1%.*}}}}.pdf"\n', 0o755, "attendu lisible, observé fermé"),
     ],
-    ids=["nothing", "not executable", "absent is a success", "absent gives a PDF", "spaces", "renamed", "emptied"],
+    ids=["nothing", "not executable", "absent is a success", "absent gives a PDF", "spaces", "renamed", "emptied",
+         "cut at the first full stop", "far too large", "too large", "closed"],
 )  # fmt: skip
 def test_one_that_does_not_fails(
     program: str, mode: int, why: str, there: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -135,12 +143,25 @@ def test_what_is_late_is_a_mark_on_a_quick_machine_only(
         verdict(monkeypatch, capsys, seconds=1)
 
 
-def test_a_pdf_that_is_not_carried_is_no_mark(
+def test_what_it_leaves_at_work_is_neither_waited_for_nor_left(
     there: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    put(there, RIGHT)
-    monkeypatch.setattr(remote_office, "BIGGEST", 10)
-    with pytest.raises(ProbeError, match="bytes was left on ws"):
+    put(there, RIGHT.replace("[ -r", "setsid sleep 317 &\n[ -r"))
+    began = time.monotonic()
+    assert verdict(monkeypatch, capsys) == ""
+    assert time.monotonic() - began < 60
+    if not os.geteuid():
+        assert subprocess.run(["pgrep", "-f", "sleep 317"], check=False).returncode == 1
+
+
+def test_the_candidates_own_limit_is_no_mark_on_a_slow_machine(
+    there: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(there, "#!/bin/sh\nexit 124\n")
+    monkeypatch.setattr(remote_office, "pace", lambda: 0.5)
+    assert "observé 124" in verdict(monkeypatch, capsys)
+    monkeypatch.setattr(remote_office, "NEARLY_LATE", 0)
+    with pytest.raises(ProbeError, match=r"takes 0\.500 s"):
         verdict(monkeypatch, capsys)
 
 
@@ -157,10 +178,39 @@ def test_a_document_is_what_the_format_asks_for() -> None:
     assert content.count("<table:table-cell") == 4
 
 
-def test_what_takes_too_much_to_read_is_unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pdftext, "SECONDS", 0)
-    with pytest.raises(pdftext.PdfError, match="not read in 0 s"):
-        pdftext.pages(printed([Page("Titre", ())]))
+def limited(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, old: str, new: str) -> None:
+    """The reader with another limit."""
+    source = pdftext.PROGRAM.read_text()
+    assert old in source
+    (tmp_path / "reader.py").write_text(source.replace(old, new))
+    monkeypatch.setattr(pdftext, "PROGRAM", tmp_path / "reader.py")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("MOST_PAGES, MOST_TEXT = 50", "MOST_PAGES, MOST_TEXT = 1", "more than 1 pages"),
+        ("texts = [", "while True: pass\n        texts = [", "not read in 1 s of the processor"),
+        ("texts = [", "'a' * (1 << 31)\n        texts = [", "MemoryError"),
+    ],
+)
+def test_what_takes_too_much_to_read_is_unreadable(
+    old: str, new: str, why: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    limited(monkeypatch, tmp_path, old, new)
+    program = pdftext.PROGRAM.read_text().replace("PROCESSOR_SECONDS = 60", "PROCESSOR_SECONDS = 1")
+    pdftext.PROGRAM.write_text(program)
+    with pytest.raises(pdftext.PdfError, match=why):
+        pdftext.pages(printed([Page("Titre", ()), Page("Suite", ())]))
+
+
+def test_a_reader_that_fails_is_no_mark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    limited(monkeypatch, tmp_path, "from pypdf import", "from pypdf_absent import")
+    with pytest.raises(ProbeError, match="No module named 'pypdf_absent'"):
+        pdftext.pages(b"")
+    monkeypatch.setattr(pdftext, "PATIENCE", 0)
+    with pytest.raises(ProbeError, match="not read in 0 s"):
+        pdftext.pages(b"")
 
 
 def test_the_program_is_whole() -> None:
