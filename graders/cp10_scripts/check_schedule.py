@@ -23,6 +23,8 @@ STALL_SECONDS = 10
 """Between two looks, beyond which the machine stood still."""
 # Whatever schedules it (cron, a systemd timer, at): the clock is put shortly before the minute and runs on. Everything
 # is put back when the program ends. Clients of time are stopped meanwhile, or the clock would not stay where it is put.
+# Never beyond a minute that did not come yet, which systemd would make up for at once: one that is near is lived
+# through as it is, and one that has just begun is waited for.
 # The minute comes twice: as asked, and an hour later, when nothing must happen. Where the folder of all of them was not
 # there yet, whatever made it may have made the one of root's too: the minute then comes once more, a day later.
 PROGRAM = """
@@ -53,7 +55,10 @@ done
 printf '%s\\n' 'identifiant;nom;service' {rows} >{export}
 [ ! -d {root} ] || {{ ready=oui; mkdir -m 755 {forbidden}; }}
 minute=$(date -d {moment} +%s)
-[ "$minute" -gt $((wall + {lead} + 10)) ] || minute=$(date -d 'tomorrow {moment}' +%s)
+if [ "$minute" -le $((wall + 2)) ]; then
+  [ "$wall" -gt $((minute + {late})) ] || sleep $((minute + {late} - wall))
+  minute=$(date -d 'tomorrow {moment}' +%s)
+fi
 date -s "@$((minute - {lead}))" >/dev/null
 live $(({lead} + {late}))
 ran=$(date +%s)

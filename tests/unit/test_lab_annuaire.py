@@ -321,14 +321,22 @@ def test_a_task_is_judged_by_its_minute_and_its_account(
     assert seen is None or seen in [one.observed for one in expect.comparisons]
 
 
-# A clock of two files, which `sleep` moves; at the minute of the task, it runs. It is the machine of nobody else.
+# A clock of two files, which `sleep` moves; at the minute of the task, it runs, and at once when the clock is put
+# beyond that minute, as a systemd timer does. It is the machine of nobody else.
 SIMULATED = """
 moment={moment}
 date() {{
   case "$1" in
     +%s) cat {place}/wall ;;
-    -s) echo "${{2#@}}" >{place}/wall ;;
-    -d) now=$(cat {place}/wall); echo $((now - now % 86400 + 86400 + moment)) ;;
+    -s)
+      now=$(cat {place}/wall) due=$((now - now % 86400 + moment))
+      [ $due -gt $now ] || due=$((due + 86400))
+      echo "${{2#@}}" >{place}/wall
+      [ "${{2#@}}" -lt $due ] || task ;;
+    -d)
+      now=$(cat {place}/wall) due=$((now - now % 86400 + moment))
+      case "$2" in tomorrow*) due=$((due + 86400)) ;; esac
+      echo $due ;;
   esac
 }}
 systemctl() {{ return 1; }}
@@ -347,23 +355,42 @@ BY_ACCOUNT = """task() {
 }"""
 
 
+MOMENT = sum(int(part) * unit for part, unit in zip(NIGHT.split(":"), (3600, 60), strict=True))
+"""Seconds of the day."""
+NOON = 1_000_000 - 1_000_000 % 86400 + 43200
+
+
+def night(task: str, begun: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What the program told of a machine whose clock says `begun` and that runs that task."""
+    (tmp_path / "wall").write_text(f"{begun}\n")
+    (tmp_path / "up").write_text("50\n")
+    monkeypatch.setattr(check_schedule, "EXPORT", str(tmp_path / "arrivees.csv"))
+    monkeypatch.setattr(check_schedule, "ROOT", str(tmp_path / "dossiers"))
+    before = SIMULATED.format(place=tmp_path, moment=MOMENT) + task.replace("{place}", str(tmp_path))
+    program = check_schedule._night(NIGHT, "n1").program.replace("/proc/uptime", str(tmp_path / "up"))
+    done = subprocess.run(["sh", "-c", f"{before}\n{program}"], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    return done.stdout.partition(check_schedule.END)[0]
+
+
+@pytest.mark.parametrize("late", [-300, -75, -30, -1, 0, 20, 79, 85, 3000])
+def test_a_grading_near_the_minute_of_the_task_is_like_any_other(
+    late: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = night(BY_ACCOUNT, NOON - 43200 + MOMENT + late, tmp_path, monkeypatch)
+    ran = [line.split() for line in told.split("\n") if line.startswith("passage ")]
+    assert [0 <= int(one[1]) <= 5 for one in ran] == [True], told
+    assert "encore" not in told
+
+
 @pytest.mark.parametrize("there", [True, False])
 @pytest.mark.parametrize(("task", "account"), [(BY_ROOT, "root"), (BY_ACCOUNT, "games")])
 def test_who_runs_the_task_is_known_even_when_it_makes_the_folder_of_all(
     task: str, account: str, there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "wall").write_text("1000000\n")
-    (tmp_path / "up").write_text("50\n")
     if there:
         (tmp_path / "dossiers").mkdir()
-    monkeypatch.setattr(check_schedule, "EXPORT", str(tmp_path / "arrivees.csv"))
-    monkeypatch.setattr(check_schedule, "ROOT", str(tmp_path / "dossiers"))
-    hour, minute = map(int, NIGHT.split(":"))
-    before = SIMULATED.format(place=tmp_path, moment=hour * 3600 + minute * 60) + task.replace("{place}", str(tmp_path))
-    program = check_schedule._night(NIGHT, "n1").program.replace("/proc/uptime", str(tmp_path / "up"))
-    done = subprocess.run(["sh", "-c", f"{before}\n{program}"], capture_output=True, text=True, check=False)
-    told = done.stdout.partition(check_schedule.END)[0]
-    assert done.stderr == ""
+    told = night(task, NOON, tmp_path, monkeypatch)
     assert "droits-de-root" in told or account != "root"
     assert "droits-de-root" not in told or account == "root"
     assert (tmp_path / "dossiers").exists() == there
