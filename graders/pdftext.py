@@ -1,10 +1,4 @@
-"""The text of a PDF that somebody else made: read apart from the grading, with little memory and time.
-
->>> pages(b"no PDF")
-Traceback (most recent call last):
-...
-graders.pdftext.PdfError: invalid pdf header
-"""
+"""The text of a PDF that somebody else made: read apart from the grading, with little memory and time."""
 
 from __future__ import annotations
 
