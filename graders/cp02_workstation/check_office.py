@@ -25,7 +25,7 @@ PROGRAM = "/usr/local/bin/en-pdf"
 ACCOUNTS = ("games", "news", "lp", "man", "irc", "nobody")
 """Accounts of a Debian that nobody uses; the first that is there converts."""
 LARGEST = 150_000
-"""Bytes of a PDF of two pages, in the subject."""
+"""Bytes of a PDF of two pages, in the subject; what a machine answers may have 256 KiB in all."""
 SECONDS = 360.0
 """Twice what the subject gives to a conversion."""
 
@@ -93,4 +93,4 @@ def request(name: str, pages: list[Page], missing: str) -> dict[str, Any]:
     """What remote_office is asked for."""
     content = base64.b64encode(document(pages)).decode()
     return {"program": PROGRAM, "accounts": ACCOUNTS, "documents": {name: content}, "absent": missing,
-            "seconds": SECONDS}  # fmt: skip
+            "seconds": SECONDS, "largest": LARGEST}  # fmt: skip

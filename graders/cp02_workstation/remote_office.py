@@ -20,15 +20,14 @@ from typing import Any
 
 from graders.remote_launch import attempt, pace
 
-BIGGEST = 150_000
-"""Bytes of a converted document that is carried away; an answer may have 256 KiB in all."""
 NEARLY_LATE = 100.0
 """Seconds after which the candidate's own limit may be why there is no PDF."""
 FOLDER = "mes documents 1.0"
 
 
 def main(request: str) -> None:
-    """`request`: {"program", "accounts", "documents": {name: base64}, "absent", "seconds"}; JSON out."""
+    """`request`: {"program", "accounts", "documents": {name: base64}, "absent", "seconds", "largest"};
+    JSON out."""
     asked = json.loads(request)
     account = next(one for one in map(known, asked["accounts"]) if one is not None)
     place = Path(tempfile.mkdtemp(prefix="conversion-", dir="/var/tmp"))
@@ -78,11 +77,11 @@ def trial(place: Path, account: pwd.struct_passwd, asked: dict[str, Any]) -> dic
             [asked["program"], str(document)], asked["seconds"], "/", account.pw_name, str(home)
         )
         seconds = time.monotonic() - began
-        size, result = read(document.with_suffix(".pdf"), account)
+        size, result = read(document.with_suffix(".pdf"), account, asked["largest"])
         runs.append({
             "name": name, "status": status, "out": out[-600:], "err": err[-600:], "seconds": round(seconds, 1),
             "pace": pace() if late or (status and seconds > NEARLY_LATE) else 0.0,
-            "same": read(document, account)[1] == (data or None), "size": size,
+            "same": read(document, account, asked["largest"])[1] == (data or None), "size": size,
             "pdf": base64.b64encode(result).decode() if result else "",
         })  # fmt: skip
         if status is None:
@@ -90,14 +89,14 @@ def trial(place: Path, account: pwd.struct_passwd, asked: dict[str, Any]) -> dic
     return {"runs": runs}
 
 
-def read(path: Path, account: pwd.struct_passwd) -> tuple[int | None, bytes | None]:
+def read(path: Path, account: pwd.struct_passwd, largest: int) -> tuple[int | None, bytes | None]:
     """Size of an ordinary file, and what the account reads there; None for what is not there, or not for it."""
     try:
         kept = path.lstat()
         if not stat.S_ISREG(kept.st_mode):
             return None, None
         own = kept.st_uid == account.pw_uid and kept.st_mode & 0o400
-        if kept.st_size > BIGGEST or not (own or kept.st_mode & 0o004):
+        if kept.st_size > largest or not (own or kept.st_mode & 0o004):
             return kept.st_size, None
         return kept.st_size, path.read_bytes()
     except OSError:

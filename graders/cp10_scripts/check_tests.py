@@ -27,6 +27,7 @@ OWN = {
     "rien": ("un programme qui ne fait rien", "#!/bin/sh\nexit 0\n"),
 }
 """Label and source of what is given with the script; its own name would tell the tests what to say."""
+ENDED = "présent et mené à son terme"
 Program = tuple[str, str, str, str, str]
 """Label (French), name, base, and the mistake: what becomes of what."""
 
@@ -40,9 +41,7 @@ def check_teeth(bench: Bench, probe: ProbeClient, login: Login, expect: Expect, 
     """
     settings, given = agency_settings(bench), implementations(bench, probe)
     bases = {name: filled(source, settings) for name, source in BASES.items()}
-    named = trials(login, deadline, settings.folder, bases, given)
-    expect.require(expect.true("programme d'essais", "présent et mené à son terme", ended(named),
-                               all(one["status"] is not None for _, one in named)))  # fmt: skip
+    named = trials(login, expect, deadline, settings.folder, bases, given)
     right = [(label, one) for label, one in named if not label.startswith("un programme qui")]
     wrong = [(label, one) for label, one in named if label.startswith("un programme qui")]
     refused = [f"{label} (code {one['status']})" for label, one in right if one["status"] != 0]
@@ -63,9 +62,7 @@ def check_own(bench: Bench, probe: ProbeClient, login: Login, expect: Expect, de
     word = probe.nonce("programmes")
     given: list[Program] = [(label, f"p{_word(word, base)}", base, "", "") for base, (label, _) in OWN.items()]
     bases = {base: source for base, (_, source) in OWN.items()}
-    named = trials(login, deadline, agency_settings(bench).folder, bases, given)
-    expect.require(expect.true("programme d'essais", "présent et mené à son terme", ended(named),
-                               all(one["status"] is not None for _, one in named)))  # fmt: skip
+    named = trials(login, expect, deadline, agency_settings(bench).folder, bases, given)
     for base, (label, one) in zip(OWN, named, strict=True):
         wanted = "accepté" if base == "script" else "refusé"
         expect.equal(label, wanted, "accepté" if one["status"] == 0 else "refusé")
@@ -73,9 +70,9 @@ def check_own(bench: Bench, probe: ProbeClient, login: Login, expect: Expect, de
 
 
 def trials(
-    login: Login, deadline: Deadline, folder: str, bases: dict[str, str], given: Sequence[Program]
+    login: Login, expect: Expect, deadline: Deadline, folder: str, bases: dict[str, str], given: Sequence[Program]
 ) -> list[tuple[str, dict[str, Any]]]:
-    """What the candidate's tests said of each program, with labels; nothing follows one that they did not end with.
+    """What the candidate's tests said of each program, with labels; they must come to their end with all of them.
 
     Raises ProbeError when the machine was not put back, or is too slow to judge by.
     """
@@ -86,13 +83,15 @@ def trials(
         raise ProbeError(f"not put back on srv: {', '.join(told['left'])}")
     runs: list[dict[str, Any]] = told["runs"]
     programs.unhurried(runs)
-    return list(zip((label for label, *_ in given), runs, strict=False))
+    named = list(zip((label for label, *_ in given), runs, strict=False))
+    expect.require(expect.equal("programme d'essais", ENDED, ended(named)))
+    return named
 
 
 def ended(named: Sequence[tuple[str, dict[str, Any]]]) -> str:
     """Whether every trial came to its end; which one did not, and why."""
     late = next(((label, one) for label, one in named if one["status"] is None), None)
-    return "présent et mené à son terme" if late is None else f"{status(late[1])} ({late[0]})"
+    return ENDED if late is None else f"{status(late[1])} ({late[0]})"
 
 
 def left_by(named: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:

@@ -192,6 +192,7 @@ def limited(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, old: str, new: str)
         ("MOST_PAGES, MOST_TEXT = 50", "MOST_PAGES, MOST_TEXT = 1", "more than 1 pages"),
         ("texts = [", "while True: pass\n        texts = [", "not read in 1 s of the processor"),
         ("texts = [", "'a' * (1 << 31)\n        texts = [", "MemoryError"),
+        ("texts = [", "raise __import__('zlib').error('spoiled')\n        texts = [", "spoiled"),
     ],
 )
 def test_what_takes_too_much_to_read_is_unreadable(
