@@ -38,6 +38,7 @@ class CheckSpec:
     seconds: float
     early: Early | None
     errands: Errands | None
+    disturbing: bool
 
     @property
     def after(self) -> tuple[str, ...]:
@@ -59,6 +60,7 @@ def check(
     seconds: float = 60.0,
     early: Early | None = None,
     errands: Errands | None = None,
+    disturbing: bool = False,
 ) -> Callable[[F], F]:
     """Make a function `check_*` the check `check_id`; the first line of its docstring is its title (French).
 
@@ -70,6 +72,7 @@ def check(
     seconds: the time it may take; beyond, the verdict is `error`.
     early: starts slow measurements (ProbeClient.prefetch) when the grading of the bench begins.
     errands: the errands of the check, which start then too (the check asks for the same ones with `run_errand`).
+    disturbing: machines may sleep or restart meanwhile, so it runs last in its phase.
 
     Raises ValueError when the id is not one or the docstring is missing.
     """
@@ -81,7 +84,9 @@ def check(
         if not documentation:
             raise ValueError(f"@check({check_id!r}): {function.__name__} has no docstring; the candidate reads it")
         title = documentation.splitlines()[0].strip()
-        spec = CheckSpec(check_id, title, tuple(needs), tuple(causes), tuple(nodes), phase, seconds, early, errands)
+        spec = CheckSpec(
+            check_id, title, tuple(needs), tuple(causes), tuple(nodes), phase, seconds, early, errands, disturbing
+        )
         setattr(function, ATTRIBUTE, spec)
         return function
 

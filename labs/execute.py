@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from labs import identity, prepare, ssh, windows
 from labs.bench import Bench, BenchNode
 from labs.deadline import Deadline
-from labs.errors import InterruptedRunError, PlateauError
+from labs.errors import DeadlineError, HypervisorError, InterruptedRunError, PlateauError
 from labs.hypervisors.base import BenchKey, Hypervisor, NodeKey, Power
 from labs.journal import Journal
 from labs.models.session import Session
@@ -23,6 +23,7 @@ SEGMENTS_SECONDS = 60.0
 NODE_SECONDS = 300.0
 SSH_SECONDS = 300.0
 DELETE_SECONDS = 180.0
+WAKE_SECONDS = 60.0
 INTERRUPTED = "interrupted before it was finished; run the command again to go on"
 PREPARATION = "preparation"
 """In an outcome, beside the machines: the playbook of a training version."""
@@ -164,7 +165,19 @@ class Executor:
         self._parallel([(b.candidate.id, node.name, one(node)) for b in benches for node in b.nodes], outcome)
         return outcome
 
+    def _wake(self, node: BenchNode) -> bool:
+        """Wake a machine that sleeps; whether it slept. One that cannot be asked is taken for awake."""
+        hypervisor, key, deadline = self._hypervisor, node.spec.key, Deadline.after(WAKE_SECONDS)
+        try:
+            slept = hypervisor.asleep(key, deadline)
+        except (HypervisorError, DeadlineError):
+            return False
+        if slept:
+            self._step("wake", node, lambda: hypervisor.start(key, deadline))
+        return slept
+
     def _snapshot(self, node: BenchNode, name: str) -> None:
+        self._wake(node)  # a machine that sleeps in its snapshot may never wake again
         self._hypervisor.snapshot(node.spec.key, name, Deadline.after(NODE_SECONDS))
 
     def _node_work(
@@ -172,6 +185,10 @@ class Executor:
     ) -> Callable[[], None]:
         def run() -> None:
             if plan.action is Action.KEEP:
+                if self._wake(node):
+                    with self._lock:
+                        outcome.changed += 1
+                    self._hypervisor.wait_agent(node.spec.key, Deadline.after(WAKE_SECONDS))
                 return
             with self._lock:
                 outcome.changed += 1

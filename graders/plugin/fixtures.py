@@ -1,4 +1,7 @@
-"""What a check may ask for: bench, probe, login, host, device, windows, cables, expect, undo, deadline, patience."""
+"""What a check may ask for.
+
+bench, probe, login, host, device, windows, cables, power_key, expect, undo, deadline, patience.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from graders.cables import Cables
 from graders.check import spec_of
 from graders.devices import Device, Windows
 from graders.plugin.keys import BENCH_RUN, MEASUREMENT
+from graders.powerkey import PowerKey
 from labs.errors import InputError
 
 if TYPE_CHECKING:
@@ -72,6 +76,13 @@ def cables(_bench_run: BenchRun, undo: Callable[[str, Callable[[], object]], Non
     """Cables of the bench's machines: `cables.pull("ws", "lan")`; plugged again when the check has ended."""
     login = _bench_run.login
     return Cables(login.hypervisor, _bench_run.bench, _bench_run.notebook, undo)
+
+
+@pytest.fixture
+def power_key(_bench_run: BenchRun, undo: Callable[[str, Callable[[], object]], None]) -> PowerKey:
+    """The machines' power key: `power_key.press("ws", 60)`; they run again when the check has ended."""
+    login = _bench_run.login
+    return PowerKey(login.hypervisor, _bench_run.bench, _bench_run.notebook, undo)
 
 
 class Hosts:

@@ -1,7 +1,11 @@
-"""Is a machine up? Three channels are asked before it is called down: hypervisor, management (agent, SSH), ARP."""
+"""Is a machine up? Three channels are asked before it is called down: hypervisor, management (agent, SSH), ARP.
+
+One that sleeps is woken first.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import socket
 from collections.abc import Mapping
@@ -19,7 +23,7 @@ if TYPE_CHECKING:
     from graders.probe_client import ProbeClient
     from labs.bench import Bench, BenchNode
     from labs.deadline import Deadline
-    from labs.hypervisors.base import Hypervisor
+    from labs.hypervisors.base import Hypervisor, NodeKey
     from labs.sessionfiles import SessionFiles
 
 AGENT_SECONDS = 8.0
@@ -115,6 +119,15 @@ def _management(hypervisor: Hypervisor, node: BenchNode, files: SessionFiles, de
     found = NodeState(node.name, status.power, image=status.image)
     if status.power is not Power.RUNNING:
         return found
+    asked = _asked(hypervisor, node, files, deadline, found)
+    if not asked.reachable and _woken(hypervisor, node.spec.key, deadline):
+        asked = _asked(hypervisor, node, files, deadline, found)
+    return asked
+
+
+def _asked(
+    hypervisor: Hypervisor, node: BenchNode, files: SessionFiles, deadline: Deadline, found: NodeState
+) -> NodeState:
     if not node.model.unix:
         return replace(found, ssh=_answers(hypervisor, node, deadline.sooner(SSH_SECONDS)))
     try:
@@ -127,6 +140,15 @@ def _management(hypervisor: Hypervisor, node: BenchNode, files: SessionFiles, de
     except UnreachableError:
         return replace(found, agent=False, ssh=False)
     return replace(found, agent=False, ssh=True)
+
+
+def _woken(hypervisor: Hypervisor, key: NodeKey, deadline: Deadline) -> bool:
+    """Whether the machine was asleep, as its candidate left it, and was woken."""
+    with contextlib.suppress(HypervisorError, DeadlineError):
+        if hypervisor.asleep(key, deadline.sooner(AGENT_SECONDS)):
+            hypervisor.start(key, deadline)
+            return True
+    return False
 
 
 def _answers(hypervisor: Hypervisor, node: BenchNode, deadline: Deadline) -> bool:

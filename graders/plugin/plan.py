@@ -51,7 +51,8 @@ def refuse_strangers(graded: Iterable[str], lab: Lab) -> None:
 
 
 def order(specs: Iterable[CheckSpec]) -> list[str]:
-    """Ids in running order: live before reboot, prerequisites first, and those last that wait for errands.
+    """Ids in running order: live before reboot, prerequisites first; those that wait for errands late, and those last
+    that disturb the machines.
 
     Raises InputError on a cycle.
     """
@@ -64,10 +65,15 @@ def order(specs: Iterable[CheckSpec]) -> list[str]:
         live = [spec for spec in ready if spec.phase == "live"]
         waiting_live = any(spec.phase == "live" for spec in left.values())
         chosen = live or ready if waiting_live else ready
-        for spec in [one for one in chosen if not one.errands] or chosen:
+        first = min(_rank(one) for one in chosen)
+        for spec in [one for one in chosen if _rank(one) == first]:
             done.append(spec.id)
             del left[spec.id]
     return done
+
+
+def _rank(spec: CheckSpec) -> tuple[bool, bool]:
+    return spec.disturbing, bool(spec.errands)
 
 
 def with_needs(checks: Iterable[str], specs: Mapping[str, CheckSpec], graded: Iterable[str]) -> set[str]:

@@ -206,7 +206,7 @@ class Hypervisor(Protocol):
         ...
 
     def start(self, key: NodeKey, deadline: Deadline) -> None:
-        """Power on; nothing happens when it runs."""
+        """Power on, or wake from sleep; nothing happens when it runs."""
         ...
 
     def stop(self, key: NodeKey, deadline: Deadline, *, force: bool = False) -> None:
@@ -257,6 +257,14 @@ class Hypervisor(Protocol):
 
     def set_link(self, key: NodeKey, nic: int, up: bool, deadline: Deadline) -> None:
         """Plug (True) or pull (False) the cable of card `nic` (0 = first lab card)."""
+        ...
+
+    def asleep(self, key: NodeKey, deadline: Deadline) -> bool:
+        """Whether the node runs but its system is suspended to memory (ACPI S3): it answers nothing until it wakes."""
+        ...
+
+    def press(self, key: NodeKey, button: str, deadline: Deadline) -> None:
+        """Press and release a key of the node's keyboard, by QEMU's name of it (QKeyCode: `power`, `ret`, `f1`)."""
         ...
 
     def console(self, key: NodeKey) -> Console:

@@ -12,6 +12,7 @@ import time
 import pytest
 from drivers import MAIN, Machines, World, soon
 
+from labs.deadline import Deadline
 from labs.errors import HypervisorError
 from labs.hypervisors.base import NodeKey, Power
 
@@ -102,6 +103,32 @@ def test_cable_is_pulled_and_plugged(world: World, machines: Machines) -> None:
     world.hypervisor.set_link(machines.b, 0, True, soon())
     assert world.text(machines.b, "sleep 0.5; cat /sys/class/net/eth1/carrier") == "1"
     assert pings(world, machines.a, MAIN["b"])
+
+
+@pytest.mark.guests
+def test_key_is_pressed(world: World, machines: Machines) -> None:
+    world.text(machines.b, "modprobe evdev; (timeout 60 head -c 24 /dev/input/event0 >/run/key &) >/dev/null 2>&1")
+
+    def seen() -> bool:
+        world.hypervisor.press(machines.b, "f1", soon())
+        return world.text(machines.b, "stat -c %s /run/key") == "24"
+
+    Deadline.after(60).poll(lambda: seen() or None, "the key", interval=0.5)
+
+
+@pytest.mark.guests
+def test_sleeping_machine_is_woken(world: World, machines: Machines) -> None:
+    hypervisor, key = world.hypervisor, machines.b
+    assert not hypervisor.asleep(key, soon())
+    world.text(key, "touch /run/before; (sleep 1; systemctl suspend) >/dev/null 2>&1 &")
+    soon().poll(lambda: hypervisor.asleep(key, soon()) or None, "its sleep")
+    assert hypervisor.status(key).power is Power.RUNNING
+    hypervisor.start(key, soon())
+    assert not hypervisor.asleep(key, soon())
+    hypervisor.wait_agent(key, soon())
+    world.text(key, "test -e /run/before")  # its memory was kept
+    assert pings(world, machines.a, MAIN["b"])
+    hypervisor.start(key, soon())  # nothing happens to one that is awake
 
 
 @pytest.mark.guests

@@ -149,7 +149,9 @@ class Sdn:
 
 @dataclass
 class GuestState:
-    """One running machine: since when it runs, and the commands that its agent carries out."""
+    """One running machine: since when it runs, whether it sleeps, and the commands that its agent carries out."""
 
     started: float
+    asleep: bool = False
+    """Its system is set to sleep when the power key is pressed."""
     commands: dict[int, dict[str, Any]] = field(default_factory=dict)

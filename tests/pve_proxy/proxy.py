@@ -252,6 +252,8 @@ class Proxy:
             return _ok(self.consoles.ticket(rest[1:], data))
         if rest == "/vncwebsocket":
             return await self.consoles.stream(request)
+        if rest == "/sendkey":
+            return self._press(vmid, data)
         if rest.startswith("/agent/"):
             return await self._agent(rest.removeprefix("/agent/"), node, vmid, data)
         answer = await self._forward(request, body)
@@ -261,7 +263,9 @@ class Proxy:
         if rest == "/template" and answer.status == 200:
             self._born[vmid] = time.monotonic()
         if request.method == "GET" and rest == "/status/current" and vmid in self._guests:
-            return _changed(answer, uptime=int(time.monotonic() - self._guests[vmid].started))
+            guest = self._guests[vmid]
+            slept = {"qmpstatus": "suspended"} if guest.asleep else {}
+            return _changed(answer, uptime=int(time.monotonic() - guest.started), **slept)
         return answer
 
     def _timed(self, upid: str, method: str, rest: str, vmid: int, data: dict[str, Any]) -> None:
@@ -284,16 +288,25 @@ class Proxy:
         elif rest.endswith("/rollback"):
             # Its memory comes back: the agent answers at once.
             self._guests[vmid] = GuestState(now - 3600)
+        elif rest == "/status/resume" and vmid in self._guests:
+            self._guests[vmid].asleep = False
         elif rest in {"/status/stop", "/status/shutdown"} or (method == "DELETE" and rest == ""):
             self._guests.pop(vmid, None)
 
     # --- what fakepve does not model -------------------------------------------------------------------------------
 
+    def _press(self, vmid: int, data: dict[str, Any]) -> web.StreamResponse:
+        guest = self._guests.get(vmid)
+        if guest is None:
+            return _refused(500, f"VM {vmid} not running")
+        guest.asleep = guest.asleep or data["key"] == "power"
+        return _ok(None)
+
     async def _agent(self, command: str, node: str, vmid: int, data: dict[str, Any]) -> web.StreamResponse:
         state = self._guests.get(vmid)
         if state is None:
             return _refused(500, f"VM {vmid} is not running")
-        if time.monotonic() < state.started + self.pace.boot * self.pace.scale:
+        if state.asleep or time.monotonic() < state.started + self.pace.boot * self.pace.scale:
             await self._sleep(self.pace.silent_ping)
             return _refused(500, "QEMU guest agent is not running")
         if command == "ping":

@@ -13,7 +13,7 @@ from labs.hypervisors.base import ExecResult, HostCapacity, NodeStatus, Power
 
 
 class FakeHypervisor:
-    """Machines described by a file: {"node": {"power", "agent", "reboots"}}; a reboot is noted beside it."""
+    """Machines described by a file: {"node": {"power", "agent", "asleep", "reboots"}}; a reboot is noted beside it."""
 
     name = "fake"
 
@@ -32,9 +32,18 @@ class FakeHypervisor:
     def list_nodes(self, session=None):
         return []
 
+    def asleep(self, key, deadline):
+        return self.world(key.node).get("asleep", False) and not (self.folder / f"woken-{key.node}").exists()
+
+    def start(self, key, deadline):
+        (self.folder / f"woken-{key.node}").touch()
+
+    def wait_agent(self, key, deadline):
+        pass
+
     def execute(self, key, argv, deadline, *, stdin=b""):
         node = self.world(key.node)
-        if not node.get("agent", True):
+        if not node.get("agent", True) or self.asleep(key, deadline):
             raise HypervisorError("agent: silence")
         count = self.folder / f"boots-{key.node}"
         boots = int(count.read_text()) if count.exists() else 0

@@ -8,7 +8,7 @@ import pytest
 from labs.paths import GRADERS, ROOT
 
 TALK_TO_MACHINES = {
-    "graders.cables.Cables", "graders.engine.bench.BenchEngine", "graders.login.Login",
+    "graders.cables.Cables", "graders.engine.bench.BenchEngine", "graders.login.Login", "graders.powerkey.PowerKey",
     "graders.probe_client.ProbeClient", "graders.probes.arp.resolve", "graders.probes.arp.sweep",
     "graders.probes.arp.who_has", "graders.probes.clock.offset",
     "graders.probes.dhcp.discover", "graders.probes.dhcp.relayed",

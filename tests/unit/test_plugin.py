@@ -202,6 +202,15 @@ def test_machine_down_blocks_and_is_named(world):
     ]
 
 
+def test_a_machine_left_asleep_is_woken_and_graded(world):
+    world.checks(PAIR.format(observed=1))
+    world.machines(ws={"asleep": True})
+    result = world.grade("--candidate", "alice", "--no-reboot")
+    assert result.returncode == 0, result.stdout
+    assert (world.folder / "woken-ws").exists()
+    assert {str(one.verdict) for one in world.records().values()} == {"passed"}
+
+
 def test_a_silent_probe_does_not_make_a_machine_down(world):
     """Nobody could ask for the machine by ARP: its checks are tried, and tell for themselves."""
     world.checks(PAIR.format(observed=1))
@@ -341,6 +350,27 @@ def test_decorator_keeps_the_function():
 
     assert spec_of(check_it).title == "Titre."
     assert spec_of(check_it).competence == "CP06"
+
+
+def test_what_disturbs_the_machines_runs_last_in_its_phase():
+    def one(check_id, **more):
+        def function():
+            """Titre."""
+
+        return spec_of(check(check_id, **more)(function))
+
+    specs = [
+        one("CP02-S3.b", phase="reboot", disturbing=True),
+        one("CP02-S1.f", phase="reboot"),
+        one("CP02-S5.b", phase="reboot", causes=("CP02-S4.b",)),
+        one("CP02-S4.b", phase="reboot"),
+        one("CP02-S3.c", disturbing=True),
+        one("CP02-S1.e", errands=lambda _bench, _probe: ()),
+        one("CP02-S1.a"),
+    ]
+    assert plan.order(specs) == [
+        "CP02-S1.a", "CP02-S1.e", "CP02-S3.c", "CP02-S1.f", "CP02-S4.b", "CP02-S5.b", "CP02-S3.b",
+    ]  # fmt: skip
 
 
 def test_circle_of_needs_is_refused():

@@ -34,6 +34,7 @@ class Machines:
     def __init__(self) -> None:
         self.nodes: dict[NodeKey, bool] = {}
         self.told: list[tuple[str, str]] = []
+        self.sleeping: set[NodeKey] = set()
 
     def ensure_segments(self, wanted: Any, nodes: Any, deadline: Any) -> None: ...
 
@@ -41,7 +42,17 @@ class Machines:
         self.nodes.setdefault(spec.key, False)
         self.told.append(("create", spec.key.node))
 
-    def start(self, key: NodeKey, deadline: Any) -> None: ...
+    def start(self, key: NodeKey, deadline: Any) -> None:
+        if key in self.sleeping:
+            self.sleeping.remove(key)
+            self.told.append(("wake", key.node))
+
+    def asleep(self, key: NodeKey, deadline: Any) -> bool:
+        return key in self.sleeping
+
+    def snapshot(self, key: NodeKey, name: str, deadline: Any) -> None:
+        assert key not in self.sleeping
+        self.told.append((name, key.node))
 
     def wait_agent(self, key: NodeKey, deadline: Any) -> None: ...
 
@@ -116,6 +127,18 @@ def test_ready_only_once_prepared(world: World) -> None:
     assert [one for one in told[:at] if one[0] == "ready"] == [("ready", "probe")]
     steps = [(step.action, step.outcome) for step in world.journal.steps(str(world.key("ws")))]
     assert steps[-2:] == [("prepare", "done"), ("mark ready", "done")]
+
+
+def test_machines_that_sleep_are_woken(world: World) -> None:
+    world.up()
+    world.taken()
+    world.machines.sleeping = {world.key("ws")}
+    assert world.up().changed == 1
+    assert world.taken() == [("wake", "ws")]
+    world.machines.sleeping = {world.key("srv")}
+    assert world.executor.snapshot(world.benches, "frozen").errors == {}
+    told = world.taken()
+    assert told.index(("wake", "srv")) < told.index(("frozen", "srv"))
 
 
 def test_what_somebody_works_in_is_left_alone(world: World) -> None:

@@ -127,6 +127,28 @@ def test_power_survives(place: Place, driver: ProxmoxHypervisor, fault: Fault) -
     assert driver.status(KEY).power is Power.STOPPED
 
 
+@pytest.mark.parametrize("fault", [None, Fault.LATE_596, Fault.NEVER_596, Fault.NO_WORKER_DONE])
+def test_sleep_ends(place: Place, driver: ProxmoxHypervisor, fault: Fault | None) -> None:
+    made(driver)
+    driver.start(KEY, soon())
+    driver.wait_agent(KEY, soon())
+    assert not driver.asleep(KEY, soon())
+    driver.press(KEY, "power", soon())
+    assert driver.asleep(KEY, soon())
+    assert driver.status(KEY).power is Power.RUNNING
+    if fault:
+        place.proxy.fail("POST", "/status/resume$", fault)
+    driver.start(KEY, soon())
+    assert not driver.asleep(KEY, soon())
+    driver.wait_agent(KEY, soon())
+
+
+def test_key_of_a_stopped_machine(driver: ProxmoxHypervisor) -> None:
+    made(driver)
+    with pytest.raises(HypervisorError, match="not running"):
+        driver.press(KEY, "power", soon())
+
+
 @pytest.mark.parametrize("fault", [Fault.LATE_596, Fault.NEVER_596, Fault.NO_WORKER_DONE, Fault.NO_WORKER_LOST,
                                    Fault.DROPPED, Fault.LOCKED, Fault.TASK_LOCKED])  # fmt: skip
 def test_destroy_survives(place: Place, driver: ProxmoxHypervisor, fault: Fault) -> None:

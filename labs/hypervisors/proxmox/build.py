@@ -214,6 +214,8 @@ class _Maker:
         vlan = "" if management.vlan is None else f",tag={management.vlan}"
         options: dict[str, Any] = {
             "ostype": "l26",
+            # Sleep in memory, which machine types from 9.2+pve1 on have only when asked.
+            "machine": "pc,enable-s3=1",
             "memory": MEMORY_MB,
             "cores": 1,
             "scsihw": "virtio-scsi-pci",

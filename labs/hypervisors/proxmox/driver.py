@@ -330,6 +330,16 @@ class ProxmoxHypervisor:
                 deadline,
             )
 
+    def asleep(self, key: NodeKey, deadline: Deadline) -> bool:
+        machine = self._existing(key)
+        with named(key):
+            return self._machines.asleep(machine, deadline)
+
+    def press(self, key: NodeKey, button: str, deadline: Deadline) -> None:
+        machine = self._running(key, deadline)
+        with named(key):
+            self._client.call("PUT", f"{machine.path}/sendkey", deadline, key=button)
+
     def console(self, key: NodeKey) -> Console:
         machine = self._existing(key)
         page = f"https://{self._client.first_host}/?console=kvm&novnc=1&vmid={machine.vmid}&node={machine.node}"

@@ -336,13 +336,31 @@ class Machines:
 
     def running(self, machine: Machine, deadline: Deadline) -> bool:
         """Whether it runs now, from the node itself; False when it is gone."""
+        return self._current(machine, deadline).get("status") == "running"
+
+    def asleep(self, machine: Machine, deadline: Deadline) -> bool:
+        """Whether it runs but its system is suspended to memory."""
+        return self._current(machine, deadline).get("qmpstatus") == "suspended"
+
+    def wake(self, machine: Machine, deadline: Deadline) -> None:
+        """End its sleep; `resume` does for a suspended machine what a key or a lid does."""
+        settle(
+            lambda: self._client.call("POST", f"{machine.path}/status/resume", deadline),
+            lambda: not self.asleep(machine, deadline),
+            self._tasks,
+            f"{machine.key}: wake",
+            deadline,
+        )
+
+    def _current(self, machine: Machine, deadline: Deadline) -> Mapping[str, Any]:
+        """Its state, from the node itself; nothing when it is gone."""
         try:
-            status = self._client.get(f"{machine.path}/status/current", deadline)
+            status: Mapping[str, Any] = self._client.get(f"{machine.path}/status/current", deadline)
         except ApiError as problem:
             if problem.kind in {Kind.MISSING, Kind.DENIED}:
-                return False
+                return {}
             raise
-        return bool(status.get("status") == "running")
+        return status
 
     def _own_config(self, machine: Machine, deadline: Deadline) -> Mapping[str, Any]:
         config = self.config(machine, deadline)

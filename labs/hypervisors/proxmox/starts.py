@@ -56,11 +56,13 @@ class Starts:
             self._new.discard(key)
 
     def begin(self, machine: Machine, deadline: Deadline) -> None:
-        """Start the machine unless it runs; its task is left to `finish`."""
+        """Start the machine unless it runs, wake it if it sleeps; the task of a start is left to `finish`."""
         key = machine.key
         with self._lock:
             new = key in self._new
         if not new and self._machines.running(machine, deadline):
+            if self._machines.asleep(machine, deadline):
+                self._machines.wake(machine, deadline)
             return
         self._boots.enter(machine.node, key, deadline)
 

@@ -152,6 +152,9 @@ class QemuHypervisor:
     def start(self, key: NodeKey, deadline: Deadline) -> None:
         machine = self._existing(key)
         if machine.pid is not None:
+            with self._monitor(key, deadline) as qmp:
+                if _asleep(qmp):
+                    qmp.command("system_wakeup")
             return
         if processes.owned(machine.folder):
             self._end_all(machine, deadline)
@@ -265,6 +268,14 @@ class QemuHypervisor:
     def set_link(self, key: NodeKey, nic: int, up: bool, deadline: Deadline) -> None:
         with self._monitor(key, deadline) as qmp:
             qmp.command("set_link", name=f"nic{nic}", up=up)
+
+    def asleep(self, key: NodeKey, deadline: Deadline) -> bool:
+        with self._monitor(key, deadline) as qmp:
+            return _asleep(qmp)
+
+    def press(self, key: NodeKey, button: str, deadline: Deadline) -> None:
+        with self._monitor(key, deadline) as qmp:
+            qmp.command("send-key", keys=[{"type": "qcode", "data": button}])
 
     def console(self, key: NodeKey) -> Console:
         machine = self._existing(key)
@@ -435,6 +446,10 @@ def _require_own(specs: Sequence[NodeSpec]) -> None:
 def _leave_shared_memory_out(qmp: Qmp, wanted: bool) -> None:
     """Whether a RAM state comes without the memory itself, which is in a file that the machine maps."""
     qmp.command("migrate-set-capabilities", capabilities=[{"capability": "x-ignore-shared", "state": wanted}])
+
+
+def _asleep(qmp: Qmp) -> bool:
+    return bool(qmp.command("query-status")["status"] == "suspended")
 
 
 def _snapshots(qmp: Qmp) -> list[str]:

@@ -87,5 +87,8 @@ class Qmp:
             raise HypervisorError(f"{self._path.parent.name}: QEMU's monitor gave no answer ({problem})") from None
         if not line:
             raise HypervisorError(f"{self._path.parent.name}: QEMU ended while it was asked")
-        answer: dict[str, Any] = json.loads(line)
+        try:
+            answer: dict[str, Any] = json.loads(line)
+        except ValueError:  # cut: it ended while it spoke
+            raise HypervisorError(f"{self._path.parent.name}: QEMU ended while it answered") from None
         return answer
