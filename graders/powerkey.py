@@ -136,12 +136,14 @@ def _watch(hypervisor: Hypervisor, key: NodeKey, seconds: float) -> Becomes:
 def _start(hypervisor: Hypervisor, key: NodeKey) -> None:
     """Wake the machine or power it on, until its agent answers: what goes off meanwhile is started again.
 
-    One that runs and stays silent (asleep in a way that the hypervisor cannot see, ACPI S0) is reset.
+    One that runs and stays silent (asleep in a way that the hypervisor cannot see, ACPI S0) is reset; not one that was
+    off and may still be booting, which a reset would begin again.
     """
-    deadline = Deadline.after(BACK_SECONDS)
+    deadline, booting = Deadline.after(BACK_SECONDS), False
     for attempt, _ in enumerate(deadline.ticks(LOOK)):
         with contextlib.suppress(HypervisorError, DeadlineError):
-            if attempt == SILENCES and _state(hypervisor, key) is Becomes.ON:
+            booting = booting or _state(hypervisor, key) is Becomes.OFF
+            if attempt == SILENCES and not booting:
                 hypervisor.reset(key, deadline)
             hypervisor.start(key, deadline)
             hypervisor.wait_agent(key, deadline.sooner(AGENT_SECONDS))

@@ -143,6 +143,14 @@ def test_a_machine_that_is_silent_and_not_asleep_is_reset() -> None:
     assert machine.resets == 1
 
 
+def test_a_machine_that_boots_slowly_is_not_reset() -> None:
+    machine = Machine(Becomes.OFF)
+    machine.silent = 4
+    with pytest.raises(Unmet, match="éteint"):
+        judge(machine)
+    assert (machine.resets, machine.silent) == (0, 0)
+
+
 def test_what_is_not_the_keys_doing_is_no_mark() -> None:
     machine = Machine(Becomes.ASLEEP)
     machine.state = Becomes.OFF
