@@ -216,7 +216,9 @@ def _extra_addresses(legs: Legs, extra: dict[str, str]) -> Iterator[None]:
             with legs.inside(leg):
                 for address in addresses.split(","):
                     size = len(address_bytes(address)) * 8
-                    os.spawnlp(os.P_WAIT, "ip", "ip", "address", verb, f"{address}/{size}", "dev", "lo")
+                    # An IPv6 address is tentative until a worker of the kernel gets to it, on `lo` too, unless `nodad`.
+                    usable = ["nodad"] if family(address) == socket.AF_INET6 and verb == "replace" else []
+                    os.spawnlp(os.P_WAIT, "ip", "ip", "address", verb, f"{address}/{size}", "dev", "lo", *usable)
 
     change("replace")
     try:
