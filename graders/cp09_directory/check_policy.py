@@ -51,25 +51,34 @@ def check_lockout(bench: Bench, probe: ProbeClient, expect: Expect, undo: Undo) 
     account = trial_account(directory, "direction")
     expect.require(expect.equal("compte essai.direction", "présent", "présent" if account else "absent"))
     assert account is not None
-    limit, usual = number(bench, "verrou_essais"), text(bench, "mdp_essai")
+    expect_lockout(bench, probe, expect, undo, account, number(bench, "verrou_essais"), number(bench, "verrou_minutes"))
+
+
+def expect_lockout(
+    bench: Bench, probe: ProbeClient, expect: Expect, undo: Undo, account: Entry, limit: int, minutes: int
+) -> None:
+    """The test account is locked after `limit` wrong passwords, neither before nor after, for so many minutes."""
+    login, usual = first(account, "samaccountname"), text(bench, "mdp_essai")
     trial = Trial(bench, probe, undo)
-    expect.require(expect.equal("ticket de essai.direction", "obtenu", trial.ticket("essai.direction", usual)))
-    wrong = [f"Faux-{probe.nonce(f'lockout {index}')}" for index in range(2 * limit)]
-    first_tries, last_tries = [*wrong[: limit - 1], usual], wrong[limit : 2 * limit]
-    user = bind_name(bench, "essai.direction")
-    undo("verrou de essai.direction", lambda: trial.unlock("essai.direction", account))
-    asked: dict[str, Any] = {"address": text(bench, "lan_dc"), "user": user}
-    codes = probe.call("ldap.binds", LEG, timeout=60, passwords=first_tries, **asked)
+    expect.require(expect.equal(f"ticket de {login}", "obtenu", trial.ticket(login, usual)))
+    undo(f"verrou de {login}", lambda: trial.unlock(login, account))
+    accepted = still_accepted(bench, probe, login, limit - 1)
+    expect.equal(f"{login}, bon mot de passe après {limit - 1} erreurs", "accepté", accepted)
+    still_accepted(bench, probe, login, limit)
+    state = trial.ticket(login, usual)
+    expect.equal(f"{login}, ticket avec le bon mot de passe après {limit} erreurs", TICKETS["revoked"], state)
+    found = lockout_duration(bench, probe, trial, account)
+    expect.equal(f"{login}, durée du verrouillage, en minutes", minutes, in_minutes(found))
+
+
+def still_accepted(bench: Bench, probe: ProbeClient, login: str, errors: int) -> str:
+    """Whether the account's password is accepted after so many wrong ones. Raises ProbeError when nothing answers."""
+    wrong = [f"Faux-{probe.nonce(f'{login} {errors} {index}')}" for index in range(errors)]
+    codes = probe.call("ldap.binds", LEG, timeout=60, address=text(bench, "lan_dc"), user=bind_name(bench, login),
+                       passwords=[*wrong, text(bench, "mdp_essai")])  # fmt: skip
     if None in codes:
         raise ProbeError("ldap.binds: the directory stopped answering")
-    observed = "accepté" if codes[-1] == 0 else "refusé"
-    expect.equal(f"bon mot de passe après {limit - 1} erreurs", "accepté", observed)
-    if None in probe.call("ldap.binds", LEG, timeout=60, passwords=last_tries, **asked):
-        raise ProbeError("ldap.binds: the directory stopped answering")
-    state = trial.ticket("essai.direction", usual)
-    expect.equal(f"ticket avec le bon mot de passe après {limit} erreurs", TICKETS["revoked"], state)
-    found = lockout_duration(bench, probe, trial, account)
-    expect.equal("durée du verrouillage, en minutes", number(bench, "verrou_minutes"), in_minutes(found))
+    return "accepté" if codes[-1] == 0 else "refusé"
 
 
 def lockout_duration(bench: Bench, probe: ProbeClient, trial: Trial, account: Entry) -> str:

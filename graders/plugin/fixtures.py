@@ -1,6 +1,6 @@
 """What a check may ask for.
 
-bench, probe, login, host, device, windows, cables, power_key, expect, undo, deadline, patience.
+bench, probe, login, host, device, windows, cables, power_key, restart, expect, undo, deadline, patience.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from graders.check import spec_of
 from graders.devices import Device, Windows
 from graders.plugin.keys import BENCH_RUN, MEASUREMENT
 from graders.powerkey import PowerKey
+from graders.reboot import Restart
 from labs.errors import InputError
 
 if TYPE_CHECKING:
@@ -83,6 +84,13 @@ def power_key(_bench_run: BenchRun, undo: Callable[[str, Callable[[], object]], 
     """The machines' power key: `power_key.press("ws", 60)`; they run again when the check has ended."""
     login = _bench_run.login
     return PowerKey(login.hypervisor, _bench_run.bench, _bench_run.notebook, undo)
+
+
+@pytest.fixture
+def restart(_bench_run: BenchRun) -> Restart:
+    """Restarts a machine of the bench and waits for it: `restart("ws")`."""
+    login = _bench_run.login
+    return Restart(login.hypervisor, _bench_run.bench, _bench_run.notebook, login)
 
 
 class Hosts:

@@ -20,9 +20,9 @@ from graders.notebook import Measurement, Notebook
 from graders.plugin import plan
 from graders.plugin.host import HostWaits
 from graders.plugin.liveness import NodeState, ask_the_network, header_nodes, keep_states, recall_states, survey
-from graders.plugin.reboot import reboot, system_of
 from graders.plugin.recording import Outcome, RecordsFile, exception_evidence, now, run_header, waits
 from graders.probe_client import SETTLE_SECONDS, Link, ProbeClient, ProbeError
+from graders.reboot import reboot, system_of
 from graders.records import BenchHeader, Record, Verdict
 from labs.bench import Bench, compute_bench
 from labs.deadline import Deadline

@@ -54,6 +54,7 @@ SELDOM = (
     "ldap.binds",
     "ldap.change",
     "ldap.delete",
+    "ldap.move",
     "ldap.search",
     "lure.offer",
     "mail.received",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import subprocess
 import tempfile
 import time
@@ -75,6 +76,31 @@ def delete(address: str, dn: str, *, user: str, password: str, window: float = 2
     {'code': 32, 'reason': 'ldap_delete: No such object (32)'}
     """
     return _modify(address, dn, ["changetype: delete"], user, password, window)
+
+
+def move(address: str, dn: str, parent: str, *, user: str, password: str, window: float = 25.0) -> dict[str, Any]:
+    """Put an entry under another parent, with the name that it has, over LDAPS; told as `change` tells it.
+
+    >>> move("10.1.2.10", "CN=WS,CN=Computers,DC=nevers,DC=test", "OU=Agence,DC=nevers,DC=test",
+    ...     user="b@nevers.test", password="...")
+    {'code': 0, 'reason': ''}
+    """
+    lines = [
+        "changetype: modrdn",
+        _line("newrdn", dn[: len(dn) - len(above(dn)) - 1].encode()),
+        "deleteoldrdn: 1",
+        _line("newsuperior", parent.encode()),
+    ]
+    return _modify(address, dn, lines, user, password, window)
+
+
+def above(dn: str) -> str:
+    """The parent's name: what follows the first comma that no backslash escapes (RFC 4514).
+
+    >>> above("CN=Durand\\\\, Léa,OU=Agence,DC=nevers")
+    'OU=Agence,DC=nevers'
+    """
+    return re.sub(r"^(?:[^,\\]|\\.)*,?", "", dn)
 
 
 def binds(address: str, user: str, passwords: list[str], *, window: float = 60.0) -> list[int | None]:

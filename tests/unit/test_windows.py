@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from graders import agency
+from graders import agency, reboot
 from graders.cp09_directory import check_rights
-from graders.plugin import reboot
 from labs import accesssheet, inventory, labcheck, windows
 from labs.deadline import Deadline
 from labs.errors import DeadlineError, EnvironmentLackError, InputError, PlateauError

@@ -1,4 +1,4 @@
-"""The persistence phase: every graded machine of a bench really reboots, all at once."""
+"""Machines that really reboot: all graded ones at once for the persistence phase, or one for a check."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from graders.probe_client import ProbeError
 from labs.deadline import Deadline
 from labs.errors import DeadlineError, HypervisorError
 from labs.powershell import POWERSHELL
 
 if TYPE_CHECKING:
-    from labs.bench import BenchNode
+    from graders.login import Login
+    from graders.notebook import Notebook
+    from labs.bench import Bench, BenchNode
     from labs.hypervisors.base import Hypervisor, NodeKey
 
 REBOOT_SECONDS = 300.0
@@ -69,6 +72,7 @@ WINDOWS = System(
 )
 """Never run on a Windows."""
 SETTLED = frozenset({"running", "degraded"})
+NO_ANSWER = "no answer"
 
 
 def system_of(node: BenchNode) -> System | None:
@@ -89,6 +93,30 @@ def reboot(hypervisor: Hypervisor, nodes: Sequence[BenchNode]) -> dict[str, str]
     return {node.name: text for node, text in zip(nodes, told, strict=True)}
 
 
+class Restart:
+    """Restarts one machine of the bench, and waits until nothing is being started on it any more.
+
+    >>> restart("ws")
+    """
+
+    def __init__(self, hypervisor: Hypervisor | None, bench: Bench, notebook: Notebook, login: Login) -> None:
+        self._hypervisor, self._bench, self._notebook, self._login = hypervisor, bench, notebook, login
+
+    def __call__(self, node: str) -> None:
+        """Raises ProbeError when the machine does not come back."""
+        action = f"restart {node}"
+        self._login.forget()
+        if self._hypervisor is None:
+            told = str(self._notebook.recall("hypervisor", action))
+        else:
+            began = time.monotonic()
+            told = reboot(self._hypervisor, [self._bench.node(node)])[node]
+            self._notebook.keep("hypervisor", action, told, time.monotonic() - began)
+            self._notebook.add("hypervisor", action, told, time.monotonic() - began)
+        if NO_ANSWER in told:
+            raise ProbeError(f"{node} was restarted and did not come back: {told}")
+
+
 def boot_id(hypervisor: Hypervisor, key: NodeKey, deadline: Deadline, system: System = DEBIAN) -> str | None:
     """What is another after each start; None when the agent does not answer."""
     try:
@@ -107,7 +135,7 @@ def _reboot_one(hypervisor: Hypervisor, node: BenchNode, slowness: float) -> str
         hypervisor.execute(key, system.restart, deadline.sooner(10))
     after, way = _wait_new_boot(hypervisor, key, system, before, deadline, slowness)
     if after is None:
-        return f"{way}: boot id {before}, then no answer for {time.monotonic() - began:.0f} s"
+        return f"{way}: boot id {before}, then {NO_ANSWER} for {time.monotonic() - began:.0f} s"
     booted = time.monotonic() - began
     settled = _wait_settled(hypervisor, key, system, deadline.sooner(system.settle_seconds * slowness))
     return f"{way}: boot id {before} -> {after} in {booted:.0f} s, {settled} in {time.monotonic() - began:.0f} s"

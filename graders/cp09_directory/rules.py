@@ -1,0 +1,141 @@
+"""What the domain's rules do on ws: commands that people run as root, and what a session shows when it opens."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from graders.agency import person
+from graders.cp09_directory.check_member import RECOVERY_SECONDS
+from graders.errand import LATE, Errand, run_errand
+from graders.expect import converge
+from graders.probe_client import ProbeError
+from graders.vantage import text
+from graders.workstation import NODE
+
+if TYPE_CHECKING:
+    from graders.login import Login
+    from labs.bench import Bench
+    from labs.deadline import Deadline
+
+RULED, OTHERS = ("assistante", "technicien"), ("commerciale", "stagiaire", "directrice")
+EVERYBODY = RULED + OTHERS
+"""Values that name people: those whom the rule is for, and those whom it is not for."""
+COMMAND = "/usr/local/sbin/releve-materiel"
+RULED_COMMAND, WITHOUT_PASSWORD, OTHER_COMMAND = "regle", "sans", "autre"
+"""What somebody tries: the command with a password, without one, and another command."""
+GRANTED, REFUSED, UNKNOWN = "accordée", "refusée", "mot de passe refusé"
+GREETED, SILENT = "affiché", "absent"
+PAUSE = 40
+"""Seconds between two attempts of somebody whose password is not taken: winbind then looks for a controller again."""
+# Everybody at once: a refusal waits some seconds before it is told. A session on the console needs a terminal, which
+# script(1) gives; it ends at once, as nothing is typed. sudo tells in other words whether a password is not the right
+# one or somebody has no right.
+TRY = """
+d=$(mktemp -d)
+essai() {{
+  nom=$1 genre=$2; shift 2
+  for fois in $(seq {tries}); do
+    printf '%s\\n' {password} |
+      LC_ALL=C timeout 100 runuser -u "$nom" -- sudo -k -p '' "$@" >/dev/null 2>"$d/$nom.$genre.dit"
+    statut=$?
+    [ $statut != 0 ] && [ $fois != {tries} ] && grep -qi password "$d/$nom.$genre.dit" || break
+    sleep {pause}
+  done
+  echo "$nom $genre $statut $(tr -c '[:print:]' ' ' <"$d/$nom.$genre.dit" | tail -c 200)" >"$d/$nom.$genre"
+}}
+for nom in {people}; do
+  essai "$nom" {ruled} -S {command} &
+  essai "$nom" {without} -n {command} &
+  essai "$nom" {other} -S id -u &
+done
+[ -z {account} ] || timeout 100 script -qec 'login -f '{account} /dev/null </dev/null >"$d/accueil" 2>&1 ||
+  echo "statut-$?" >>"$d/accueil"
+wait
+cat "$d"/*.{ruled} "$d"/*.{without} "$d"/*.{other} 2>/dev/null
+echo {opening}
+cat "$d/accueil" 2>/dev/null
+rm -r "$d"
+echo
+echo {ending}
+"""
+OPENING, ENDING = "ouverture de session", "fin des essais de regles"
+
+
+@dataclass(frozen=True)
+class Effects:
+    """What was seen on ws."""
+
+    tries: dict[tuple[str, str], str]
+    """(account, what was tried) -> GRANTED, REFUSED, UNKNOWN, or what happened."""
+    greeting: str
+    """GREETED when a session showed the message, SILENT when it did not, or what happened."""
+
+    def of(self, account: str, what: str) -> str:
+        return self.tries.get((account, what), "non essayée")
+
+
+def effects_on_ws(
+    bench: Bench, login: Login, who: Sequence[str], deadline: Deadline, *, greeting: bool = True, tries: int = 3
+) -> Effects:
+    """Let people (values that name them) try the commands, and open a session.
+
+    Raises ProbeError when one neither ran nor was refused in time.
+    """
+    people = " ".join(shlex.quote(person(bench, one).login) for one in who)
+    program = TRY.format(
+        people=people, password=shlex.quote(text(bench, "mdp_agence")),
+        command=COMMAND, ruled=RULED_COMMAND, without=WITHOUT_PASSWORD, other=OTHER_COMMAND, tries=tries, pause=PAUSE,
+        account=shlex.quote(person(bench, "commerciale").login if greeting else ""), opening=shlex.quote(OPENING),
+        ending=shlex.quote(ENDING),
+    )  # fmt: skip
+    return told(run_errand(login, Errand(NODE, program, ENDING), deadline), text(bench, "message"))
+
+
+def recovered(bench: Bench, login: Login, who: Sequence[str], deadline: Deadline) -> Effects:
+    """The same after a restart of all the machines, waited for: ws may have started before the controller."""
+
+    def settled(seen: Effects) -> bool:
+        return all(
+            seen.of(person(bench, one).login, RULED_COMMAND) == (GRANTED if one in RULED else REFUSED) for one in who
+        )
+
+    return converge(deadline.sooner(RECOVERY_SECONDS), lambda: effects_on_ws(bench, login, who, deadline, tries=1),
+                    settled, interval=5.0)  # fmt: skip
+
+
+def told(output: str, message: str) -> Effects:
+    """What the program saw, from what it wrote.
+
+    >>> rows = "a.b regle 0 \\na.c regle 1 a.c is not in the sudoers file.\\n"
+    >>> seen = told(f"{rows}ouverture de session\\nBonjour\\n", "Bonjour")
+    >>> seen.of("a.b", "regle"), seen.of("a.c", "regle"), seen.greeting
+    ('accordée', 'refusée', 'affiché')
+    """
+    rows, _, opened = output.partition(f"{OPENING}\n")
+    found = {}
+    for row in rows.splitlines():
+        account, what, status, words = [*row.split(" ", 3), "", "", ""][:4]
+        if what in {RULED_COMMAND, WITHOUT_PASSWORD, OTHER_COMMAND}:
+            found[account, what] = _verdict(what, status, words)
+    return Effects(found, _greeting(opened, message))
+
+
+def _verdict(what: str, status: str, words: str) -> str:
+    if status == "0":
+        return GRANTED
+    if f"statut-{status}" == LATE:
+        raise ProbeError("sudo on ws had not ended after 100 s")
+    if "not allowed" in words or "not in the sudoers" in words or "may not run" in words:
+        return REFUSED
+    if "password" in words:
+        return REFUSED if what == WITHOUT_PASSWORD else UNKNOWN
+    return f"échec ({' '.join(words.split()) or status})"
+
+
+def _greeting(opened: str, message: str) -> str:
+    if LATE in opened:
+        raise ProbeError("a session on the console of ws had not opened after 100 s")
+    return GREETED if message in " ".join(opened.split()) else SILENT
