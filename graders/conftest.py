@@ -12,6 +12,7 @@ from graders.plugin.fixtures import (
     patience,
     power_key,
     probe,
+    restart,
     undo,
     windows,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "pytest_sessionfinish",
     "pytest_sessionstart",
     "pytest_terminal_summary",
+    "restart",
     "undo",
     "windows",
 ]

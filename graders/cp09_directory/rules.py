@@ -30,9 +30,10 @@ GRANTED, REFUSED, UNKNOWN = "accordée", "refusée", "mot de passe refusé"
 GREETED, SILENT = "affiché", "absent"
 PAUSE = 40
 """Seconds between two attempts of somebody whose password is not taken: winbind then looks for a controller again."""
-# Everybody at once: a refusal waits some seconds before it is told. A session on the console needs a terminal, which
-# script(1) gives; it ends at once, as nothing is typed. sudo tells in other words whether a password is not the right
-# one or somebody has no right.
+# Everybody at once: a refusal waits some seconds before it is told. sudo tells in other words whether a password is not
+# the right one or somebody has no right. A session on the console needs a terminal, which script(1) gives and login(1)
+# must lead; nobody is asked for a password, as root opens it. `exit` is typed until somebody reads it: login throws
+# away what came before.
 TRY = """
 d=$(mktemp -d)
 essai() {{
@@ -41,7 +42,8 @@ essai() {{
     printf '%s\\n' {password} |
       LC_ALL=C timeout 100 runuser -u "$nom" -- sudo -k -p '' "$@" >/dev/null 2>"$d/$nom.$genre.dit"
     statut=$?
-    [ $statut != 0 ] && [ $fois != {tries} ] && grep -qi password "$d/$nom.$genre.dit" || break
+    [ $genre != {without} ] && [ $statut != 0 ] && [ $fois != {tries} ] || break
+    grep -qi password "$d/$nom.$genre.dit" || break
     sleep {pause}
   done
   echo "$nom $genre $statut $(tr -c '[:print:]' ' ' <"$d/$nom.$genre.dit" | tail -c 200)" >"$d/$nom.$genre"
@@ -51,7 +53,8 @@ for nom in {people}; do
   essai "$nom" {without} -n {command} &
   essai "$nom" {other} -S id -u &
 done
-[ -z {account} ] || timeout 100 script -qec 'login -f '{account} /dev/null </dev/null >"$d/accueil" 2>&1 ||
+[ -z {account} ] || while sleep 2; do echo exit || break; done 2>/dev/null |
+  timeout 100 script -qec 'exec login -f '{account} /dev/null >"$d/accueil" 2>&1 ||
   echo "statut-$?" >>"$d/accueil"
 wait
 cat "$d"/*.{ruled} "$d"/*.{without} "$d"/*.{other} 2>/dev/null

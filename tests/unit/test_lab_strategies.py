@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 BENCH = bench_of("strategies", 0)
 BASE = str(BENCH.values["base_dn"])
-HOME, SCRATCH = f"OU=Postes,OU=Agence,{BASE}", f"OU=Centre,{BASE}"
+HOME, SCRATCH = f"OU=Postes,OU=Agence,{BASE}", f"OU=Centre,OU=Agence,{BASE}"
 NAMED, OTHER = person(BENCH, "assistante").login, person(BENCH, "commerciale").login
 
 
@@ -157,7 +157,7 @@ def test_what_did_not_end_is_no_verdict() -> None:
     assert seen.greeting == GREETED
 
 
-# --- rules that follow the computer ---
+# --- a right that follows the computer ---
 
 
 class Branch:
@@ -165,11 +165,13 @@ class Branch:
 
     def __init__(self, ruled: str = HOME, local: bool = False, applies: bool = True, stuck: bool = False) -> None:
         self.place, self.ruled, self.local, self.applies, self.stuck = HOME, ruled, local, applies, stuck
-        self.restarts, self.right, self.lost = 0, True, False
+        self.right, self.lost = True, False
 
     def call(self, probe: str, *_: Any, **asked: Any) -> Any:
         if probe == "ldap.search":
-            return {"code": 0, "reason": "", "entries": [{"dn": f"CN=WS,{self.place}", "samaccountname": ["WS$"]}]}
+            there = asked.get("scope") != "base" or asked["base"] == f"CN=WS,{self.place}"
+            entries = [{"dn": f"CN=WS,{self.place}", "samaccountname": ["WS$"]}] if there else []
+            return {"code": 0 if there else 32, "reason": "", "entries": entries}
         assert probe == "ldap.move"
         assert asked["dn"] == f"CN=WS,{self.place}"
         if self.stuck:
@@ -181,20 +183,22 @@ class Branch:
         assert node == "ws"
         if self.lost:
             raise ProbeError("ws was restarted and did not come back")
-        self.restarts += 1
-        if self.applies:
-            self.right = self.local or self.place.endswith(self.ruled)
+        if self.applies and not self.place.endswith(self.ruled):
+            self.right = self.local
+
+    def asked_again(self, *_: Any) -> str:
+        self.right = self.right or self.place.endswith(self.ruled)
+        return ""
 
     def look(self, *_: Any, **__: Any) -> Effects:
-        right = "accordée" if self.right else REFUSED
-        return Effects({(NAMED, RULED_COMMAND): right}, GREETED if self.right else SILENT)
+        return Effects({(NAMED, RULED_COMMAND): "accordée" if self.right else REFUSED}, SILENT)
 
 
 @contextmanager
 def judged(branch: Branch, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Expect, list[Any]]]:
     """The check of the scope, with waits of no time at all; and what it leaves to be undone."""
-    monkeypatch.setattr(check_rules, "recovered", branch.look)
-    monkeypatch.setattr(check_rules, "effects_on_ws", branch.look)
+    for name, act in {"recovered": branch.look, "effects_on_ws": branch.look, "run_errand": branch.asked_again}.items():
+        monkeypatch.setattr(check_rules, name, act)
     expect, undos = Expect(), []
     token = CURRENT.set(expect)
     try:
@@ -210,50 +214,56 @@ def scope(branch: Branch, expect: Expect, undos: list[Any]) -> None:
     )  # fmt: skip
 
 
-def test_rules_of_the_unit_go_and_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_right_of_the_unit_goes_with_the_computer_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     branch = Branch()
     with judged(branch, monkeypatch) as (expect, undos):
         scope(branch, expect, undos)
         expect.conclude()
-        assert (branch.place, branch.restarts) == (HOME, 2)
+        assert (branch.place, branch.right) == (SCRATCH, False)
         undos[0]()
-        assert branch.restarts == 2, "nothing is left to be put back"
+        assert (branch.place, branch.right) == (HOME, True)
 
 
 @pytest.mark.parametrize(
-    ("branch", "words"),
-    [
-        (Branch(local=True), "hors de l'unité : attendu refusée, observé accordée"),
-        (Branch(ruled=BASE), "hors de l'unité"),
-        (Branch(applies=False), "hors de l'unité"),
-        (Branch(ruled="OU=Nulle part"), "de retour dans l'unité : attendu accordée, observé refusée"),
-    ],
-    ids=["written by hand", "linked to the domain", "applied by hand", "not linked any more"],
+    "branch",
+    [Branch(local=True), Branch(ruled=f"OU=Agence,{BASE}"), Branch(ruled=BASE), Branch(applies=False)],
+    ids=["written by hand", "linked to the branch", "linked to the domain", "applied by hand"],
 )
-def test_rules_that_do_not_follow_the_unit(branch: Branch, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_right_that_does_not_follow_the_unit(branch: Branch, monkeypatch: pytest.MonkeyPatch) -> None:
     with judged(branch, monkeypatch) as (expect, undos):
         scope(branch, expect, undos)
-        with pytest.raises(Unmet, match=words):
+        with pytest.raises(Unmet, match="hors de l'unité : attendu refusée, observé accordée"):
             expect.conclude()
-        assert branch.place == HOME
+        undos[0]()
+        assert (branch.place, branch.right) == (HOME, True)
 
 
-def test_a_computer_that_cannot_come_back_is_put_back_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_given_back_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    branch = Branch()
+    with judged(branch, monkeypatch) as (expect, undos):
+        scope(branch, expect, undos)
+        branch.ruled = "OU=Nulle part"
+        with pytest.raises(ProbeError, match="has not got the command back"):
+            undos[0]()
+
+
+def test_a_machine_that_is_lost_leaves_the_computer_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     branch = Branch()
     with judged(branch, monkeypatch) as (expect, undos):
         branch.lost = True
         with pytest.raises(ProbeError, match="did not come back"):
             scope(branch, expect, undos)
-        assert branch.place == SCRATCH
-        branch.lost = False
         undos[0]()
-        assert (branch.place, branch.restarts) == (HOME, 1)
+        assert branch.place == HOME
 
 
 def test_a_directory_that_refuses_the_move_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     branch = Branch(stuck=True)
-    with judged(branch, monkeypatch) as (expect, undos), pytest.raises(ProbeError, match="Insufficient access"):
-        scope(branch, expect, undos)
+    with judged(branch, monkeypatch) as (expect, undos):
+        with pytest.raises(ProbeError, match="Insufficient access"):
+            scope(branch, expect, undos)
+        undos[0]()
+        assert (branch.place, branch.right) == (HOME, True)
 
 
 def test_an_entry_keeps_its_name_when_it_is_moved(monkeypatch: pytest.MonkeyPatch) -> None:
