@@ -8,6 +8,8 @@ from labs.models.faults import Fault
 from labs.models.mutants import Mutant
 from labs.prove.result import Fate, Seen
 
+NODE_DOWN = "node:"
+"""What `blocked_by` begins with when a machine did not answer, before its name."""
 Sabotaged = Mutant | Fault
 """What is put into a solved bench, and the checks that must notice it."""
 
@@ -16,7 +18,7 @@ def fate(mutant: Sabotaged, checks: Iterable[Seen]) -> tuple[Fate, str]:
     """The mutant's fate and why, from the verdicts of its checks.
 
     Killed: none of its checks passed, at least one `failed`, and those blocked are so under one of its checks. A check
-    that could not be measured proves nothing.
+    that could not be measured proves nothing, nor does one whose machine did not answer.
     """
     seen = {one.check: one for one in checks if one.check in mutant.kills}
     missing = [check for check in mutant.kills if check not in seen]
@@ -25,6 +27,9 @@ def fate(mutant: Sabotaged, checks: Iterable[Seen]) -> tuple[Fate, str]:
     errors = [one for one in seen.values() if one.verdict == "error"]
     if errors:
         return "unmeasured", "; ".join(f"{one.check}: {one.message}" for one in errors)
+    down = [one for one in seen.values() if (one.blocked_by or "").startswith(NODE_DOWN)]
+    if down:
+        return "unmeasured", "; ".join(f"{one.check} is blocked by {one.blocked_by}" for one in down)
     green = [one.check for one in seen.values() if one.green]
     if green:
         return "survived", f"{', '.join(green)} still passes"

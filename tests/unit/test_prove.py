@@ -42,7 +42,7 @@ def mutant(*kills: str, name: str = "CP06-S1.m1") -> Mutant:
         ([seen(A, "passed"), seen(B, "passed")], "survived"),
         ([seen(A, "failed"), seen(B, "manual")], "survived"),
         ([seen(A, "failed"), seen(B, "blocked", C)], "survived"),
-        ([seen(A, "failed"), seen(B, "blocked", "node:rtr")], "survived"),
+        ([seen(A, "failed"), seen(B, "blocked", "node:rtr")], "unmeasured"),
         ([seen(A, "failed"), seen(B, "error")], "unmeasured"),
         ([seen(A, "failed")], "unmeasured"),
         ([], "unmeasured"),
