@@ -19,7 +19,7 @@ from graders.cp09_directory.rules import (
     WITHOUT_PASSWORD,
     effects_on_ws,
     recovered,
-)  # fmt: skip
+)
 from graders.cp09_directory.trial import Trial, Undo, trial_account
 from graders.errand import Errand, run_errand
 from graders.expect import Expect, converge
@@ -98,7 +98,7 @@ def check_longer_passwords(bench: Bench, probe: ProbeClient, expect: Expect, und
     """
     accounts = trial_accounts(bench, probe, expect)
     longer, usual = number(bench, "direction_longueur"), number(bench, "mdp_longueur")
-    tries: list[tuple[str, int, str]] = [
+    tries = [
         ("direction", longer - 1, "refusée"),
         ("direction", longer, "acceptée"),
         ("commerce", usual, "acceptée"),
@@ -127,9 +127,8 @@ def check_sooner_lockout(bench: Bench, probe: ProbeClient, expect: Expect, undo:
     expect_lockout(bench, probe, expect, undo, accounts["direction"], limit, number(bench, "direction_minutes"))
     trial, name = Trial(bench, probe, undo), "essai.commerce"
     undo(f"verrou de {name}", lambda: trial.unlock(name, accounts["commerce"]))
-    expect.equal(
-        f"{name}, bon mot de passe après {limit} erreurs", "accepté", still_accepted(bench, probe, name, limit)
-    )
+    accepted = still_accepted(bench, probe, name, limit)
+    expect.equal(f"{name}, bon mot de passe après {limit} erreurs", "accepté", accepted)
 
 
 @check("CP09-S5.i", needs=("CP09-S5.b",), causes=("CP09-S2.d",), nodes=("ws", "dc"), phase="reboot", seconds=900)
