@@ -56,7 +56,7 @@ def prove(
     hypervisor: Annotated[str, typer.Option("--hypervisor", help="Hypervisor profile.")] = "qemu",
     write: Annotated[bool, typer.Option("--write", help="Write docs/validity/LAB.json and LAB.md.")] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Take up the interrupted proof, with the same options; --jobs may differ.")
+        bool, typer.Option("--resume", help="Take up the unfinished proof, with the same options; --jobs may differ.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
@@ -96,8 +96,8 @@ def prove(
         out.print(_figures(data))
         for line in data["wrong"]:
             out.print(f"[red]not as it should be[/] {escape(line)}")
-        if proof.broken and reboot:
-            out.print("what could not be tried is tried by the same command with --resume")
+        if data["wrong"] and reboot:
+            out.print("the same command with --resume tries what could not be, and mutants that were mended since")
         for path in written:
             out.print(str(path))
     if data["wrong"]:
@@ -155,7 +155,7 @@ def prove_lab(
 
 
 def _ledger(path: Path, asked: Mapping[str, Any], *, resume: bool) -> Ledger:
-    """The ledger to go on with, or a new one; that of an interrupted proof is put aside, not lost."""
+    """The ledger to go on with, or a new one; that of an unfinished proof is put aside, not lost."""
     from labs.cli.output import err
     from labs.prove.ledger import Ledger
 
@@ -163,7 +163,7 @@ def _ledger(path: Path, asked: Mapping[str, Any], *, resume: bool) -> Ledger:
         return Ledger.resume(path, asked)
     if path.exists():
         aside = path.replace(path.with_suffix(".before.jsonl"))
-        err.print(f"the findings of an interrupted proof, without --resume, were put aside: {aside}", markup=False)
+        err.print(f"the findings of an unfinished proof, without --resume, were put aside: {aside}", markup=False)
     return Ledger.begin(path, asked)
 
 

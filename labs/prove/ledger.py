@@ -1,16 +1,18 @@
 """The findings of a proof on disk, a line each as they are made, so that an interrupted proof can be taken up.
 
-A proof takes an hour of real machines; what it measured before a power cut counts. It is taken up only with the same
-checks, mutants and playbooks: findings about other ones would not belong together.
+A proof takes an hour of real machines; what it measured before a power cut counts, and so does what was measured beside
+a mutant that had to be mended. It is taken up only with the same checks, lab and playbooks: findings about other ones
+would not belong together. A mutant or a fault whose text has changed is tried anew.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +21,12 @@ from labs.prove.result import Grading, Seen, Trial
 
 if TYPE_CHECKING:
     from labs.models.lab import Lab
+    from labs.prove.judge import Sabotaged
     from labs.prove.proof import Wish
 
 KINDS = {Grading: "grading", Trial: "trial"}
+SABOTAGES = "sabotages"
+"""Where the ledger says which mutants and faults it is about."""
 
 
 class Ledger:
@@ -31,6 +36,8 @@ class Ledger:
         self._path = path
         self._guard = threading.Lock()
         self._began = time.monotonic()
+        self._sabotages: Mapping[str, str] = {}
+        """Digest of each mutant and fault, as the findings of now are about."""
         self.gradings: list[Grading] = []
         self.trials: list[Trial] = []
         self.earlier = 0.0
@@ -47,13 +54,14 @@ class Ledger:
     def begin(cls, path: Path, asked: Mapping[str, Any]) -> Ledger:
         """The ledger of a new proof; the one of the proof before is replaced."""
         ledger = cls(path)
+        ledger._sabotages = asked[SABOTAGES]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"kind": "proof", "asked": asked}) + "\n", encoding="utf-8")
         return ledger
 
     @classmethod
     def resume(cls, path: Path, asked: Mapping[str, Any]) -> Ledger:
-        """The ledger of an interrupted proof, with what it found.
+        """The ledger of an unfinished proof, with what it found about what has not changed since.
 
         Raises InputError when there is none, it is not readable, or it was asked something else.
         """
@@ -61,19 +69,21 @@ class Ledger:
         try:
             lines = path.read_text(encoding="utf-8").split("\n")
         except FileNotFoundError:
-            raise InputError("--resume: no proof of this lab was interrupted; leave --resume out") from None
+            raise InputError("--resume: no proof of this lab is unfinished; leave --resume out") from None
         last = lines.pop()  # nothing, or what a killed process was writing: measured again
         try:
             head, *entries = [json.loads(line) for line in lines]
             ledger._require_same(head["asked"], asked)
+            ledger._sabotages = head["asked"][SABOTAGES]
             for entry in entries:
                 ledger._read(entry)
         except (ValueError, KeyError, TypeError) as problem:
             raise InputError(f"{path}: not the findings of a proof ({problem}); leave --resume out") from None
         if last:
             path.write_text("\n".join([*lines, ""]), encoding="utf-8")
-        ledger.resumed += 1
-        ledger._append({"kind": "resumed"})
+        again = {"kind": "resumed", SABOTAGES: asked[SABOTAGES]}
+        ledger._read(again | {"at": ledger.earlier})
+        ledger._append(again)
         return ledger
 
     def keep(self, found: Grading | Trial) -> None:
@@ -83,7 +93,7 @@ class Ledger:
             self._append({"kind": KINDS[type(found)], "found": dataclasses.asdict(found)})
 
     def close(self) -> None:
-        """The proof ended: there is nothing to take up."""
+        """The proof ended well: there is nothing to take up."""
         self._path.unlink(missing_ok=True)
 
     def settled(self, seed: str) -> set[str]:
@@ -109,6 +119,9 @@ class Ledger:
         self.earlier = float(entry["at"])
         if entry["kind"] == "resumed":
             self.resumed += 1
+            before, self._sabotages = self._sabotages, entry[SABOTAGES]
+            same = {name for name, digest in self._sabotages.items() if before.get(name) == digest}
+            self.trials[:] = [one for one in self.trials if one.mutant in same]
         elif entry["kind"] == "grading":
             checks = tuple(Seen(**one) for one in entry["found"]["checks"])
             self._hold(Grading(**{**entry["found"], "checks": checks}))
@@ -118,10 +131,10 @@ class Ledger:
 
     @staticmethod
     def _require_same(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-        changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+        changed = sorted(name for name in {*before, *now} - {SABOTAGES} if before.get(name) != now.get(name))
         if changed:
             raise InputError(
-                f"--resume: not what the interrupted proof was asked: {', '.join(changed)}; give its options again, "
+                f"--resume: not what the unfinished proof was asked: {', '.join(changed)}; give its options again, "
                 "or leave --resume out"
             )
 
@@ -129,22 +142,27 @@ class Ledger:
 def asked(lab: Lab, seeds: list[str], wish: Wish, training: str | None = None) -> dict[str, Any]:
     """What the findings of one proof have in common; names are those of the options, or of what was tried."""
     from graders import versions
-    from labs.paths import CATALOGUE, GRADERS, PLAYBOOKS
+    from labs.paths import CATALOGUE, COMMON, GRADERS, PLAYBOOKS
 
-    def tree(folder: Path) -> str:
-        files = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-        return versions.digest(sorted(files))
+    def tree(*folders: Path, but: Collection[str] = ()) -> str:
+        files = {path for folder in folders for path in folder.rglob("*") if path.is_file()}
+        return versions.digest(
+            sorted(path for path in files if "__pycache__" not in path.parts and path.name not in but)
+        )
+
+    def digest(one: Sabotaged) -> str:
+        return hashlib.sha256(one.model_dump_json().encode()).hexdigest()[:16]
 
     return {
         "lab": lab.name,
         "--training": training,
         "--seeds": seeds,
         "--part": sorted(wish.parts),
-        "--mutant": [one.id for one in wish.mutants],
         "--repeat": wish.repeat,
         "--whole-suite-every": wish.share,
         "--reboot": wish.reboot,
-        "the graders": tree(GRADERS),
+        "the graders": tree(GRADERS, but=("mutants.yaml",)),
         "the playbooks": tree(PLAYBOOKS),
-        "the labs": tree(CATALOGUE),
+        "the lab": tree(CATALOGUE / lab.name, COMMON, but=("faults.yaml",)),
+        SABOTAGES: {one.id: digest(one) for one in wish.sabotages},
     }

@@ -127,7 +127,7 @@ def prove(
             f"{seed}, {proof.kind(one.id)} {one.id}: not tried"
             for one in wish.sabotages if (seed, one.id) not in tried
         ]  # fmt: skip
-    if not proof.broken:
+    if not proof.wrong():
         ledger.close()
     if not wish.reboot:
         proof.broken.append("the persistence phase was left out (--no-reboot)")

@@ -184,9 +184,16 @@ def lab():
     return tiny.model_copy(update={"tasks": [tiny.tasks[0].model_copy(update={"checks": {A: 5.0, R: 5.0}})]})
 
 
+def about(*mutants):
+    return {"lab": "reseau", "sabotages": {one.id: one.model_dump_json() for one in mutants}}
+
+
+MANY = [mutant(A, name=f"CP06-S1.m{number}") for number in range(1, 5)]
+
+
 @pytest.fixture
 def ledger(tmp_path):
-    return Ledger.begin(tmp_path / "proof.jsonl", {"lab": "reseau"})
+    return Ledger.begin(tmp_path / "proof.jsonl", about(*MANY))
 
 
 def proved(lab, benches, wish, ledger, stop=None):
@@ -198,7 +205,7 @@ def proved(lab, benches, wish, ledger, stop=None):
 @pytest.fixture
 def walk(tmp_path):
     def go(lab, wish=None, **behaviour):
-        ledger = Ledger.begin(tmp_path / "proof.jsonl", {"lab": "reseau"})
+        ledger = Ledger.begin(tmp_path / "proof.jsonl", about(*MANY))
         bench = Bench(lab, **behaviour)
         wish = wish or Wish(mutants=(mutant(A),), alternatives=("alternatives/x.yml",))
         return bench, proved(lab, [bench], wish, ledger)
@@ -279,8 +286,7 @@ def test_a_trial_that_told_nothing_is_tried_once_more(lab, ledger):
 
 
 def test_a_proof_that_was_interrupted_goes_on_where_it_was(lab, ledger, tmp_path):
-    wish = Wish(mutants=tuple(mutant(A, name=f"CP06-S1.m{number}") for number in range(1, 5)),
-                alternatives=("alternatives/x.yml",))  # fmt: skip
+    wish = Wish(mutants=tuple(MANY), alternatives=("alternatives/x.yml",))
     stop = threading.Event()
 
     class Killed(Bench):
@@ -295,7 +301,7 @@ def test_a_proof_that_was_interrupted_goes_on_where_it_was(lab, ledger, tmp_path
     with ledger._path.open("a") as stream:
         stream.write('{"kind": "trial", "fou')  # what a killed process was writing
 
-    again = Ledger.resume(tmp_path / "proof.jsonl", {"lab": "reseau"})
+    again = Ledger.resume(tmp_path / "proof.jsonl", about(*MANY))
     bench = Bench(lab)
     whole = proved(lab, [bench], wish, again)
     assert whole.wrong() == []
@@ -303,16 +309,28 @@ def test_a_proof_that_was_interrupted_goes_on_where_it_was(lab, ledger, tmp_path
     assert [trial.mutant for trial in whole.trials] == [f"CP06-S1.m{number}" for number in range(1, 5)]
     assert bench.graded == ["repetition on seed-01@bench-1", "CP06-S1.m3", "CP06-S1.m4",
                             "alternative alternatives/x.yml"]  # fmt: skip
-    with pytest.raises(InputError, match="no proof of this lab was interrupted"):
-        Ledger.resume(tmp_path / "proof.jsonl", {"lab": "reseau"})
+    with pytest.raises(InputError, match="no proof of this lab is unfinished"):
+        Ledger.resume(tmp_path / "proof.jsonl", about(*MANY))
 
 
 def test_a_proof_with_something_left_to_try_can_be_taken_up(lab, walk, tmp_path):
     _, found = walk(lab, broken_playbook="alternatives/x.yml")
     assert found.broken
-    again = Ledger.resume(tmp_path / "proof.jsonl", {"lab": "reseau"})
+    again = Ledger.resume(tmp_path / "proof.jsonl", about(*MANY))
     assert again.settled("seed-01") == {"CP06-S1.m1"}
     assert again.states("seed-01") == {"pristine", "solution", "repetition 1"}
+
+
+def test_a_mended_mutant_is_tried_again_alone(lab, ledger, tmp_path):
+    """One that survived because it was badly made costs its own trial, not the whole proof."""
+    bad, good, *gone = MANY
+    found = proved(lab, [Bench(lab, notices=False)], Wish(mutants=(bad, good, *gone)), ledger)
+    assert [trial.fate for trial in found.trials] == ["survived"] * 4
+    now = about(bad.model_copy(update={"run": "better"}), good)
+    again = Ledger.resume(tmp_path / "proof.jsonl", now)
+    assert again.settled("seed-01") == {good.id}
+    assert again.states("seed-01") >= {"pristine", "solution"}
+    assert Ledger.resume(tmp_path / "proof.jsonl", now).settled("seed-01") == {good.id}
 
 
 def test_findings_about_other_checks_are_not_taken_up(tmp_path, lab):
