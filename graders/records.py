@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 FORMAT = 1
+NODE_DOWN = "node:"
+"""What `blocked_by` begins with when a machine is down, before its name."""
 
 
 class Verdict(StrEnum):

@@ -23,7 +23,7 @@ from graders.plugin.liveness import NodeState, ask_the_network, header_nodes, ke
 from graders.plugin.recording import Outcome, RecordsFile, exception_evidence, now, run_header, waits
 from graders.probe_client import SETTLE_SECONDS, Link, ProbeClient, ProbeError
 from graders.reboot import reboot, system_of
-from graders.records import BenchHeader, Record, Verdict
+from graders.records import NODE_DOWN, BenchHeader, Record, Verdict
 from labs.bench import Bench, compute_bench
 from labs.deadline import Deadline
 from labs.errors import PlateauError
@@ -123,7 +123,7 @@ class GradingRun:
         for name in spec.nodes:
             state = run.states.get(name)
             if state is not None and not state.up:
-                return Outcome(Verdict.BLOCKED, f"Non évaluable : {state.reason}.", f"node:{name}")
+                return Outcome(Verdict.BLOCKED, f"Non évaluable : {state.reason}.", f"{NODE_DOWN}{name}")
         return None
 
     def look_again(self, run: BenchRun) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from graders.records import Record, Verdict
-
-NODE = "node:"
+from graders.records import NODE_DOWN, Record, Verdict
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class BlockedGroup:
     @property
     def node(self) -> str | None:
         """The machine that is down, when the cause is one."""
-        return self.cause.removeprefix(NODE) if self.cause.startswith(NODE) else None
+        return self.cause.removeprefix(NODE_DOWN) if self.cause.startswith(NODE_DOWN) else None
 
 
 class Causes:
@@ -45,7 +43,7 @@ class Causes:
         """The cause at the end of the chain, with its record if it is a check that was run."""
         seen = {record.check}
         cause, origin = record.blocked_by or "", None
-        while cause and not cause.startswith(NODE):
+        while cause and not cause.startswith(NODE_DOWN):
             origin = self.find(cause, record.phase)
             if origin is None or origin.verdict is not Verdict.BLOCKED or origin.check in seen:
                 break
@@ -80,4 +78,4 @@ class Causes:
 
     @staticmethod
     def _settled(cause: str, origin: Record | None) -> bool:
-        return cause.startswith(NODE) or (origin is not None and origin.verdict is Verdict.FAILED)
+        return cause.startswith(NODE_DOWN) or (origin is not None and origin.verdict is Verdict.FAILED)

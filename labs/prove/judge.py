@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from graders.records import NODE_DOWN
 from labs.models.faults import Fault
 from labs.models.mutants import Mutant
 from labs.prove.result import Fate, Seen
 
-NODE_DOWN = "node:"
-"""What `blocked_by` begins with when a machine did not answer, before its name."""
 Sabotaged = Mutant | Fault
 """What is put into a solved bench, and the checks that must notice it."""
 
