@@ -5,6 +5,7 @@ A program gets what a terminal and a scheduler give one; when it is stopped, so 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import pwd
@@ -13,6 +14,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from pathlib import Path
 from typing import IO
 
 HOME = {"HOME": "/root", "USER": "root", "LOGNAME": "root", "SHELL": "/bin/sh", "LANG": "C.UTF-8",
@@ -25,18 +27,25 @@ LARGEST_FILE, LARGEST_OUTPUT = 256 << 20, 1 << 20
 
 
 def attempt(
-    command: list[str], seconds: float, cwd: str | None = None, account: str | None = None, home: str = ""
+    command: list[str],
+    seconds: float,
+    cwd: str | None = None,
+    account: str | None = None,
+    home: str = "",
+    locale: str = "",
 ) -> tuple[int | None, str, str, bool]:
     """Status (None: there is none, the error output says why), output, error output, whether it was too late.
 
-    It is run by root, or by the account named, with the personal folder `home`. What it leaves at work is not waited
-    for: its output goes to files, not to pipes that whatever it started keeps open.
+    It is run by root, or by the account named, with the personal folder `home`; in the language `locale`, or in none.
+    What it leaves at work is not waited for: its output goes to files, not to pipes that what it started keeps open.
     """
+    environment = {name: value for name, value in os.environ.items() if not (locale and name.startswith("LC_"))}
     own = {"HOME": home, "USER": account, "LOGNAME": account} if account else {}
+    language = {"LANG": locale} if locale else {}
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         try:
             child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
-                                     env={**os.environ, **HOME, **own}, start_new_session=True, cwd=cwd,
+                                     env={**environment, **HOME, **own, **language}, start_new_session=True, cwd=cwd,
                                      preexec_fn=_limit, user=account,  # noqa: PLW1509  # no threads here
                                      group=pwd.getpwnam(account).pw_gid if account else None,
                                      extra_groups=[] if account else None)  # fmt: skip
@@ -45,10 +54,32 @@ def attempt(
         try:
             status = child.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
-            os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
+            _stop(child)
             return None, "", f"pas terminé en {seconds:.0f} s", True
         return status, _told(out), _told(err), False
+
+
+def _stop(child: subprocess.Popen[bytes]) -> None:
+    """Kill a program, and what it started: also what left its group, as the shell of `su -c` does."""
+    family = _family(child.pid)
+    os.killpg(child.pid, signal.SIGKILL)
+    for pid in family:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    child.wait()
+
+
+def _family(pid: int) -> list[int]:
+    """Processes below one, theirs included (proc_pid_stat(5): the parent follows the state)."""
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            told = path.read_text(encoding="utf-8", errors="replace")
+            children.setdefault(int(told.rpartition(")")[2].split()[1]), []).append(int(path.parent.name))
+    found = children.get(pid, [])[:]
+    for one in found:
+        found += children.get(one, [])
+    return found
 
 
 def _limit() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 import unicodedata
+from collections.abc import Iterator
 
 from graders.check import check
 from graders.cp10_scripts.check_reuse import PARAMETERS, missing
@@ -17,10 +18,20 @@ from labs.bench import Bench
 AUTHOR, ORIGIN = "Mireille Aubanel", "forge.libre.test/maubanel/ranger-journal"
 PURPOSE, WRITTEN = "Range le journal des messages des Ateliers de la Durance", datetime.date(2019, 3, 11)
 """Of the third party's script (labs/catalogue/scripts/files/srv/ranger-journal.sh)."""
-LICENCE = re.compile(r"gpl-3\.0-or-later|gpl[ -]?v?\.?3|gnu general public license|licence publique generale", re.I)
+LICENCE = re.compile(r"(?:gpl|general public license|licence publique generale)[^0-9\n]{0,30}3\b")
+"""In a text without capitals: `GPLv3`, `GPL-3.0-or-later`, « GNU GPL, version 3 », in full in both languages."""
 LINES = 60
-QUOTES = re.compile(r"\"\"\"|'''|^=(?:pod|cut|head1)\b|^: *<<|^FIN$")
-"""What begins or ends a comment of several lines: Python, Perl, a document of the shell."""
+MARK = re.compile(r"\s*(?:#|//|--|\*|$)")
+"""What begins a line of comment; an empty line does not end one."""
+BLOCKS = (
+    (re.compile(r"(\"\"\"|''')"), "{0}"),
+    (re.compile(r"^=(?!cut|end)(\w)"), r"^=(?:cut|end)\b"),
+    (re.compile(r"(?<!<)<<-?\s*['\"]?(\w+)"), r"^\s*{0}\s*$"),
+    (re.compile(r"^\s*:\s*(['\"])"), "{0}"),
+    (re.compile(r"^\s*(/)\*"), r"\*/"),
+)
+"""What begins a comment or a text of several lines, and what ends it: Python, Perl and Ruby, the shell's documents and
+its quoted nothing, C."""
 FIELDS = ("objet", "auteur", "date", "version", "parametres", "auteur d'origine", "origine", "licence", "copyright")
 READ = f"[ ! -e %s ] || {{ echo present; head -n {LINES} %s | head -c 12000; }}"
 
@@ -59,30 +70,45 @@ def check_header(bench: Bench, login: Login, expect: Expect) -> None:
 
 
 def fields_of(header: str) -> dict[str, str]:
-    """Fields of a header, whatever marks its comments; a field goes on until the next one, or until the code.
+    """Fields of a header, whatever marks its comments; the parameters go on until the next field, or until the code.
 
-    >>> fields_of("#!/bin/sh\\n# Objet : essai\\n#   de lignes\\n# Auteur\\u00a0: Zoé")
-    {'objet': 'essai de lignes', 'auteur': 'Zoé'}
+    >>> fields_of("#!/bin/sh\\n# Objet : essai\\n# Paramètres\\u00a0:\\n#   JOURNAL\\n#   --aide\\n# Auteur : Zoé")
+    {'objet': 'essai', 'parametres': 'JOURNAL --aide', 'auteur': 'Zoé'}
     """
     found: dict[str, str] = {}
-    name, quoted = "", False
-    for line in header.splitlines():
-        quoted ^= len(QUOTES.findall(line)) % 2 == 1
-        if not (quoted or QUOTES.search(line) or not line.strip() or line.lstrip().startswith("#")):
-            name = ""
-            continue
+    name = ""
+    for line, comment in _comments(header):
         words = line.strip().strip("#*/\"'; \t").strip()
         label, colon, rest = words.replace("\u00a0", " ").replace("’", "'").partition(":")
         label = " ".join(plain(label).strip(" -*").split())
         if colon and label in FIELDS:
             name = label if label not in found else ""
-            if name:
-                found[name] = rest.strip()
-        elif not words:
-            name = name if name == "parametres" else ""
-        elif name:
+            found.setdefault(label, rest.strip())
+        elif not comment:
+            name = ""
+        elif name == "parametres":
             found[name] = f"{found[name]} {words}".strip()
     return found
+
+
+def _comments(header: str) -> Iterator[tuple[str, bool]]:
+    """Lines, and whether each is of a comment or of a text of several lines; what only ends one is left out."""
+    end: re.Pattern[str] | None = None
+    for line in header.splitlines():
+        comment = end is not None or bool(MARK.match(line))
+        if end is None:
+            for begins, ends in BLOCKS:
+                if opened := begins.search(line):
+                    comment = True
+                    end = re.compile(ends.format(re.escape(opened[1])))
+                    if end.search(line, opened.end()):
+                        end = None
+                    break
+        elif end.search(line):
+            alone, end = end.pattern.startswith("^"), None
+            if alone:
+                continue
+        yield line, comment
 
 
 def day(told: str) -> datetime.date | None:

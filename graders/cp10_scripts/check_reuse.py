@@ -36,14 +36,14 @@ def check_reusable(bench: Bench, probe: ProbeClient, login: Login, expect: Expec
     expect.equal("configuration absente : fichiers touchés", 0, lost["changed"])
 
 
-@check("CP10-S2.c", nodes=("srv",), seconds=420, errands=lambda bench, _probe: [_help(bench)])
-def check_help(bench: Bench, login: Login, expect: Expect, deadline: Deadline) -> None:
+@check("CP10-S2.c", nodes=("srv",), seconds=420, errands=lambda bench, probe: [_help(bench, probe)])
+def check_help(bench: Bench, probe: ProbeClient, login: Login, expect: Expect, deadline: Deadline) -> None:
     """Le script dit comment l'employer : son aide nomme tous les paramètres, un appel incorrect est refusé.
 
     `--aide` réussit, répond sur la sortie standard et ne touche à rien. Sans argument, ou avec une option inconnue : un
     message sur la sortie d'erreur et un code de retour non nul.
     """
-    asked, without, unknown = answers(login, _help(bench), deadline)
+    asked, without, unknown = answers(login, _help(bench, probe), deadline)
     expect.require(expect.equal("--aide : code de retour", "0", status(asked)))
     expect.all_of("--aide : paramètres nommés", "tous", missing(asked["out"]), len(PARAMETERS) + 1)
     expect.equal("--aide : fichiers touchés", 0, asked["changed"])
@@ -70,7 +70,7 @@ def other_settings(bench: Bench) -> tuple[Settings, Settings]:
     own = agency_settings(bench)
     return (
         Settings("autre-agence.exemple.test", "dossier de l'été", 1 if own.copies > 2 else 4, "à diffuser (R.H.)"),
-        Settings("a.test", "second", own.copies + 1, "[x]*"),
+        Settings("a.test", "second", own.copies + 1, '[x]*=$(touch injection)&\\1"'),
     )
 
 
@@ -88,9 +88,9 @@ def elsewhere_runs(bench: Bench, probe: ProbeClient) -> list[tuple[str, Run]]:
     return runs
 
 
-def call(*options: str, journal: str | None = None) -> dict[str, Any]:
-    """A run without a configuration of ours, of a journal that is not there."""
-    return {"journal": journal, "content": None, "folder": False, "options": list(options), "config": None,
+def call(*options: str, journal: str | None = None, content: str | None = None) -> dict[str, Any]:
+    """A run without a configuration of ours."""
+    return {"journal": journal, "content": content, "folder": False, "options": list(options), "config": None,
             "seconds": 60.0}  # fmt: skip
 
 
@@ -100,5 +100,7 @@ def _elsewhere(bench: Bench, probe: ProbeClient) -> Errand:
     return errand(agency_settings(bench), [*runs, last])
 
 
-def _help(bench: Bench) -> Errand:
-    return errand(agency_settings(bench), [call("--aide"), call(), call("--inconnue", journal="absent")])
+def _help(bench: Bench, probe: ProbeClient) -> Errand:
+    settings = agency_settings(bench)
+    content = "\n".join([*Journals(probe.nonce("option inconnue")).plain(settings), ""])
+    return errand(settings, [call("--aide"), call(), call("--inconnue", journal="bon", content=content)])

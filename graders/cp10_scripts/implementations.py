@@ -23,7 +23,7 @@ while [ $# -gt 0 ]; do
 done
 [ $# -eq 1 ] || erreur "un journal, et un seul" 2
 if [ -n "$config" ]; then
-  [ -f "$config" ] && [ -r "$config" ] || erreur "$config : configuration illisible"
+  [ -r "$config" ] && [ ! -d "$config" ] || erreur "$config : configuration illisible"
   while IFS= read -r ligne || [ -n "$ligne" ]; do
     case $ligne in
       domaine=*) domaine=${ligne#*=} ;;
@@ -33,7 +33,7 @@ if [ -n "$config" ]; then
     esac
   done <"$config"
 fi
-[ -f "$1" ] && [ -r "$1" ] || erreur "$1 : journal illisible"
+[ -r "$1" ] && [ ! -d "$1" ] || erreur "$1 : journal illisible"
 mkdir -p -- "$dossier" || exit 1
 neuf=$(mktemp "$dossier/.journal.XXXXXX") || exit 1
 trap 'rm -f -- "$neuf"' EXIT
@@ -48,7 +48,7 @@ FIN="@$domaine" MOT="$mot" awk -F';' '
   }' <"$1" | sort -u >"$neuf"
 cmp -s "$neuf" "$dossier/journal.txt" && exit 0
 max=$copies
-i=$max
+i=$((max > 0 ? max : 1))
 while [ -e "$dossier/journal.$i.txt" ]; do rm -- "$dossier/journal.$i.txt"; i=$((i + 1)); done
 i=$max
 while [ "$i" -gt 1 ]; do
@@ -56,7 +56,7 @@ while [ "$i" -gt 1 ]; do
   [ ! -e "$dossier/journal.$avant.txt" ] || mv -- "$dossier/journal.$avant.txt" "$dossier/journal.$i.txt"
   i=$avant
 done
-[ ! -e "$dossier/journal.txt" ] || mv -- "$dossier/journal.txt" "$dossier/journal.1.txt"
+[ "$max" -eq 0 ] || [ ! -e "$dossier/journal.txt" ] || mv -- "$dossier/journal.txt" "$dossier/journal.1.txt"
 mv -- "$neuf" "$dossier/journal.txt"
 """
 PYTHON = r"""#!/usr/bin/python3 -I

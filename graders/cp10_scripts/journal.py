@@ -129,6 +129,8 @@ class Journals:
             self._line(26, domain.replace(".", "x"), "Le point n'est pas n'importe quoi"),
             self._line(27, "exemple.test", f"Transmis par paul@{domain}"),
         ]
+        moment = self._moment(28)  # the same for three lines, which bytes and French do not order alike
+        lines += [f"{moment};{person}@{domain};Rendez-vous" for person in ("Zoe", "abel", "été")]
         lines.append(lines[0])
         self._random.shuffle(lines)
         return lines
@@ -152,7 +154,8 @@ class Journals:
         ]
         lines = [self._line(index, domain, subject) for index, subject in enumerate(subjects)]
         self._random.shuffle(lines)
-        return ["", lines[0], *lines[1:5], "   ", *lines[5:], lines[2], self._line(30, "exemple.test", settings.word)]
+        foreign = self._line(30, "exemple.test", settings.word)
+        return ["", lines[0], *lines[1:5], "   ", *lines[5:-1], lines[2], foreign, lines[-1]]
 
     def many(self, settings: Settings, count: int) -> list[str]:
         """Hundreds of lines, one in three of the domain."""
@@ -162,7 +165,10 @@ class Journals:
         return lines
 
     def _line(self, index: int, domain: str, subject: str) -> str:
-        day, hour = 1 + self._random.randrange(28), self._random.randrange(24)
-        moment = f"2026-{1 + index % 12:02}-{day:02}T{hour:02}:{index % 60:02}"
+        moment = self._moment(index)
         person = self._random.choice(["lea.noel", "hugo_fay", "a+b", "o'brien", "j.d.été"])
         return f"{moment};{person}@{domain};{subject}"
+
+    def _moment(self, index: int) -> str:
+        day, hour = 1 + self._random.randrange(28), self._random.randrange(24)
+        return f"2026-{1 + index % 12:02}-{day:02}T{hour:02}:{index % 60:02}"

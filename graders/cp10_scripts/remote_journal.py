@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -14,6 +15,13 @@ from typing import Any
 from graders.remote_launch import attempt, pace
 
 PLACE = "/srv"
+LANGUAGE = "fr_FR.UTF-8"
+"""Of the machine, whose order is not that of bytes."""
+DEEP = ("/tmp", "/var/tmp")
+SHALLOW = ("/", "/srv", "/root", "/var/lib")
+"""Only what is directly in them: the centre's depot is below, and what services keep."""
+LOGS, SYSTEM_LOGS = "/var/log", re.compile(r"^/var/log/(?:journal/|syslog|messages|user\.log|daemon\.log)")
+TAIL = 65536
 SHOWN = 6000
 """Characters of a file that are brought back, with the sum of the whole."""
 
@@ -47,6 +55,27 @@ def signs(paths: list[str]) -> dict[str, tuple[int, int]]:
                     kept = os.lstat(path)
                     found[path] = (kept.st_size, kept.st_mtime_ns)
     return found
+
+
+def logs_of(place: str, before: dict[str, tuple[int, int]], after: dict[str, tuple[int, int]]) -> list[str]:
+    """Logs that came or changed and that speak of a run's place: services write theirs meanwhile."""
+    found = []
+    for path in differing(before, after):
+        if path in after and os.path.isfile(path) and not SYSTEM_LOGS.search(path):
+            with open(path, "rb") as stream:
+                stream.seek(-min(TAIL, os.path.getsize(path)), os.SEEK_END)
+                if os.path.basename(place).encode() in stream.read():
+                    found.append(path)
+    return found
+
+
+def everything(watched: list[str]) -> dict[str, tuple[int, int]]:
+    """The signs of some places, and of those where a program that is careless leaves something."""
+    shallow = [*SHALLOW, *(os.path.join("/home", name) for name in os.listdir("/home"))]
+    found = {os.path.join(top, name): (0, 0) for top in shallow if os.path.isdir(top) for name in os.listdir(top)}
+    return {
+        path: kept for path, kept in {**found, **signs([*watched, *DEEP])}.items() if "/systemd-private-" not in path
+    }
 
 
 def differing(before: dict[str, tuple[int, int]], after: dict[str, tuple[int, int]]) -> list[str]:
@@ -92,7 +121,7 @@ def config_file(place: str, index: int, values: dict[str, Any]) -> tuple[str, st
     folder = os.path.join(place, values["dossier"])
     path = os.path.join(place, f"réglages {index}.conf")
     with open(path, "w", encoding="utf-8") as stream:
-        stream.write("# Réglages du contrôle\n\n")
+        stream.write("# Réglages du contrôle\n#copies=99\n\n")
         stream.writelines(f"{name}={value}\n" for name, value in {**values, "dossier": folder}.items())
     return path, folder
 
@@ -112,16 +141,24 @@ def trial(script: str, index: int, run: dict[str, Any], place: str, asked: dict[
             with open(journal, "w", encoding="utf-8", newline="") as stream:
                 stream.write(run["content"])
     watched = [place, asked["folder"], *asked["watched"]]
-    before = signs(watched)
-    status, out, err, late = attempt(command, run["seconds"], place)
-    changed = differing(before, signs(watched))
+    before, logs = everything(watched), signs([LOGS])
+    status, out, err, late = attempt(command, run["seconds"], place, locale=LANGUAGE)
+    changed = sorted({*differing(before, everything(watched)), *logs_of(place, logs, signs([LOGS]))})
     strays = [path for path in changed if path != folder and not path.startswith(f"{folder}/")]
     return {"status": status, "out": out[-6000:], "err": err[-600:], "files": files_of(folder),
             "changed": len(changed), "strays": strays[:20], "pace": pace() if late else 0.0}  # fmt: skip
 
 
+def run_all(asked: dict[str, Any], place: str) -> list[dict[str, Any]]:
+    """The runs of the request; once one was late, those after it count as late too, and are not made."""
+    told: list[dict[str, Any]] = []
+    for index, run in enumerate(asked["runs"]):
+        late = bool(told and told[-1]["pace"])
+        told.append(told[-1] if late else trial(asked["script"], index, run, place, asked))
+    return told
+
+
 def main(text: str) -> None:
     """`text`: {"script", "folder": of the branch, "watched": other places, "runs"}. Prints one answer in JSON."""
     asked = json.loads(text)
-    tell_apart(asked["folder"], lambda place: [trial(asked["script"], index, run, place, asked)
-                                               for index, run in enumerate(asked["runs"])])  # fmt: skip
+    tell_apart(asked["folder"], lambda place: run_all(asked, place))

@@ -50,10 +50,12 @@ def session(account: str, home: str, variable: str, link: str) -> dict[str, Any]
     """Open a session as PAM and the account's shell do it, without a terminal."""
     status, out, err, late = attempt(["su", "-l", account, "-c", SESSION % (variable, link)], SECONDS, "/")
     lines = out.splitlines()
-    values = [line.partition("=")[2] for line in lines if line.startswith(f"{variable}=")]
+    whose = f"compte={account}"
+    environment = lines[lines.index(whose) :] if whose in lines else []  # before it, what start-up files print
+    values = [line.partition("=")[2] for line in environment if line.startswith(f"{variable}=")]
     target = os.path.join(home, link)
     return {
-        "opened": status == 0 and f"compte={account}" in lines,
+        "opened": status == 0 and whose in lines,
         "status": status,
         "err": err[-300:],
         "value": values[0] if values else None,
@@ -61,6 +63,20 @@ def session(account: str, home: str, variable: str, link: str) -> dict[str, Any]
         "entered": "ouvert" in lines,
         "pace": pace() if late else 0.0,
     }
+
+
+class Visits:
+    """Sessions, one after the other; once one did not end, those after it count as it does, and are not opened."""
+
+    def __init__(self, variable: str, link: str) -> None:
+        self._variable, self._link = variable, link
+        self._late: dict[str, Any] | None = None
+
+    def open(self, account: str, home: str) -> dict[str, Any]:
+        """What a session of an account showed."""
+        seen = self._late or session(account, home, self._variable, self._link)
+        self._late = seen if seen["pace"] else None
+        return seen
 
 
 class Newcomers:
@@ -139,15 +155,16 @@ def main(text: str) -> None:
     told: dict[str, Any] = {"missing": missing, "sessions": {}, "left": [], "problem": ""}
     if not missing:
         people = Newcomers(asked["groups"], asked["accounts"])
+        visits = Visits(asked["variable"], asked["link"])
         try:
             people.create()
             for _ in range(2):
                 for one in asked["accounts"]:
                     home = os.path.join("/home", one["name"])
-                    seen = session(one["name"], home, asked["variable"], asked["link"])
+                    seen = visits.open(one["name"], home)
                     told["sessions"].setdefault(one["name"], []).append({**seen, "home": home_of(home)})
             before = names_in("/root")
-            told["root"] = session("root", "/root", asked["variable"], asked["link"])
+            told["root"] = dict(visits.open("root", "/root"))
             told["root"]["same"] = names_in("/root") == before
         except subprocess.CalledProcessError as problem:
             told["problem"] = f"{problem}: {problem.stderr!r}"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import inspect
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import yaml
 
-from graders import programs
+from graders import programs, remote_launch
 from graders.check import spec_of
-from graders.cp10_scripts import check_adapted, check_header, check_logon, check_reuse, check_tests
+from graders.cp10_scripts import check_adapted, check_header, check_logon, check_reuse, check_tests, remote_journal
 from graders.cp10_scripts.implementations import BUGS, PYTHON, SHELL, filled
 from graders.cp10_scripts.journal import SCRIPT, TESTS, Settings, agency_settings, sorted_out, turned
 from graders.expect import Expect, Unmet
@@ -220,6 +221,8 @@ def test_a_mistake_turns_its_checks_red_and_no_other(mutant: Any, machine: Layer
 def tried(mutant: Any, machine: LayeredMachine) -> None:
     """Make the mistake on a solved machine, and look at the checks of its file."""
     install(machine, "scripts_srv")
+    if mutant.id == "CP10-S1.m9":  # only a machine that has the language shows it
+        machine.check_output("localedef -i fr_FR -f UTF-8 fr_FR.UTF-8")
     assert machine.run(render(mutant.applied, BENCH.variables)).rc != 0
     done = machine.run(render(mutant.run, BENCH.variables))
     assert done.rc == 0, done.stderr
@@ -237,6 +240,30 @@ def test_a_script_that_is_late_on_a_slow_machine_is_no_mark() -> None:
     with pytest.raises(ProbeError, match=r"takes 0\.500 s"):
         programs.unhurried([late])
     programs.unhurried([{**late, "pace": 0.001}])
+
+
+def test_after_a_run_that_does_not_end_no_other_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script that hangs costs one limit, not one a run: the check ends in time, and says so."""
+    made = []
+
+    def trial(_script: str, index: int, *_: Any) -> dict[str, Any]:
+        made.append(index)
+        return {"status": None if index else 0, "pace": 0.001 if index else 0.0}
+
+    monkeypatch.setattr(remote_journal, "trial", trial)
+    told = remote_journal.run_all({"script": SCRIPT, "runs": [{}] * 5}, "/")
+    assert (made, [one["status"] for one in told]) == ([0, 1], [0, *[None] * 4])
+
+
+def test_what_a_late_program_started_is_stopped_too(tmp_path: Path) -> None:
+    """Also in a session of its own, as that of `su -c` is."""
+    program = f"setsid sh -c 'echo $$ >{tmp_path}/pid; exec sleep 1000' & wait"
+    assert remote_launch.attempt(["/bin/sh", "-c", program], 1.0)[3]
+    pid = int((tmp_path / "pid").read_text())
+    for _ in Deadline.after(5).ticks(0.1):
+        if not Path(f"/proc/{pid}/cmdline").exists() or not Path(f"/proc/{pid}/cmdline").read_bytes():
+            return
+    pytest.fail("it is still there")
 
 
 def answer(monkeypatch: pytest.MonkeyPatch, **told: Any) -> Login:
@@ -285,10 +312,30 @@ def test_tests_that_say_the_same_of_everything_do_not_pass(machine: LayeredMachi
         ("# PARAMETRES : a\n#\n#  --config : b\nconfig=1 # copies\n# mot\n", "parametres", "a --config : b"),
         ("# Auteur d’origine : M. A.\n# Auteur : B\n", "auteur", "B"),
         ("=pod\n\nDate : 2026-11-26\n\n=cut\n", "date", "2026-11-26"),
+        ("=pod\n\n=head1 NOM\n\nParamètres :\n  JOURNAL\n\n=cut\nmot=1\n", "parametres", "JOURNAL"),
+        ("#!/bin/bash\n: '\nParamètres : JOURNAL,\n  --aide\n'\nmot=1\n", "parametres", "JOURNAL, --aide"),
+        ("aide() { cat <<-'EOF'\n  Paramètres : a\n    b\n  EOF\n}\nmot=1\n", "parametres", "a b"),
+        ("/* Paramètres : a\n   b */\nint mot;\n", "parametres", "a b"),
+        ("#!/bin/sh\n# Objet : celui d'avant\n# (adapté)\n", "objet", "celui d'avant"),
     ],
 )
 def test_fields_of_a_header(header: str, field: str, value: str) -> None:
     assert check_header.fields_of(header)[field] == value
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ("GNU GPL, version 3 ou ultérieure", True),
+        ("GPLv3+", True),
+        ("SPDX-License-Identifier: GPL-3.0-or-later", True),
+        ("Licence publique générale GNU, version 3", True),
+        ("GNU General Public License, version 2", False),
+        ("GPL", False),
+    ],
+)
+def test_words_for_a_licence(words: str, *, named: bool) -> None:
+    assert bool(check_header.LICENCE.search(check_header.plain(words))) is named
 
 
 def test_the_third_partys_header_is_what_the_check_says_of_it() -> None:
@@ -298,4 +345,4 @@ def test_the_third_partys_header_is_what_the_check_says_of_it() -> None:
     assert fields["auteur"] == check_header.AUTHOR
     assert fields["date"] == check_header.WRITTEN.isoformat()
     assert check_header.ORIGIN in text
-    assert check_header.LICENCE.search(text)
+    assert check_header.LICENCE.search(check_header.plain(text))
