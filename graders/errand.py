@@ -28,6 +28,9 @@ echo "$d"
 LOOK = "cat %s/told 2>/dev/null && rm -rf %s"
 OVER = "test -e %s/told"
 BUSY = "errands at work"
+SOON, SLOWER, SELDOM = 0.5, 1.1, 4.0
+"""Seconds between two looks, at first and at most, and how they grow: each is a shell on a machine that may be
+emulated, and some errands last a quarter of an hour."""
 LATE = "statut-124"
 """What a program writes of a trial that timeout(1) ended: neither granted nor refused."""
 
@@ -55,7 +58,7 @@ def run_errand(login: Login, errand: Errand, deadline: Deadline) -> str:
     host = login(errand.node)
     place = host.check_output(START, errand.program).strip()
     told = ""
-    for _ in deadline.ticks(0.5):
+    for _ in deadline.ticks(SOON, SLOWER, SELDOM):
         told = str(host.run(LOOK, place, place).stdout)
         if told:
             break
@@ -69,7 +72,7 @@ def settle(login: Login) -> None:
     deadline = Deadline.after(SETTLE_SECONDS)
     for node, place in _started(login):
         with contextlib.suppress(UnreachableError, DeadlineError):
-            for _ in deadline.ticks(0.5):
+            for _ in deadline.ticks(SOON, SLOWER, SELDOM):
                 if login(node).run(OVER, place).rc == 0:
                     login.over.add(place)
                     break

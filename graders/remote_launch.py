@@ -19,8 +19,8 @@ from typing import IO
 
 HOME = {"HOME": "/root", "USER": "root", "LOGNAME": "root", "SHELL": "/bin/sh", "LANG": "C.UTF-8",
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}  # fmt: skip
-WHY = {errno.ENOENT: "script ou interprète absent", errno.EACCES: "script non exécutable",
-       errno.ENOEXEC: "script sans première ligne #!"}  # fmt: skip
+WHY = {errno.ENOENT: "script ou interprète absent", errno.EACCES: "script non exécutable"}
+SHELL = "/bin/sh"
 PACE_STARTS = 20
 LARGEST_FILE, LARGEST_OUTPUT = 256 << 20, 1 << 20
 """Bytes of a file that a program may write, and of its output that is looked at."""
@@ -38,6 +38,7 @@ def attempt(
 
     It is run by root, or by the account named, with the personal folder `home`; in the language `locale`, or in none.
     What it leaves at work is not waited for: its output goes to files, not to pipes that what it started keeps open.
+    A script without `#!` is given to the shell, as execvp(3), cron and sudo do.
     """
     environment = {name: value for name, value in os.environ.items() if not (locale and name.startswith("LC_"))}
     own = {"HOME": home, "USER": account, "LOGNAME": account} if account else {}
@@ -50,6 +51,8 @@ def attempt(
                                      group=pwd.getpwnam(account).pw_gid if account else None,
                                      extra_groups=[] if account else None)  # fmt: skip
         except OSError as problem:
+            if problem.errno == errno.ENOEXEC and command[0] != SHELL:
+                return attempt([SHELL, *command], seconds, cwd, account, home, locale)
             return None, "", WHY.get(problem.errno or 0, os.strerror(problem.errno or 0)), False
         try:
             status = child.wait(timeout=seconds)

@@ -64,12 +64,13 @@ def files(bench: Bench, word: str) -> list[Sample]:
     ]
     found = []
     for number, (label, extension, core, wrap) in enumerate(kinds):
-        name = _word(word, f"name {number}") + (f".{extension}" if extension else "")
+        end = f".{extension}" if extension else ""
+        names = [_word(word, f"name {number} {kind}") + end for kind in ("twin", "core")]
         twin = bytes(reversed(core))
         good, bad = wrap(twin), wrap(core)
         zipped = extension in {"zip", "docx"}
-        found.append(Sample(f"fichier sain de même taille ({label})", f"s{name}", good, b"", False))
-        found.append(Sample(label, f"d{name}", bad, bad[30:-60] if zipped else core, True))
+        found.append(Sample(f"fichier sain de même taille ({label})", names[0], good, b"", False))
+        found.append(Sample(label, names[1], bad, bad[30:-60] if zipped else core, True))
     return [*found, Sample("fichier sain, en dernier", _word(word, "last"), noise, b"", False)]
 
 

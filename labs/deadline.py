@@ -45,17 +45,17 @@ class Deadline:
         if self.expired:
             raise DeadlineError(f"{what}: no answer before the deadline")
 
-    def ticks(self, interval: float, slower: float = 1.0) -> Iterator[None]:
+    def ticks(self, interval: float, slower: float = 1.0, longest: float = 1.0) -> Iterator[None]:
         """Yield at once, then every `interval` seconds, until no time is left.
 
-        With `slower` above 1, each wait is that many times longer than the one before, up to a second.
+        With `slower` above 1, each wait is that many times longer than the one before, up to `longest` seconds.
         """
         while True:
             yield
             if self.expired:
                 return
             time.sleep(min(interval, self.remaining))
-            interval = min(interval * slower, max(1.0, interval))
+            interval = min(interval * slower, max(longest, interval))
 
     def poll(self, probe: Callable[[], T | None], what: str, interval: float = 0.1, slower: float = 1.0) -> T:
         """Call `probe` until it returns something else than None, at the pace of `ticks`.

@@ -5,7 +5,7 @@ import os
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from graders.cp02_workstation.remote_state import (
@@ -34,6 +34,9 @@ KEPT = (
     "/usr/local",
 )
 """Where updates and ways back leave settings and copies: what comes there in the trial is taken away again."""
+USUAL = {"bin", "boot", "dev", "etc", "home", "lib", "lib32", "lib64", "lost+found", "opt", "proc", "root", "run",
+         "sbin", "srv", "sys", "tmp", "usr", "var"}  # fmt: skip
+"""Folders of `/` that Debian has; any other may be where a candidate keeps points to return to."""
 LEFT_ALONE = ("/var/lib/dpkg", "/var/lib/apt", "/var/lib/clamav", "/var/lib/chrony", "/var/lib/private")
 BIGGEST, HELD = 8_000_000, 64_000_000
 """Bytes of a file, and of all of them, beyond which only that it was there is known."""
@@ -49,7 +52,9 @@ class Keep:
 
     def __init__(self, package: str, wanted: str, mirror: str, suite: str) -> None:
         self.package, self.wanted, self.mirror, self.suite = package, wanted, mirror, suite
-        self.selection, self.trees, self.units, self.stamps = selection(package), Trees(), active_units(), Stamps()
+        self.places = [*KEPT, *own_folders()]
+        self.selection, self.trees = selection(package), Trees(self.places)
+        self.units, self.stamps = active_units(), Stamps()
         self.lists = {path: path.read_bytes() for path in self._lists()}
         self.wall, self.up = time.time(), time.monotonic()
         self.stopped = [one for one in CLIENTS if run("systemctl", "is-active", "--quiet", one) == 0]
@@ -67,7 +72,7 @@ class Keep:
             path.unlink(missing_ok=True)
         for path, content in self.lists.items():
             path.write_bytes(content)
-        undate(time.time())
+        undate(time.time(), self.places)
         self.stamps.put_back()
         self._put_units_back()
         return left
@@ -150,15 +155,16 @@ class Stamps:
 
 
 class Trees:
-    """The files and links of the kept folders as they are; what is mounted there is left alone."""
+    """The files and links of some folders as they are; what is mounted there is left alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, places: "Sequence[str]") -> None:
+        self.places = places
         self.folders: set[Path] = set()
         self.files: dict[Path, tuple[os.stat_result, bytes | None]] = {}
         self.links: dict[Path, str] = {}
         held = 0
-        for path in (Path(folder, one) for place in KEPT for folder, one in self._walk(place)):
-            with contextlib.suppress(FileNotFoundError):  # gone since it was listed
+        for path in (Path(folder, one) for place in places for folder, one in self._walk(place)):
+            with contextlib.suppress(OSError):  # gone since it was listed, or an antivirus forbids to look
                 if path.is_symlink():
                     self.links[path] = str(path.readlink())
                 elif path.is_file():
@@ -169,7 +175,7 @@ class Trees:
 
     def put_back(self) -> None:
         """Files and links as they were; those that came since are removed, with their folders."""
-        now = Trees()
+        now = Trees(self.places)
         for path in (now.files.keys() - self.files.keys()) | (now.links.keys() - self.links.keys()):
             path.unlink(missing_ok=True)
         for folder in sorted(now.folders - self.folders, reverse=True):
@@ -203,9 +209,15 @@ class Trees:
         return str(folder) not in LEFT_ALONE and not os.path.ismount(folder)
 
 
-def undate(now: float) -> None:
+def own_folders(root: Path = Path("/")) -> "list[str]":
+    """The folders of `/` that only this machine has; what is mounted is left alone."""
+    own = [path for path in root.iterdir() if path.is_dir() and not path.is_symlink() and path.name not in USUAL]
+    return sorted(str(path) for path in own if not os.path.ismount(path))
+
+
+def undate(now: float, places: "Sequence[str]") -> None:
     """What the night dated in the future is of now: a client that asks for what is newer would ask in vain for days."""
-    for place in KEPT:
+    for place in places:
         for name, inner, names in os.walk(place):
             inner[:] = [one for one in inner if not os.path.ismount(Path(name, one))]
             for path in (Path(name, one) for one in names):

@@ -15,13 +15,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from graders.cp02_workstation.remote_keep import Keep, Stamps
-from graders.cp02_workstation.remote_state import at_work, schedule, touched, version
+from graders.cp02_workstation.remote_state import LISTS, at_work, renew_schedules, schedule, touched, version
+from graders.remote_launch import attempt, pace
 
 QUIET, SETTLED = 45.0, 8.0
 """Seconds without apt at work, after which an update that brought nothing is over, and one that installed."""
 NEXT_MORE = 30.0
 """Seconds that the night after lasts beyond the moment at which the first one installed."""
-BACK_SECONDS = 300.0
+BRINK, RECENT = 10.0, 20.0
+"""Seconds before the minute, at which the clock is put back as much while something works that began too early: it
+would end after the minute, and pass for on time; and seconds within which it counts as still at work."""
+BACK_SECONDS = 600.0
+"""Twice what the subject gives."""
 Told = dict[str, Any]
 
 
@@ -36,6 +41,8 @@ class Span(NamedTuple):
     """After it, with a sign, when nothing is installed."""
     end: float
     """After it, whatever is at work."""
+    brink: float = 0.0
+    """Before it, where what began too early is waited for; 0: nowhere."""
 
 
 def main(request: str) -> None:
@@ -67,12 +74,12 @@ def trial(wanted: Told, told: Told) -> None:
     if early["installed"] is not None:
         told["night"] = {**early, "installed": early["installed"] - apart}
     elif abs(early["drift"]) <= drift:
-        told["night"] = live(minute, package, Span(lead, late, limit, 2 * limit), drift)
+        told["night"] = live(minute, package, Span(lead, late, limit, 2 * limit, BRINK), drift)
     night = told["night"]
     if night["installed"] is None or abs(night["drift"]) > drift:
         return
     told["converted"] = sums(files)[wanted["data"]] != before[wanted["data"]]
-    planned = schedule()
+    planned, known = schedule(), mirror_known(wanted["suite"])
     told["back"] = go_back(wanted["back"])
     after, plans = sums(files), schedule()
     told["after"] = {
@@ -87,6 +94,7 @@ def trial(wanted: Told, told: Told) -> None:
         least = max(QUIET, night["installed"] + NEXT_MORE)
         span = Span(lead, max(late, least), least, max(2 * limit, least))
         told["next"] = live(next_minute(wanted["minute"], lead + 20), package, span, drift)
+        told["next"]["forgotten"] = known and not mirror_known(wanted["suite"])
 
 
 def live(minute: float, package: str, span: Span, drifted: float) -> Told:
@@ -97,12 +105,15 @@ def live(minute: float, package: str, span: Span, drifted: float) -> Told:
     """
     start = version(package)
     Stamps.age(minute)
+    backwards = time.time() > minute - span.lead
     time.clock_settime(time.CLOCK_REALTIME, minute - span.lead)
+    if backwards:
+        renew_schedules()
     mark = time.time()
     began = last = time.monotonic()
     worked: float | None = None
     installed: float | None = None
-    stall, astray, over = 0.0, 0, False
+    stall, astray, held, over = 0.0, 0, 0.0, False
     while not over:
         time.sleep(1)
         now, wall = time.monotonic(), time.time()
@@ -115,6 +126,9 @@ def live(minute: float, package: str, span: Span, drifted: float) -> Told:
             worked = now
         if installed is None and (there := version(package)) and there != start:
             installed = at
+        if installed is None and -span.brink < at < 0 and worked and now - worked < RECENT and held < span.end:
+            time.clock_settime(time.CLOCK_REALTIME, wall - span.brink)
+            mark, held = mark - span.brink, held + span.brink
         quiet = now - worked if worked is not None else 0.0
         if installed is not None:
             over = quiet > SETTLED
@@ -122,7 +136,7 @@ def live(minute: float, package: str, span: Span, drifted: float) -> Told:
             over = at > span.late
         else:
             over = quiet > QUIET and at > span.least
-        over = over or at > span.end or now - began > span.lead + span.end or astray > 1
+        over = over or at > span.end or now - began > span.lead + span.end + held or astray > 1
     drift = (time.time() - mark) - (time.monotonic() - began)
     return {"installed": installed, "version": version(package), "worked": worked is not None, "stall": round(stall, 1),
             "drift": round(drift, 1), "busy": at_work()}  # fmt: skip
@@ -130,16 +144,13 @@ def live(minute: float, package: str, span: Span, drifted: float) -> Told:
 
 def go_back(program: str) -> Told:
     """Run the candidate's program, as root, without a terminal."""
-    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    home = {"PATH": path, "HOME": "/root", "USER": "root", "LOGNAME": "root", "LANG": "C.UTF-8"}
-    try:
-        done = subprocess.run([program], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              env=home, cwd="/", timeout=BACK_SECONDS, check=False)  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return {"status": None, "said": f"pas terminé en {BACK_SECONDS:.0f} s", "late": True}
-    except OSError as problem:
-        return {"status": None, "said": os.strerror(problem.errno or 0), "late": False}
-    return {"status": done.returncode, "said": done.stdout.decode("utf-8", "replace")[-600:], "late": False}
+    status, out, err, late = attempt([program], BACK_SECONDS, "/")
+    return {"status": status, "said": f"{out}{err}"[-600:], "pace": pace() if late else 0.0}
+
+
+def mirror_known(suite: str) -> bool:
+    """Whether apt knows of the mirror; it forgets what no source names any more when it next reads them."""
+    return any(LISTS.glob(f"*_dists_{suite}_*"))
 
 
 def sums(paths: "list[str]") -> "dict[str, str]":

@@ -86,6 +86,22 @@ def active_units() -> "set[str]":
     return {one for one in names if one.endswith(".timer") or one in SCHEDULERS}
 
 
+def renew_schedules() -> None:
+    """After the clock was put back: timers and daemons would wait for hours that they have seen already.
+
+    A timer that counts from the start of the machine is left alone: started anew, its moment would be past.
+    """
+    again = [one for one in sorted(active_units()) if one in SCHEDULERS or not shown(one, "TimersMonotonic")]
+    if again:
+        run("systemctl", "try-restart", *again)
+
+
+def shown(unit: str, name: str) -> str:
+    """A property of a unit."""
+    command = ["systemctl", "show", "--value", "-p", name, unit]
+    return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False).stdout.strip()
+
+
 def run(*command: str) -> int:
     return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode
 

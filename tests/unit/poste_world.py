@@ -77,6 +77,7 @@ class Night:
         monkeypatch.setattr(remote_night, "at_work", lambda: any(a <= self.at < b for a, b in work))
         monkeypatch.setattr(remote_night, "touched", lambda _since: any(a <= self.at for a, _ in work))
         monkeypatch.setattr(remote_night, "version", self.version)
+        monkeypatch.setattr(remote_night, "renew_schedules", lambda: None)
 
     @property
     def at(self) -> float:
@@ -153,13 +154,13 @@ class Lived(Night):
     def go_back(self, _program: str) -> dict[str, Any]:
         self.have = "1"
         self.data.write_text("before")
-        return {"status": 0, "said": "", "late": False}
+        return {"status": 0, "said": "", "pace": 0.0}
 
     def trial(self) -> dict[str, Any]:
         told: dict[str, Any] = {}
         wanted = {"package": "p", "version": "1", "data": str(self.data), "files": [], "program": "/bin/true",
                   "minute": "04:17", "back": "x", "lead": 70, "late": 150, "limit": 300, "apart": check_updates.APART,
-                  "early_lead": 15, "early_late": 90, "drift": 5.0}  # fmt: skip
+                  "early_lead": 15, "early_late": 90, "drift": 5.0, "suite": "s"}  # fmt: skip
         remote_night.trial(wanted, told)
         return told
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -17,10 +18,14 @@ from graders.cp02_workstation import check_protection, remote_drop
 from graders.expect import Expect, Unmet
 from tests.unit.poste_world import BENCH, PROBE
 
+AS_ON_A_MACHINE = remote_drop.PERSON
+
 
 @pytest.fixture(autouse=True)
 def _nobody_waits_for_a_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is anybody else than us let into a folder of the tests."""
     monkeypatch.setattr(remote_drop, "WATCHED", 0.05)
+    monkeypatch.setattr(remote_drop, "PERSON", {})
 
 
 def drop(tmp_path: Path, capsys: pytest.CaptureFixture[str], **more: Any) -> dict[str, Any]:
@@ -90,6 +95,23 @@ def test_what_root_alone_may_read_is_stopped(
 def test_who_may_read_a_file(mode: int, uid: int, gid: int, people: bool) -> None:
     stat = cast("os.stat_result", SimpleNamespace(st_mode=0o100000 | mode, st_uid=uid, st_gid=gid))
     assert remote_drop.open_to_people(stat) == people
+
+
+def test_files_are_left_and_read_by_somebody_who_is_not_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An antivirus may leave root alone; who is not root here leaves and reads them as who they are."""
+    person = AS_ON_A_MACHINE if os.geteuid() == 0 else {}
+    monkeypatch.setattr(remote_drop, "PERSON", person)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        remote_drop.write(folder / "s", b"a\0b")
+        stat = (folder / "s").stat()
+        assert (stat.st_uid, stat.st_mode & 0o777) == (person.get("user", os.geteuid()), 0o666)
+        assert remote_drop.read(folder / "s") == b"a\0b"
+        os.chown(folder / "s", os.geteuid(), os.getegid())
+        (folder / "s").chmod(0o600)
+        assert remote_drop.read(folder / "s") == (None if os.geteuid() == 0 else b"a\0b")
+        assert remote_drop.read(folder / "absent") is None
 
 
 def test_a_new_folder_is_left_alone_before_its_first_file(

@@ -44,6 +44,23 @@ def test_how_long_a_night_is(
     assert told["busy"] == (end == 600)
 
 
+@pytest.mark.parametrize("takes", [30, 87, 400])
+def test_an_update_that_begins_too_early_does_not_end_on_time(takes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planned for some minutes before, it is started as soon as the clock is put beyond, and may take minutes."""
+    night = Night(monkeypatch, [], None)
+    monkeypatch.setattr(remote_night, "at_work", lambda: night.up < 50 + takes)
+    monkeypatch.setattr(remote_night, "version", lambda _package: "2" if night.up >= 50 + takes - 2 else "1")
+    told = remote_night.live(night.minute, "p", remote_night.Span(70, 150, 300, 600, remote_night.BRINK), 5.0)
+    assert told["installed"] < 0
+    assert told["drift"] == 0
+
+
+def test_a_search_that_ends_before_the_minute_is_no_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    night = Night(monkeypatch, [(-70, -30), (1, 40)], installed=30)
+    told = remote_night.live(night.minute, "p", remote_night.Span(70, 150, 300, 600, remote_night.BRINK), 5.0)
+    assert 30 <= told["installed"] <= 32
+
+
 @pytest.mark.parametrize("every", [60, 1])
 def test_a_clock_that_somebody_else_sets_ends_the_night_at_once(every: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client of time from cron takes the clock back, a minute later or all the time."""
@@ -148,23 +165,21 @@ def test_what_apt_noted_of_its_last_day_is_put_back(tmp_path: Path, monkeypatch:
     assert {path.name: path.stat().st_mtime for path in tmp_path.iterdir()} == dict.fromkeys((old.name, gone.name), 5e8)
 
 
-def test_nothing_stays_dated_in_the_future(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote_keep, "KEPT", (str(tmp_path),))
+def test_nothing_stays_dated_in_the_future(tmp_path: Path) -> None:
     for name, moment in (("past", 5e8), ("future", 3e9)):
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (moment, moment))
-    remote_keep.undate(1e9)
+    remote_keep.undate(1e9, [str(tmp_path)])
     assert [(tmp_path / name).stat().st_mtime for name in ("past", "future")] == [5e8, 1e9]
 
 
-def test_links_are_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_links_are_put_back(tmp_path: Path) -> None:
     """A timer is enabled by a link: `systemctl disable` and `mask` change nothing else."""
-    monkeypatch.setattr(remote_keep, "KEPT", (str(tmp_path),))
     wants, unit = tmp_path / "timers.target.wants", tmp_path / "maj.timer"
     wants.mkdir()
     unit.write_text("[Timer]")
     (wants / "maj.timer").symlink_to(unit)
-    trees = remote_keep.Trees()
+    trees = remote_keep.Trees([str(tmp_path)])
     (wants / "maj.timer").unlink()
     wants.rmdir()
     unit.unlink()
@@ -176,6 +191,30 @@ def test_links_are_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert unit.read_text() == "[Timer]"
     assert not unit.is_symlink()
     assert not (tmp_path / "folder").exists()
+
+
+def test_what_may_not_be_looked_at_does_not_end_the_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An antivirus forbids to read what it knows, to root too: a file that the candidate tried it with."""
+    for name in ("bad", "good"):
+        (tmp_path / name).write_text(name)
+
+    def read(path: Path) -> bytes:
+        if path.name == "bad":
+            raise PermissionError(1, "Operation not permitted")
+        return b"good"
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    trees = remote_keep.Trees([str(tmp_path)])
+    assert trees.files[tmp_path / "good"][1] == b"good"
+    trees.put_back()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad", "good"]
+
+
+def test_folders_of_the_root_that_debian_does_not_have_are_kept_too(tmp_path: Path) -> None:
+    for name in ("etc", "usr", "sauvegarde", "mnt"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "lien").symlink_to("/etc")
+    assert remote_keep.own_folders(tmp_path) == [f"{tmp_path}/{name}" for name in ("mnt", "sauvegarde")]
 
 
 def test_what_schedules_is_put_back_to_work(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,7 +282,6 @@ def test_a_lock_that_is_held_for_good_is_told(
 
 
 def test_what_comes_in_the_night_is_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote_keep, "KEPT", (str(tmp_path / "a"),))
     monkeypatch.setattr(remote_keep, "LEFT_ALONE", (str(tmp_path / "a/dpkg"),))
     for name in ("a/dpkg", "a/b"):
         (tmp_path / name).mkdir(parents=True)
@@ -251,7 +289,7 @@ def test_what_comes_in_the_night_is_taken_away(tmp_path: Path, monkeypatch: pyte
     for path in (kept, gone, changed):
         path.write_text("before")
     gone.chmod(0o640)
-    trees = remote_keep.Trees()
+    trees = remote_keep.Trees([str(tmp_path / "a")])
     gone.unlink()
     changed.write_text("after")
     (tmp_path / "a/new/deeper").mkdir(parents=True)

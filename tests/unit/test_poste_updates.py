@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 GOOD_NIGHT = {"installed": 40.2, "version": "", "worked": True, "stall": 1.2, "drift": 0.0, "busy": False}
 AFTER = {"version": VERSION, "changed": [], "works": True, "unplanned": []}
-NEXT = {**GOOD_NIGHT, "installed": None, "version": VERSION}
+NEXT = {**GOOD_NIGHT, "installed": None, "version": VERSION, "forgotten": False}
 GOOD = {
     "before": VERSION, "data": True, "left": [], "early": {**GOOD_NIGHT, "installed": None}, "night": GOOD_NIGHT,
-    "converted": True, "back": {"status": 0, "said": "", "late": False},
+    "converted": True, "back": {"status": 0, "said": "", "pace": 0.0},
     "after": AFTER, "next": NEXT,
 }  # fmt: skip
 
@@ -75,12 +75,14 @@ def test_a_night_that_says_nothing(changes: dict[str, Any], monkeypatch: pytest.
 @pytest.mark.parametrize(
     "changes",
     [
-        {"back": {"status": 1, "said": "", "late": False}},
-        {"back": {"status": None, "said": "No such file", "late": False}},
+        {"back": {"status": 1, "said": "", "pace": 0.0}},
+        {"back": {"status": None, "said": "No such file", "pace": 0.0}},
         {"after": {"version": "9", "changed": [], "works": True, "unplanned": []}},
         {"after": {"version": VERSION, "changed": ["/var/lib/x/releves"], "works": True, "unplanned": []}},
         {"after": {"version": VERSION, "changed": [], "works": False, "unplanned": []}},
-        {"next": {**GOOD_NIGHT, "version": "9"}},
+        {"next": {**NEXT, "version": "9"}},
+        {"next": {**NEXT, "forgotten": True}},
+        {"back": {"status": None, "said": "pas terminé", "pace": 0.001}},
         {"converted": False},
         {"after": {**AFTER, "unplanned": ["maj.timer"]}, "next": {**NEXT, "worked": False}},
     ],
@@ -93,8 +95,8 @@ def test_a_way_back_that_does_not_lead_back(changes: dict[str, Any], monkeypatch
 def test_what_was_not_put_back_is_no_mark(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ProbeError, match="not put back"):
         judged(check_updates.check_night, {**night_of(), "left": ["version"]}, monkeypatch)
-    late = {"status": None, "said": "pas terminé", "late": True}
-    with pytest.raises(ProbeError, match="did not end"):
+    late = {"status": None, "said": "pas terminé", "pace": 0.5}
+    with pytest.raises(ProbeError, match=r"takes 0\.500 s"):
         judged(check_updates.check_way_back, {**night_of(), "back": late}, monkeypatch)
 
 
