@@ -9,6 +9,7 @@ from graders import programs
 from graders.check import check
 from graders.cp09_directory.check_second import ANSWER_SECONDS, expect_root
 from graders.cp09_directory.pair import ADDRESSES, NEW, Pair
+from graders.cp09_directory.remote_backup import AFTERWARDS
 from graders.cp09_directory.trial import Undo
 from graders.expect import Expect
 from graders.login import Login
@@ -36,7 +37,8 @@ def check_restored(
     La sonde crée un compte témoin dans l'annuaire. Sur dc2, « sauver-domaine » fait alors une archive dans un dossier
     vide ; la description du témoin est changée ; « restaurer-domaine » restaure l'archive dans un autre dossier, et la
     base restaurée est lue : c'est le domaine de l'agence, avec tous ses comptes et groupes d'aujourd'hui, et le témoin
-    tel qu'il était, mot de passe compris. L'archive n'est lisible que de root. Les deux dossiers sont supprimés.
+    tel qu'il était, mot de passe compris. L'archive n'est lisible que de root. Pendant ce temps le contrôleur reste en
+    service, et sa base n'est pas remplacée. Les deux dossiers sont supprimés.
     """
     request = _request(probe)
     _make_canary(Pair(bench, probe), request, expect, deadline, undo)
@@ -76,6 +78,8 @@ def judge_backup(told: dict[str, Any], base: str, expect: Expect) -> None:
     if told["changed"]:
         raise ProbeError(f"the canary could not be changed on {NEW}: {told['changed']}")
     expect.require(_expect_run(expect, "restauration", told["restore"]))
+    served = "en service d'un bout à l'autre"
+    expect.equal("contrôleur, pendant les deux", served, served if told["served"] else "arrêté, puis relancé")
     found = told["found"]
     expect.require(expect.equal("bases d'annuaire (sam.ldb) dans le dossier restauré", 1, found["bases"]))
     label = "base restaurée, ouverte par la bibliothèque de Samba"
@@ -87,6 +91,8 @@ def judge_backup(told: dict[str, Any], base: str, expect: Expect) -> None:
         expect.none(f"{what} qui y manquent", one["missing"])
         expect.none(f"{what} qui n'existent plus", one["more"])
     live, restored = found["canary"]["live"], found["canary"]["restored"]
+    label = "domaine en service : description du témoin après la restauration"
+    expect.require(expect.equal(label, AFTERWARDS, live.get("description")))
     if live.get("unicodePwd") != found["hash"]:
         raise ProbeError(f"the base at work on {NEW} does not tell the canary's password as it was given")
     expect.require(expect.equal("compte témoin", "présent", "présent" if restored else "absent"))

@@ -42,10 +42,11 @@ def check_sysvol(bench: Bench, probe: ProbeClient, expect: Expect, deadline: Dea
     expect.true("stratégies sur dc2", "trois au moins", show(sorted(policies)), len(policies) > 2)
     expect.none("fichiers de dc qui ne sont pas les mêmes sur dc2", sorted(paths(there[OLD] - there[NEW])))
     expect.none("fichiers de dc2 qui ne sont pas les mêmes sur dc", sorted(paths(there[NEW] - there[OLD])))
-    _expect_copy(pair, expect, deadline, undo)
+    expect_copy(pair, expect, deadline, undo)
 
 
-def _expect_copy(pair: Pair, expect: Expect, deadline: Deadline, undo: Undo) -> None:
+def expect_copy(pair: Pair, expect: Expect, deadline: Deadline, undo: Undo) -> None:
+    """A file that the administrator leaves on dc2 comes to dc in time, with its rights, and goes again."""
     who, word = person(pair.bench, "commerciale").login, pair.probe.nonce("contenu de SYSVOL")
     path = f"netlogon/controle-{pair.probe.nonce('fichier de SYSVOL')}.txt"
     undo("fichier d'essai dans NETLOGON", lambda: forget(pair, path))

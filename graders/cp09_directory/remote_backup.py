@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 LIVE = "/var/lib/samba/private/sam.ldb"
+DAEMON = Path("/run/samba/samba.pid")
 PEOPLE = "(&(objectClass=user)(!(objectClass=computer))(!(sAMAccountName=dns-*)))"
 """Not the accounts of name servers (dns-…), which come and go with controllers."""
 GROUPS = "(objectClass=group)"
@@ -42,6 +43,7 @@ def work(asked: dict[str, Any], scratch: Path) -> dict[str, Any]:
     kept, restored = scratch / "sauvegarde", scratch / "restauration"
     kept.mkdir()
     restored.mkdir()
+    daemon = at_work()
     told: dict[str, Any] = {"save": run([asked["save"], str(kept)], asked["limit"])}
     files = sorted(path for path in kept.rglob("*") if path.is_file() or path.is_symlink())
     told["files"] = [describe(path) for path in files]
@@ -49,11 +51,21 @@ def work(asked: dict[str, Any], scratch: Path) -> dict[str, Any]:
         return told
     told["changed"] = change(asked["canary"])
     told["restore"] = run([asked["restore"], str(files[0]), str(restored)], asked["limit"])
+    told["served"] = bool(daemon) and at_work() == daemon
     if told["restore"]["status"] == 0:
         told["found"] = look(restored, asked)
     told["bad"] = {name: run([asked["restore"], str(path), str(fresh(scratch, name))], asked["limit"])
                    for name, path in spoiled(files[0], scratch).items()}  # fmt: skip
     return told
+
+
+def at_work() -> str:
+    """Samba's first process and when it started (proc_pid_stat(5), field 22): another one was started since."""
+    try:
+        pid = DAEMON.read_text(encoding="utf-8").strip()
+        return f"{pid} {Path('/proc', pid, 'stat').read_text(encoding='utf-8').rpartition(')')[2].split()[19]}"
+    except OSError:
+        return ""
 
 
 def change(canary: str) -> str:

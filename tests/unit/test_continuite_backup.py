@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +35,7 @@ FOUND = {"bases": 1, "domain": BASE, "people": SAME, "groups": SAME, "word": "mo
          "canary": {"live": LIVE_CANARY, "restored": CANARY}}  # fmt: skip
 ARCHIVE = {"name": "a.tgz", "mode": "600", "owner": 0, "size": 9, "regular": True}
 REFUSED = {**RAN, "status": 1}
-TOLD = {"left": "", "save": RAN, "files": [ARCHIVE], "changed": "", "restore": RAN, "found": FOUND,
+TOLD = {"left": "", "save": RAN, "files": [ARCHIVE], "changed": "", "restore": RAN, "served": True, "found": FOUND,
         "bad": {"half": REFUSED, "strange": REFUSED, "absent": REFUSED}}  # fmt: skip
 
 
@@ -66,6 +67,8 @@ def test_a_backup_that_is_one() -> None:
         {"files": [{**ARCHIVE, "mode": "644"}]},
         {"files": [{**ARCHIVE, "owner": 1000}]},
         {"restore": {**RAN, "status": None, "late": True}},
+        {"served": False},
+        {"found": {**FOUND, "canary": {"live": CANARY, "restored": CANARY}}},
         {"found": {"bases": 0}},
         {"found": {"bases": 1, "problem": "not a database"}},
         {"found": {**FOUND, "domain": "DC=autre,DC=test"}},
@@ -125,6 +128,9 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     live.parent.mkdir()
     live.write_text(json.dumps({"domain": BASE, "people": {"1": "lea"}, "groups": {"2": "GG"}, "canary": CANARY}))
     monkeypatch.setattr(remote_backup, "LIVE", str(live))
+    daemon = tmp_path / "samba.pid"
+    daemon.write_text(f"{os.getpid()}\n")
+    monkeypatch.setattr(remote_backup, "DAEMON", daemon)
     monkeypatch.setattr(remote_backup, "Base", lambda path: Sam(Path(path)))
     monkeypatch.setattr(remote_backup, "nt_hash", lambda _password: "ab")
     save, restore = tmp_path / "sauver", tmp_path / "restaurer"
@@ -165,6 +171,8 @@ def test_a_drill_leaves_nothing_and_sees_what_was_restored(
         ('cp "$0" "$1/x"; cp "$0" "$1/y"', "", "fichiers que"),
         ("", 'cp -r "${LIVE%/*}/." "$2"', "description du témoin"),
         ("", "exit 0", "bases d'annuaire"),
+        ("", 'tar xzf "$1" -C "${LIVE%/*}"; tar xzf "$1" -C "$2"', "domaine en service"),
+        ('tar czf "$1/a" -C "${LIVE%/*}" .; echo 1 >"${LIVE%/*/*}/samba.pid"', 'tar xzf "$1" -C "$2"', "relancé"),
         ("sleep 60", "", "pas terminée"),
     ],
 )
