@@ -2,7 +2,7 @@
 
 A proof takes an hour of real machines; what it measured before a power cut counts, and so does what was measured beside
 a mutant that had to be mended. It is taken up only with the same checks, lab and playbooks: findings about other ones
-would not belong together. A mutant or a fault whose text has changed is tried anew.
+would not belong together. A mutant or a fault whose text has changed is tried anew, and what could not be measured too.
 """
 
 from __future__ import annotations
@@ -81,6 +81,7 @@ class Ledger:
             raise InputError(f"{path}: not the findings of a proof ({problem}); leave --resume out") from None
         if last:
             path.write_text("\n".join([*lines, ""]), encoding="utf-8")
+        ledger.gradings[:] = [one for one in ledger.gradings if all(seen.verdict != "error" for seen in one.checks)]
         again = {"kind": "resumed", SABOTAGES: asked[SABOTAGES]}
         ledger._read(again | {"at": ledger.earlier})
         ledger._append(again)

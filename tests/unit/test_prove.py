@@ -333,6 +333,14 @@ def test_a_mended_mutant_is_tried_again_alone(lab, ledger, tmp_path):
     assert Ledger.resume(tmp_path / "proof.jsonl", now).settled("seed-01") == {good.id}
 
 
+def test_a_grading_that_could_not_be_measured_is_made_again(lab, ledger, tmp_path):
+    """As a mutant is that was not measured; one that is red stays a finding."""
+    ledger.keep(grading("alternative alternatives/x.yml", "error", "blocked"))
+    ledger.keep(grading("pristine", "failed", "blocked"))
+    again = Ledger.resume(tmp_path / "proof.jsonl", about(*MANY))
+    assert again.states("seed-01") == {"pristine"}
+
+
 def test_findings_about_other_checks_are_not_taken_up(tmp_path, lab):
     path = tmp_path / "proof.jsonl"
     before = asked(lab, ["seed-01"], Wish())
