@@ -111,8 +111,11 @@ class Directory:
         return {one["dn"].lower() for one in self.entries if "organizationalUnit" in one.get("objectclass", ())}
 
     def members(self, group: Entry) -> set[str]:
-        """Names of the direct members, in small letters: a directory does not mind capitals."""
-        return {self._called(dn).lower() for dn in group.get("member", ())}
+        """Names of the direct members, in small letters: a directory does not mind capitals.
+
+        Those whose primary group it is are members too.
+        """
+        return {self._called(dn).lower() for dn in [*group.get("member", ()), *self._primary(group)]}
 
     def everybody_in(self, group: Entry) -> list[Entry]:
         """Users that are members, through other groups too; a member that the search did not show counts by its DN."""

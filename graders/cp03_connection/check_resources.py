@@ -192,7 +192,10 @@ class Visit:
         asked: dict[str, Any] = {"address": text(self._bench, "lan_srv"), "domain": text(self._bench, "netbios"),
                                  "people": dict.fromkeys(self._logins(), password),
                                  "acts": [list(act) for act in acts]}  # fmt: skip
-        return list(self._probe.call("smb.use", LEG, timeout=90, **asked))
+        told = list(self._probe.call("smb.use", LEG, timeout=90, **asked))
+        if any(one["state"] == "ETIMEDOUT" for one in told):  # beyond what one call tries again by itself
+            told = list(self._probe.call("smb.use", LEG, timeout=90, **asked))
+        return told
 
     def _keeper(self, share: str) -> Person:
         """A visitor who may write in the share."""

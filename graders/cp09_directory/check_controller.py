@@ -144,7 +144,7 @@ def _good(bench: Bench) -> dict[str, Any]:
 
 
 def _bad(bench: Bench, probe: ProbeClient) -> dict[str, Any]:
-    return ticket(bench, person(bench, "technicien").login, probe.nonce("wrong password"))
+    return ticket(bench, person(bench, "commerciale").login, probe.nonce("wrong password"))
 
 
 def _system_shares(bench: Bench, probe: ProbeClient) -> dict[str, Any]:
@@ -165,7 +165,7 @@ def _system_shares(bench: Bench, probe: ProbeClient) -> dict[str, Any]:
 
 def act(told: dict[str, str]) -> str:
     """What smb.use saw of one act, as the candidate reads it."""
-    return {"granted": "accordée", "refused": "refusée"}.get(told["state"], told["state"])
+    return {"granted": "accordée", "refused": "refusée", "logon refused": "refusée"}.get(told["state"], told["state"])
 
 
 def data(answer: dict[str, Any], rdtype: str) -> list[str]:

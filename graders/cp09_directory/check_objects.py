@@ -30,6 +30,8 @@ from graders.probe_client import ProbeClient, ProbeError
 from graders.vantage import text
 from labs.bench import Bench
 
+NEVER = -(2**63)
+"""Of maxPwdAge, like 0: no age at all."""
 GLOBAL_GROUPS = ("GG_Direction", "GG_Technique", "GG_Commerce", "GG_Assistance", "GG_Agence")
 
 
@@ -44,7 +46,8 @@ def check_people(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     """Les unités d'organisation et les comptes de l'agence sont dans l'annuaire, à leur place.
 
     Une personne de l'agence lit l'annuaire en LDAPS : arborescence, comptes du tableau (prénom et nom avec leurs
-    accents, nom de connexion, unité d'organisation), aucun mot de passe qui n'expire jamais.
+    accents, nom de connexion, unité d'organisation), aucun mot de passe qui n'expire jamais, ni par le compte ni par la
+    règle du domaine.
     """
     directory, problem = read_directory(bench, probe)
     label = "annuaire lu par une personne de l'agence"
@@ -62,6 +65,8 @@ def check_people(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
         expect.true(f"unité du compte {login}", unit, found or "compte absent", found == f"ou={unit.lower()},{agency}")
         exempt = state_of(directory.account(login)) & NEVER_EXPIRES
         expect.equal(f"mot de passe de {login} dispensé d'expirer", "non", "oui" if exempt else "non")
+    age = longest_age(bench, probe)
+    expect.true("durée de vie des mots de passe du domaine", "limitée", "limitée" if age else "illimitée", bool(age))
 
 
 @check("CP09-S2.b", causes=("CP09-S2.a", "CP09-S1.a"), nodes=("dc",))
@@ -100,6 +105,19 @@ def check_leaver(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     expect.equal(f"compte {leaver.login}", "désactivé", state)
     told = probe.call("kerberos.obtain", LEG, timeout=50, **ticket(bench, leaver.login, text(bench, "mdp_agence")))
     expect.equal(f"ticket demandé par {leaver.login}", STATES["revoked"], in_words(told))
+
+
+def longest_age(bench: Bench, probe: ProbeClient) -> int:
+    """maxPwdAge of the domain in units of 100 ns; 0: passwords never expire (MS-ADTS 3.1.1.4.5.17).
+
+    Raises ProbeError when ordinary people may not read it.
+    """
+    asked = {**everything(bench), "scope": "base", "filter": "(objectClass=*)", "attributes": ["maxPwdAge"]}
+    told = probe.call("ldap.search", LEG, timeout=30, **asked)
+    value = first(told["entries"][0] if told["entries"] else None, "maxpwdage")
+    if not value.lstrip("-").isdigit():
+        raise ProbeError(f"maxPwdAge of the domain could not be read: {told['reason'] or value!r}")
+    return 0 if int(value) == NEVER else abs(int(value))
 
 
 def state_of(account: Entry | None) -> int:

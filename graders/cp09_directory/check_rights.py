@@ -21,6 +21,7 @@ from graders.agency import (
     sid_of,
 )
 from graders.check import check
+from graders.cp09_directory.check_controller import act
 from graders.cp09_directory.trial import Trial, Undo, trial_account
 from graders.expect import Expect, show
 from graders.probe_client import ProbeClient
@@ -29,7 +30,7 @@ from labs.bench import Bench
 
 PRIVILEGED = {512: "Admins du domaine", 519: "Administrateurs de l'entreprise", 518: "Administrateurs du schéma"}
 """RID -> name of the group (MS-ADTS 6.1.1.6)."""
-VISITS_SECONDS = 130
+VISITS_SECONDS = 160
 
 
 def _start(bench: Bench, probe: ProbeClient) -> None:
@@ -41,7 +42,8 @@ def check_delegation(bench: Bench, probe: ProbeClient, expect: Expect, undo: Und
     """L'assistance réinitialise les mots de passe de l'unité Commerce, et ceux-là seulement.
 
     Avec le compte de l'assistante, la sonde change le mot de passe du compte d'essai de Commerce, qui obtient alors un
-    ticket avec le nouveau ; elle essaie la même chose sur celui de Direction, dont le mot de passe reste le même.
+    ticket avec le nouveau ; elle essaie la même chose sur celui de Direction, dont le mot de passe reste le même. Une
+    personne qui n'est pas de l'assistance n'y arrive pas non plus dans Commerce.
     """
     directory, problem = read_directory(bench, probe)
     expect.require(expect.true("annuaire lu par une personne de l'agence", "oui", problem or "oui", not problem))
@@ -60,6 +62,11 @@ def check_delegation(bench: Bench, probe: ProbeClient, expect: Expect, undo: Und
                     observed == wanted)  # fmt: skip
         label = f"ticket de essai.{unit} avec le mot de passe que l'assistante a voulu donner"
         expect.equal(label, "obtenu" if allowed else "refusé", trial.ticket(f"essai.{unit}", new))
+    account, other = trial_account(directory, "commerce"), person(bench, "stagiaire").login
+    assert account is not None
+    told = trial.reset(account, trial.new_password("delegation to others"), bind_name(bench, other),
+                       text(bench, "mdp_agence"))  # fmt: skip
+    expect.equal(f"réinitialisation de essai.commerce par {other}", "refusée", trial.answer(told))
 
 
 @check("CP09-S3.b", causes=("CP09-S1.d", "CP09-S1.a", "CP09-S2.b"), nodes=("srv", "dc"), seconds=360, early=_start)
@@ -67,7 +74,8 @@ def check_shares(bench: Bench, probe: ProbeClient, expect: Expect, undo: Undo) -
     """Chacun lit, écrit, ou ne voit rien, sur chaque partage de srv, comme dans le tableau.
 
     Cinq personnes essaient vraiment, chacune avec son mot de passe : écrire un fichier, puis lire celui d'une personne
-    qui en a le droit. srv reconnaît aussi le compte d'essai de Commerce à un mot de passe que seul l'annuaire connaît.
+    qui en a le droit, et, pour qui n'a pas celui d'écrire, le remplacer. srv
+    reconnaît aussi le compte d'essai de Commerce à un mot de passe que seul l'annuaire connaît.
     """
     trial = Trial(bench, probe, undo)
     for who in ("stagiaire", "assistante"):
@@ -85,6 +93,10 @@ def check_shares(bench: Bench, probe: ProbeClient, expect: Expect, undo: Undo) -
             read = told[_read(bench, probe, share, who)]
             observed = granted(written, read, _word(probe, share))
             expect.equal(f"{share} : {login}", right, observed)
+            if right != WRITE:
+                replaced = told[_replace(bench, probe, share, who)]
+                expect.equal(f"{share} : fichier d'un autre remplacé par {login}", "refusée",
+                             "refusée" if replaced["state"] != "granted" else "accordée")  # fmt: skip
     _expect_of_the_domain(bench, probe, expect, trial)
 
 
@@ -98,11 +110,16 @@ def _expect_of_the_domain(bench: Bench, probe: ProbeClient, expect: Expect, tria
     login, new, wrong = "essai.commerce", trial.new_password("shares"), probe.nonce("wrong share")
     told = trial.answer(trial.give(account, new))
     expect.require(expect.equal(f"réinitialisation de {login}", "acceptée", told))
-    tries = (("son nouveau mot de passe", new, "accordée"), ("un mauvais mot de passe", wrong, "refusée"))
+    tries = (("son nouveau mot de passe", new, "ouverte"), ("un mauvais mot de passe", wrong, "refusée"))
     for label, password, wanted in tries:
         seen = probe.call("smb.use", LEG, timeout=80, address=text(bench, "lan_srv"), domain=text(bench, "netbios"),
-                          people={login: password}, acts=[[login, "list", "", ""]])[0]  # fmt: skip
-        expect.equal(f"liste des partages de srv par {login}, avec {label}", wanted, _shown(seen))
+                          people={login: password}, acts=[[login, "list", "", ""]],
+                          again=password == new)[0]  # fmt: skip
+        # Whom no share is for may be refused the list of them: srv knows who it is all the same.
+        logon = {"granted": "ouverte", "refused": "ouverte", "logon refused": "refusée"}.get(
+            seen["state"], seen["state"]
+        )
+        expect.equal(f"session de {login} sur srv, avec {label}", wanted, logon)
 
 
 @check("CP09-S3.c", causes=("CP09-S2.a", "CP09-S1.a"), nodes=("dc",))
@@ -139,18 +156,14 @@ def strangers(directory: Directory, group: Entry, centre: str = "") -> list[str]
 
 def granted(written: dict[str, str], read: dict[str, str], word: str) -> str:
     """The right that a person showed; what happened instead when the server answered neither yes nor no."""
-    states = (written["state"], read["state"])
+    states = tuple("refused" if one["state"] == "logon refused" else one["state"] for one in (written, read))
     if states == ("granted", "granted") and read["text"] == word:
         return WRITE
     if states == ("refused", "granted") and read["text"] == word:
         return READ
     if states == ("refused", "refused"):
         return NOTHING
-    return f"écriture : {_shown(written)} ; lecture : {_shown(read)}"
-
-
-def _shown(told: dict[str, str]) -> str:
-    return {"granted": "accordée", "refused": "refusée"}.get(told["state"], told["state"])
+    return f"écriture : {act(written)} ; lecture : {act(read)}"
 
 
 def _word(probe: ProbeClient, share: str) -> str:
@@ -174,11 +187,19 @@ def _read(bench: Bench, probe: ProbeClient, share: str, who: str) -> tuple[str, 
     return (person(bench, who).login, "read", _path(probe, share, _owner(share)), "")
 
 
+def _replace(bench: Bench, probe: ProbeClient, share: str, who: str) -> tuple[str, str, str, str]:
+    return (person(bench, who).login, "write", _path(probe, share, _owner(share)), "remplacé")
+
+
 def _visits(bench: Bench, probe: ProbeClient) -> dict[str, Any]:
-    """Everybody writes a file, then reads the one of somebody entitled, then each deletes their own."""
+    """Everybody writes a file, then reads the one of somebody entitled; who may not write puts another in its place.
+
+    In the end each deletes their own.
+    """
     cells = [(share, who) for share, rights in SHARES.items() for who in rights]
     acts = [_write(bench, probe, share, who) for share, who in cells]
     acts += [_read(bench, probe, share, who) for share, who in cells]
+    acts += [_replace(bench, probe, share, who) for share, who in cells if SHARES[share][who] != WRITE]
     acts += [(person(bench, who).login, "delete", _path(probe, share, who), "") for share, who in cells]
     return {
         "address": text(bench, "lan_srv"),

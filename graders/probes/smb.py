@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-GRANTED, REFUSED, LATE = "granted", "refused", "ETIMEDOUT"
+GRANTED, REFUSED, STRANGER, LATE = "granted", "refused", "logon refused", "ETIMEDOUT"
 FOLDER = 7
 """smbc_type of a folder (libsmbclient.h)."""
 TIMEOUT_MS = 15_000
@@ -18,13 +18,16 @@ MOST, LARGEST = 500, 1 << 20
 Act = Callable[[Any, str, str], str]
 
 
-def use(address: str, domain: str, people: dict[str, str], acts: list[list[str]]) -> list[dict[str, str]]:
+def use(
+    address: str, domain: str, people: dict[str, str], acts: list[list[str]], again: bool = True
+) -> list[dict[str, str]]:
     """Do each of `acts` (person, verb, path, text) in order; `people` maps accounts to passwords.
 
     Verbs: `list` a folder, `write` a file, `read` one, `delete` one, `tree`: read every file below a folder. The path
-    begins with the share. Each result has `state`: granted, refused (the server said no), or the name of another error
+    begins with the share. Each result has `state`: granted, refused (the server knows who it is and says no), logon
+    refused (it lets nobody of that name and password in, or could not find out), or the name of another error
     (ECONNREFUSED, ENOENT…), and `text`: the names listed, what was read, or a line `SUM PATH` for each file. The first
-    act that is not answered in 15 s is tried once more.
+    act that is not answered in 15 s, or whose logon is refused, is tried once more where `again` is true.
 
     >>> use("10.1.2.11", "NEVERS", {"a": "..."}, [["a", "write", "commun/x.txt", "hello"]])
     [{'state': 'granted', 'text': ''}]
@@ -34,14 +37,15 @@ def use(address: str, domain: str, people: dict[str, str], acts: list[list[str]]
 
     contexts: dict[str, Any] = {}
     results = []
-    once_more = True
+    once_more = again
     for person, verb, path, text in acts:
         if person not in contexts:
             contexts[person] = _context(smbc.Context(), domain, person, people[person])
         url = f"smb://{address}/{path}"
         told = _done(VERBS[verb], contexts[person], url, text)
-        if told["state"] == LATE and once_more:
-            # A server that asks a busy controller whose password this is answers once it knows.
+        if told["state"] in {LATE, STRANGER} and once_more:
+            # A server that asks a busy controller whose password this is answers once it knows. libsmbclient tells
+            # every session that could not be set up as EPERM, one that took too long among them.
             once_more = False
             told = _done(VERBS[verb], contexts[person], url, text)
             if verb == "delete" and told["state"] == "ENOENT":
@@ -58,14 +62,16 @@ def _done(verb: Act, context: Any, url: str, text: str) -> dict[str, str]:
 
 
 def name_of(problem: BaseException) -> str:
-    """`refused` for a denial, else the error's name.
+    """`refused` for a denial, `logon refused` for a session that is not set up, else the error's name.
 
     >>> name_of(OSError(13, "Permission denied"))
     'refused'
     """
     number = problem.args[0] if problem.args and isinstance(problem.args[0], int) else 0
-    if number in {errno.EACCES, errno.EPERM}:
+    if number == errno.EACCES:
         return REFUSED
+    if number == errno.EPERM:
+        return STRANGER
     return errno.errorcode.get(number, type(problem).__name__)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import base64
+import errno
 import os
 import struct
 import subprocess
@@ -18,6 +19,7 @@ from graders.cp09_directory import check_objects, check_policy, check_rights
 from graders.cp09_directory.check_controller import clock_offset
 from graders.cp09_directory.trial import Trial
 from graders.probe_client import ProbeError
+from graders.probes import smb
 from graders.workstation import Attempt, debian, plain
 from graders.workstation.debian import DebianWorkstation
 from labs.deadline import Deadline
@@ -158,12 +160,36 @@ def test_a_name_is_the_same_with_its_domain_or_in_capitals() -> None:
     assert directory.members(directory.account("GG_Direction") or {}) == {"lea.dupre"}
 
 
+def test_whose_primary_group_it_is_is_a_member_too() -> None:
+    """`member` does not name them: neither the person who is asked for, nor the one who should not be there."""
+    lea, max_ = user("lea", primarygroupid="1200"), user("max")
+    directory = agency.Directory([lea, max_, group("GG_Commerce", max_["dn"], rid=1200)])
+    assert directory.members(directory.account("GG_Commerce") or {}) == {"lea", "max"}
+
+
+@pytest.mark.parametrize(("value", "age"), [("-36288000000000", 36288000000000), ("0", 0), (str(-(2**63)), 0)])
+def test_how_long_the_passwords_of_a_domain_last(value: str, age: int) -> None:
+    entries = [{"dn": BASE, "maxpwdage": [value]}]
+    probe = cast("ProbeClient", SimpleNamespace(call=lambda *_, **__: {"entries": entries, "reason": ""}))
+    assert check_objects.longest_age(BENCH, probe) == age
+    hidden = cast("ProbeClient", SimpleNamespace(call=lambda *_, **__: {"entries": [], "reason": "no right"}))
+    with pytest.raises(ProbeError, match="no right"):
+        check_objects.longest_age(BENCH, hidden)
+
+
+def test_a_session_that_is_not_set_up_is_not_a_right_that_is_refused() -> None:
+    """libsmbclient tells the one as EPERM, the other as EACCES."""
+    assert [smb.name_of(OSError(number, "")) for number in (errno.EPERM, errno.EACCES, errno.ETIMEDOUT)] == [
+        smb.STRANGER, smb.REFUSED, smb.LATE]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("written", "read", "right"),
     [
         (("granted", ""), ("granted", "mot"), check_rights.WRITE),
         (("refused", ""), ("granted", "mot"), check_rights.READ),
         (("refused", ""), ("refused", ""), check_rights.NOTHING),
+        (("logon refused", ""), ("logon refused", ""), check_rights.NOTHING),
     ],
 )
 def test_the_right_that_was_shown(written: tuple[str, str], read: tuple[str, str], right: str) -> None:
