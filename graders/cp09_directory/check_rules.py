@@ -60,7 +60,7 @@ def check_unit(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     expect.true("place du compte de l'ordinateur ws", unit, found, found.lower() == unit.lower())
 
 
-@check("CP09-S5.b", causes=("CP09-S2.d",), nodes=("ws", "dc"), seconds=420)
+@check("CP09-S5.b", causes=("CP09-S2.d",), nodes=("ws", "dc"), seconds=600)
 def check_right(bench: Bench, login: Login, expect: Expect, deadline: Deadline) -> None:
     """Sur ws, seules les personnes désignées lancent la commande par sudo, avec leur mot de passe, et elle seule.
 

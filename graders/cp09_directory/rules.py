@@ -30,7 +30,8 @@ GRANTED, REFUSED, UNKNOWN = "accordée", "refusée", "mot de passe refusé"
 GREETED, SILENT = "affiché", "absent"
 PAUSE = 40
 """Seconds between two attempts of somebody whose password is not taken: winbind then looks for a controller again."""
-# Everybody at once: a refusal waits some seconds before it is told. sudo tells in other words whether a password is not
+# Everybody at once, as a refusal waits some seconds before it is told, but one kind after the other: fifteen passwords
+# at a time took an emulated machine a hundred seconds. sudo tells in other words whether a password is not
 # the right one or somebody has no right. A session on the console needs a terminal, which script(1) gives and login(1)
 # must lead; nobody is asked for a password, as root opens it. `exit` is typed until somebody reads it: login throws
 # away what came before.
@@ -48,11 +49,11 @@ essai() {{
   done
   echo "$nom $genre $statut $(tr -c '[:print:]' ' ' <"$d/$nom.$genre.dit" | tail -c 200)" >"$d/$nom.$genre"
 }}
-for nom in {people}; do
-  essai "$nom" {ruled} -S {command} &
-  essai "$nom" {without} -n {command} &
-  essai "$nom" {other} -S id -u &
-done
+for nom in {people}; do essai "$nom" {ruled} -S {command} & done
+wait
+for nom in {people}; do essai "$nom" {other} -S id -u & done
+wait
+for nom in {people}; do essai "$nom" {without} -n {command} & done
 [ -z {account} ] || while sleep 2; do echo exit || break; done 2>/dev/null |
   timeout 100 script -qec 'exec login -f '{account} /dev/null >"$d/accueil" 2>&1 ||
   echo "statut-$?" >>"$d/accueil"

@@ -51,6 +51,11 @@ def stray(mutant: Sabotaged, checks: Iterable[Seen]) -> tuple[str, ...]:
     )
 
 
+def untold(mutant: Sabotaged, checks: Iterable[Seen]) -> tuple[str, ...]:
+    """Checks outside the mutant's own that could not be measured beside it: whether it is specific is not known."""
+    return tuple(one.check for one in checks if one.check not in mutant.kills and one.verdict == "error")
+
+
 def affected(mutant: Sabotaged, phases: Mapping[str, str]) -> tuple[list[str], bool]:
     """The mutant's checks in the sheet's order, and whether one of them is measured after a reboot."""
     chosen = [check for check in phases if check in mutant.kills]

@@ -276,7 +276,7 @@ class _Walk:
         elif reboots and not self._wish.reboot:
             trial = Trial(self._bench.id, mutant.id, "unmeasured", 0, detail=untold)
         else:
-            trial = self._trial(mutant, chosen, reboots=reboots)
+            trial = self._trial(mutant, chosen, reboots=reboots, last=bool(task.first))
             if self._stop.is_set():
                 raise _BenchLostError  # it was cut short: no finding
             if trial.fate in {"unmeasured", "not_applied"} and not task.first:
@@ -286,7 +286,7 @@ class _Walk:
         self._ledger.keep(dataclasses.replace(trial, first=task.first))
         self._bench.tell(f"{mutant.id}: {trial.fate.replace('_', ' ')}")
 
-    def _trial(self, mutant: Sabotaged, chosen: list[str], *, reboots: bool) -> Trial:
+    def _trial(self, mutant: Sabotaged, chosen: list[str], *, reboots: bool, last: bool) -> Trial:
         began = time.monotonic()
 
         def trial(fate: Fate, detail: str, checks: Sequence[Seen] = (), *, whole: bool = False) -> Trial:
@@ -311,7 +311,10 @@ class _Walk:
             checks, _ = self._bench.grade(mutant.id, selection)
         except PlateauError as problem:
             return trial("unmeasured", str(problem))
-        return trial(*judge.fate(mutant, checks), checks, whole=whole)
+        fate, detail = judge.fate(mutant, checks)
+        if fate == "killed" and not last and (lost := judge.untold(mutant, checks)):
+            fate, detail = "unmeasured", f"{', '.join(lost)} could not be measured beside it"
+        return trial(fate, detail, checks, whole=whole)
 
 
 class _BenchLostError(Exception):

@@ -285,6 +285,26 @@ def test_a_trial_that_told_nothing_is_tried_once_more(lab, ledger):
     assert "| killed at the second trial 1× |" in page(found.to_json(), {})
 
 
+@pytest.mark.parametrize(("times", "stray"), [(1, ()), (2, (A,))])
+def test_a_check_that_could_not_be_measured_beside_a_mutant_is_asked_once_more(times, stray, lab, ledger):
+    """A busy host is no reason to call the mutant unspecific; one that is so twice may be."""
+
+    class Busy(Bench):
+        def grade(self, step, selection=None):
+            told, seconds = super().grade(step, selection)
+            if step == "CP06-S1.m1" and self.graded.count(step) <= times:
+                told = tuple(seen(one.check, "error") if one.check == A else one for one in told)
+            return told, seconds
+
+        def apply(self, mutant):
+            self.always_red = {R}
+
+    found = proved(lab, [Busy(lab, notices=False)], Wish(mutants=(mutant(R),), share=1, repeat=0), ledger)
+    (trial,) = found.trials
+    assert (trial.fate, trial.stray) == ("killed", stray)
+    assert trial.first == f"unmeasured: {A} could not be measured beside it"
+
+
 def test_a_proof_that_was_interrupted_goes_on_where_it_was(lab, ledger, tmp_path):
     wish = Wish(mutants=tuple(MANY), alternatives=("alternatives/x.yml",))
     stop = threading.Event()
