@@ -24,8 +24,8 @@ def use(
     """Do each of `acts` (person, verb, path, text) in order; `people` maps accounts to passwords.
 
     Verbs: `list` a folder, `write` a file, `read` one, `delete` one, `tree`: read every file below a folder. The path
-    begins with the share. Each result has `state`: granted, refused (the server knows who it is and says no), logon
-    refused (it lets nobody of that name and password in, or could not find out), or the name of another error
+    begins with the share. Each result has `state`: granted, refused (the server says no, to a wrong password too),
+    `logon refused` (no session could be set up, be it that it took too long), or the name of another error
     (ECONNREFUSED, ENOENT…), and `text`: the names listed, what was read, or a line `SUM PATH` for each file. The first
     act that is not answered in 15 s, or whose logon is refused, is tried once more where `again` is true.
 
@@ -44,8 +44,8 @@ def use(
         url = f"smb://{address}/{path}"
         told = _done(VERBS[verb], contexts[person], url, text)
         if told["state"] in {LATE, STRANGER} and once_more:
-            # A server that asks a busy controller whose password this is answers once it knows. libsmbclient tells
-            # every session that could not be set up as EPERM, one that took too long among them.
+            # A server that asks a busy controller whose password this is answers once it knows. libsmbclient may tell
+            # a session that took too long as EPERM.
             once_more = False
             told = _done(VERBS[verb], contexts[person], url, text)
             if verb == "delete" and told["state"] == "ENOENT":

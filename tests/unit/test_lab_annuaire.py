@@ -178,7 +178,7 @@ def test_how_long_the_passwords_of_a_domain_last(value: str, age: int) -> None:
 
 
 def test_a_session_that_is_not_set_up_is_not_a_right_that_is_refused() -> None:
-    """libsmbclient tells the one as EPERM, the other as EACCES."""
+    """libsmbclient may tell the one as EPERM; the other is EACCES, as a wrong password is."""
     assert [smb.name_of(OSError(number, "")) for number in (errno.EPERM, errno.EACCES, errno.ETIMEDOUT)] == [
         smb.STRANGER, smb.REFUSED, smb.LATE]  # fmt: skip
 
