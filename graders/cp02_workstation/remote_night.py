@@ -126,7 +126,13 @@ def live(minute: float, package: str, span: Span, drifted: float) -> Told:
             worked = now
         if installed is None and (there := version(package)) and there != start:
             installed = at
-        if installed is None and -span.brink < at < 0 and worked and now - worked < RECENT and held < span.end:
+        if (
+            installed is None
+            and -span.brink < at < 0
+            and worked is not None
+            and now - worked < RECENT
+            and held < span.end
+        ):
             time.clock_settime(time.CLOCK_REALTIME, wall - span.brink)
             mark, held = mark - span.brink, held + span.brink
         quiet = now - worked if worked is not None else 0.0

@@ -62,7 +62,7 @@ def logs_of(place: str, before: dict[str, tuple[int, int]], after: dict[str, tup
     found = []
     for path in differing(before, after):
         if path in after and os.path.isfile(path) and not SYSTEM_LOGS.search(path):
-            with open(path, "rb") as stream:
+            with contextlib.suppress(OSError), open(path, "rb") as stream:  # it may be turned at this very moment
                 stream.seek(-min(TAIL, os.path.getsize(path)), os.SEEK_END)
                 if os.path.basename(place).encode() in stream.read():
                     found.append(path)
@@ -149,7 +149,7 @@ def trial(script: str, index: int, run: dict[str, Any], place: str, asked: dict[
             "changed": len(changed), "strays": strays[:20], "pace": pace() if late else 0.0}  # fmt: skip
 
 
-def run_all(asked: dict[str, Any], place: str) -> list[dict[str, Any]]:
+def run_each(asked: dict[str, Any], place: str) -> list[dict[str, Any]]:
     """The runs of the request; once one was late, those after it count as late too, and are not made."""
     told: list[dict[str, Any]] = []
     for index, run in enumerate(asked["runs"]):
@@ -161,4 +161,4 @@ def run_all(asked: dict[str, Any], place: str) -> list[dict[str, Any]]:
 def main(text: str) -> None:
     """`text`: {"script", "folder": of the branch, "watched": other places, "runs"}. Prints one answer in JSON."""
     asked = json.loads(text)
-    tell_apart(asked["folder"], lambda place: run_all(asked, place))
+    tell_apart(asked["folder"], lambda place: run_each(asked, place))

@@ -251,7 +251,7 @@ def test_after_a_run_that_does_not_end_no_other_is_made(monkeypatch: pytest.Monk
         return {"status": None if index else 0, "pace": 0.001 if index else 0.0}
 
     monkeypatch.setattr(remote_journal, "trial", trial)
-    told = remote_journal.run_all({"script": SCRIPT, "runs": [{}] * 5}, "/")
+    told = remote_journal.run_each({"script": SCRIPT, "runs": [{}] * 5}, "/")
     assert (made, [one["status"] for one in told]) == ([0, 1], [0, *[None] * 4])
 
 
