@@ -47,6 +47,8 @@ class Selection:
     reboot: bool = True
     reboot_nodes: tuple[str, ...] = ()
     """Machines that the persistence phase reboots; all when empty."""
+    restarted: bool = False
+    """The machines were restarted before: the persistence phase takes them as they are."""
     needs: bool = False
     """Also the checks that those of `checks` come after."""
 
@@ -54,6 +56,7 @@ class Selection:
         """For `pytest graders/`."""
         found = ["-k", self.keyword] if self.keyword else []
         found += [f"--check={check}" for check in self.checks] + [f"--reboot-node={name}" for name in self.reboot_nodes]
+        found += ["--restarted"] if self.restarted else []
         found += ["--with-needs"] if self.needs else []
         return found if self.reboot else [*found, "--no-reboot"]
 

@@ -95,6 +95,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         reboot_nodes,
         config.getoption("replay"),
         config.getoption("record_plan"),
+        config.getoption("restarted"),
     )
 
 

@@ -36,6 +36,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--reboot-node", metavar="NODE", action="append", help="Reboot only this machine (may be repeated)."
     )
+    group.addoption(
+        "--restarted",
+        action="store_true",
+        help="The machines were restarted before: the persistence phase takes them as they are.",
+    )
 
 
 def choose_session(name: str | None, open_hypervisor: Callable[[Session], Hypervisor]) -> Session:

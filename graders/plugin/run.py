@@ -76,6 +76,8 @@ class GradingRun:
     replay: Path | None = None
     """The folder of a run to judge again from its snapshots: no machine is asked."""
     record_plan: bool = False
+    restarted: bool = False
+    """The machines were restarted before: the persistence phase takes them as they are."""
     benches: dict[str, BenchRun] = field(default_factory=dict)
     specs: list[CheckSpec] = field(default_factory=list)
     """The selected checks, in running order."""
@@ -107,7 +109,7 @@ class GradingRun:
             return Outcome(Verdict.BLOCKED, f"Non évaluable : dépend de {cause}, qui n'est pas acquis.", cause)
         if run.broken:
             raise PlateauError(run.broken)
-        if spec.phase == "reboot" and not run.rebooted:
+        if spec.phase == "reboot" and not run.rebooted and not self.restarted:
             self._reboot(run)
         return self.node_down(run, spec)
 

@@ -148,7 +148,9 @@ def prove_lab(
         ledger = _ledger(home / "proof.jsonl", asked(lab, ids, wish, training), resume=resume)
         try:
             hands = deal(benches, wish, ledger)
-            return run(lab, hands, phases, wish, jobs, ledger=ledger, stop=stop, training=training)
+            proof = run(lab, hands, phases, wish, jobs, ledger=ledger, stop=stop, training=training)
+            proof.hypervisor = benches[0][0].room.hypervisor.software()
+            return proof
         except KeyboardInterrupt:
             kept = f"{len(ledger.trials)} mutants and {len(ledger.gradings)} gradings"
             raise InterruptedRunError(f"interrupted; {kept} are kept: the same command with --resume goes on") from None
@@ -223,6 +225,7 @@ def write_page(data: dict[str, Any]) -> list[Path]:
         "Date (UTC)": time.strftime("%Y-%m-%d", time.gmtime()),
         "Plateau": __version__,
         "Lab version": str(data["lab_version"]),
+        "Hypervisor": data["hypervisor"],
         "Machine": f"{os.cpu_count()} cores, {platform.machine()}, Linux {platform.release()}",
     }
     raw, shown = folder / f"{page_name(data)}.json", folder / f"{page_name(data)}.md"

@@ -177,6 +177,10 @@ class Hypervisor(Protocol):
 
     name: str
 
+    def software(self) -> str:
+        """Name and version of what runs the machines."""
+        ...
+
     def capacity(self) -> list[HostCapacity]:
         """What each host has and what is free now."""
         ...

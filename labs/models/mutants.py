@@ -32,6 +32,9 @@ class Mutant(Strict):
     applied: str | None = None
     kills: list[str] = Field(default_factory=list)
     """Checks that must not pass any more: at least one `failed`, others may be blocked under it."""
+    restart: bool = True
+    """Whether its checks that are made after a restart need one to see it. False: it acts at once and outlives a
+    restart, so it is made on a solved bench that was restarted before, and nobody waits for another restart."""
     equivalent: str | None = None
     """Instead of `run`, `applied` and `kills`: why nobody could tell this mutant from the solution."""
 

@@ -74,6 +74,16 @@ class ProofBench:
         ansible.run(PLAYBOOKS / playbook, self.room.files.inventory, [self.bench], lambda _host, _task: None,
                     cancelled=self.room.stop)  # fmt: skip
 
+    def restart(self) -> None:
+        """Restart the candidate's machines, as the persistence phase does."""
+        from graders.reboot import NO_ANSWER, reboot, system_of
+
+        self.tell("restart")
+        nodes = [node for node in self._graded.nodes if system_of(node)]
+        for name, told in reboot(self.room.hypervisor, nodes).items():
+            if NO_ANSWER in told:
+                raise PlateauError(f"{name} was restarted and did not come back: {told}")
+
     def save(self, name: str) -> None:
         """Snapshot, disk and RAM, of the candidate's machines."""
         _require_well(self.room.executor.snapshot([self._graded], name))

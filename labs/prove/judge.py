@@ -62,6 +62,11 @@ def affected(mutant: Sabotaged, phases: Mapping[str, str]) -> tuple[list[str], b
     return chosen, any(phases[check] == "reboot" for check in chosen)
 
 
+def acts_at_once(mutant: Sabotaged) -> bool:
+    """Whether its checks, those made after a restart too, see it without one. A fault is always tried with."""
+    return isinstance(mutant, Mutant) and not mutant.restart
+
+
 def sampled(mutants: Sequence[Mutant], share: int, offset: int) -> set[str]:
     """Ids of every `share`-th mutant, from `offset`: with another offset a seed, all have their turn."""
     return {mutant.id for index, mutant in enumerate(mutants) if share and (index + offset) % share == 0}

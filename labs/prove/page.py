@@ -57,6 +57,12 @@ def _lines(data: Mapping[str, Any], machine: Mapping[str, str]) -> Iterator[str]
     yield ""
     yield from _table(("Mutant", "Machine", "The mistake", "Must turn red", "Fate"), _tried(data, "mutant"))
     yield ""
+    if at_once := [name for name, mutant in data["mutant_list"].items() if not mutant["restart"]]:
+        yield (
+            "Their checks are made after a restart, and these mutants need none of their own to be seen: they were "
+            f"made on a solved bench that had been restarted. {', '.join(at_once)}."
+        )
+        yield ""
     if data["fault_list"]:
         yield "## Faults"
         yield ""

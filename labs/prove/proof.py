@@ -24,6 +24,8 @@ from labs.prove.ledger import Ledger
 from labs.prove.result import Fate, Grading, Proof, Seen, Trial
 
 SOLVED = "solved"
+RESTARTED = "restarted"
+"""The solved bench after a restart, from which mutants that need none of their own are tried."""
 PARTS = ("pristine", "solution", "alternatives", "mutants", "faults")
 
 
@@ -136,7 +138,13 @@ def prove(
 
 
 def _told(one: Sabotaged) -> dict[str, Any]:
-    return {"node": one.node, "mistake": one.mistake, "kills": list(one.kills), "equivalent": one.equivalent}
+    return {
+        "node": one.node,
+        "mistake": one.mistake,
+        "kills": list(one.kills),
+        "equivalent": one.equivalent,
+        "restart": not judge.acts_at_once(one),
+    }
 
 
 class _Walk:
@@ -162,6 +170,8 @@ class _Walk:
         self._live = tuple(check for check, phase in self._phases.items() if phase == "live")
         self._fresh = False
         """Whether the bench is as its candidate receives it."""
+        self._restarted = False
+        """Whether the solved bench was restarted and saved."""
 
     def go(self) -> None:
         helper = not self._hand.first
@@ -237,6 +247,7 @@ class _Walk:
     def _solve(self) -> None:
         self._play(self._bench.bench.session.lab.solution)
         self._bench.save(SOLVED)
+        self._restarted = False
 
     def _solution(self, seen: Set[str]) -> None:
         self._solve()
@@ -266,6 +277,19 @@ class _Walk:
     def _alternative(self, playbook: str) -> None:
         self._play(playbook)
         self._grade(f"alternative {playbook}")
+
+    def _back_for(self, mutant: Sabotaged, *, reboots: bool) -> bool:
+        """Return to what the mutant is made on; whether that is the restarted bench, which no one restarts again."""
+        if not (reboots and judge.acts_at_once(mutant)):
+            self._bench.back(SOLVED)
+            return False
+        if not self._restarted:
+            self._bench.back(SOLVED)
+            self._bench.restart()
+            self._bench.save(RESTARTED)
+            self._restarted = True
+        self._bench.back(RESTARTED)
+        return True
 
     def _try(self, task: Task) -> None:
         mutant = task.mutant
@@ -300,14 +324,16 @@ class _Walk:
             self._doubt(self._red_before.intersection(mutant.kills))
             if red := self._red_before.intersection(mutant.kills):
                 return trial("unmeasured", f"{', '.join(sorted(red))}: not passed on the solution either")
-            self._bench.back(SOLVED)
+            restarted = self._back_for(mutant, reboots=reboots)
             refusal = self._bench.apply(mutant)
             if refusal:
                 return trial("not_applied", refusal)
             whole = mutant.id in judge.sampled(self._wish.mutants, self._wish.share, self._hand.seed)
             if whole:
                 chosen = [*self._live, *(check for check in chosen if check not in self._live)]
-            selection = Selection(checks=tuple(chosen), reboot=reboots, reboot_nodes=(mutant.node,))
+            selection = Selection(
+                checks=tuple(chosen), reboot=reboots, reboot_nodes=(mutant.node,), restarted=restarted
+            )
             checks, _ = self._bench.grade(mutant.id, selection)
         except PlateauError as problem:
             return trial("unmeasured", str(problem))

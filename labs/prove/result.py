@@ -92,6 +92,8 @@ class Proof:
     trials: list[Trial] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     """What could not be tried: a bench that did not come up, a playbook that failed."""
+    hypervisor: str = ""
+    """What ran the machines, with its version."""
     seconds: float = 0.0
     resumed: int = 0
     """How often the proof was taken up after an interruption."""
@@ -151,6 +153,7 @@ class Proof:
             "lab": self.lab,
             "training": self.training,
             "lab_version": self.lab_version,
+            "hypervisor": self.hypervisor,
             "seeds": len(self.seeds),
             "checks": len(self.checks),
             "pristine_points": max((one.points for one in pristine), default=None),

@@ -237,6 +237,14 @@ def test_one_check_and_one_machine_to_reboot(world):
     assert sorted(path.name for path in world.folder.glob("boots-*")) == ["boots-rtr"]
 
 
+def test_machines_that_were_restarted_before_are_not_restarted_again(world):
+    world.checks(PAIR.format(observed=1))
+    result = world.grade("--candidate", "bob", "--check", "CP06-S5.c", "--restarted")
+    assert result.returncode == 0
+    assert {str(one.verdict) for one in world.records().values()} == {"passed"}
+    assert list(world.folder.glob("boots-*")) == []
+
+
 def test_probe_down_is_an_error_for_everybody(world):
     world.checks(PAIR.format(observed=1))
     world.machines(probe={"power": "stopped"})

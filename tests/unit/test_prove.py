@@ -12,6 +12,7 @@ from labs.models.faults import Fault
 from labs.models.lab import load_lab
 from labs.models.mutants import Mutant, load_mutants
 from labs.models.session import load_session
+from labs.paths import CATALOGUE
 from labs.prove import judge
 from labs.prove.bench import proof_session
 from labs.prove.ledger import Ledger, asked
@@ -137,7 +138,7 @@ class Bench:
         self.lab, self.broken_playbook, self.applies, self.notices = lab, broken_playbook, applies, notices
         self.mutated = False
         self.always_red, self.red_once = set(), set()
-        self.graded = []
+        self.graded, self.saved, self.backs, self.selections = [], {}, [], []
         self.fails = {}
         """Errors of the next gradings, by step."""
 
@@ -153,10 +154,14 @@ class Bench:
         self.state = "solved"
 
     def save(self, name):
-        self.saved = self.state
+        self.saved[name] = self.state
+
+    def restart(self):
+        self.log.append("restart")
 
     def back(self, name):
-        self.state, self.mutated = self.saved, False
+        self.state, self.mutated = self.saved[name], False
+        self.backs.append(name)
 
     def apply(self, mutant):
         self.mutated = self.applies
@@ -164,6 +169,7 @@ class Bench:
 
     def grade(self, step, selection=None):
         self.graded.append(step)
+        self.selections.append(selection)
         if self.fails.get(step):
             raise self.fails[step].pop(0)
         chosen = selection.checks if selection and selection.checks else (A, R)
@@ -231,6 +237,18 @@ def test_a_fault_is_tried_as_a_mutant_is_and_counted_apart(lab, walk):
     assert "| F08 | rtr | Relay stopped | CP06-S1.a | killed 1× |" in page(told, {})
     dated_at_once = walk(lab, Wish(faults=(fault,)), notices=False)[1]
     assert dated_at_once.wrong() == ["seed-01, fault F08: survived: CP06-S1.a still passes"]
+
+
+def test_mutants_that_act_at_once_share_one_restart(lab, walk):
+    """Checks made after a restart are asked of a bench that was restarted before the mistake."""
+    tried = [
+        mutant(R, A, name=f"CP06-S1.m{number}").model_copy(update={"restart": number == 2}) for number in range(1, 4)
+    ]
+    bench, found = walk(lab, Wish(parts=frozenset({"mutants"}), mutants=tuple(tried), repeat=0, share=0))
+    assert bench.log.count("restart") == 1
+    assert bench.backs == ["solved", "restarted", "solved", "restarted"]
+    assert [one.restarted for one in bench.selections[1:]] == [True, False, True]
+    assert "restarted. CP06-S1.m1, CP06-S1.m3." in page(found.to_json(), {})
 
 
 def test_two_benches_share_the_work_of_a_seed(lab, ledger):
@@ -423,6 +441,14 @@ def test_the_proof_of_a_version_has_a_name_of_its_own(lab, walk, tmp_path):
     assert asked(lab, ["seed-01"], Wish(), "cp06") != asked(lab, ["seed-01"], Wish())
     session = load_session(str(proof_session(tmp_path / "bench-1", "reseau", ["seed-01"], "qemu", "cp06")))
     assert session.preparation == "preparations/reseau-cp06.yml"
+
+
+def test_only_checks_made_after_a_restart_can_do_without_one():
+    phases = phases_of_checks()
+    labs = {path.parent.name for path in CATALOGUE.glob("*/lab.yaml")}
+    at_once = [one for name in labs for one in load_mutants(load_lab(name)) if not one.restart]
+    assert [one.id for one in at_once if all(phases[check] == "live" for check in one.kills)] == []
+    assert at_once
 
 
 @pytest.mark.parametrize("name", ["annuaire", "interco", "reseau"])

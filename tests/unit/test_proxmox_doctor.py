@@ -47,6 +47,7 @@ def test_the_documented_role_is_enough(place: Place) -> None:
     assert found["SDN zone zone1"].detail == "simple zone: each bench stays on one node"
     assert found["VMIDs"].detail == f"20000-22999, {3000 - 2 * len(ROLES)} free"  # others' machines are not even seen
     assert found["template ws-trixie"].detail.count("VM ") == 2
+    assert found["version"].detail == ProxmoxHypervisor(place.profile).software()
 
 
 def test_missing_things_are_named_with_their_remedy(place: Place) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 45.0
 """pveproxy gives up on pvedaemon after 30 s (596): waiting less would turn a clear answer into a guess."""
+RELEASE_SECONDS = 30.0
 UPLOAD_ANSWER_SECONDS = 600.0
 PAUSE_SECONDS = 0.5
 
@@ -104,6 +105,10 @@ class Client:
                 if problem.kind is not Kind.UNKNOWN or deadline.expired:
                     raise
         raise DeadlineError(f"GET {path}: no answer before the deadline")
+
+    def release(self) -> str:
+        """Version of Proxmox VE. Raises ApiError or DeadlineError."""
+        return str(self.get("version", Deadline.after(RELEASE_SECONDS))["version"])
 
     def call(self, method: str, path: str, deadline: Deadline, /, **parameters: Any) -> Any:
         """One call, never repeated once it was sent.

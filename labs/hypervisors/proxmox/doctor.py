@@ -27,7 +27,7 @@ def examine(profile: ProxmoxProfile) -> list[Finding]:
     """Everything the profile names, in a fixed order; ends at the first finding without which none other counts."""
     try:
         client = Client(profile)
-        version = str(client.get("version", Deadline.after(READ_SECONDS))["version"])
+        version = client.release()
     except PlateauError as problem:
         return [Finding("API", False, str(problem), "correct the profile, or the token")]
     found = [Finding("API", True, f"{client.first_host}, certificate verified, token accepted")]

@@ -72,6 +72,9 @@ class ProxmoxHypervisor:
 
     # --- what there is -------------------------------------------------------------------------------------------
 
+    def software(self) -> str:
+        return f"Proxmox VE {self._client.release()}"
+
     def capacity(self) -> list[HostCapacity]:
         snapshot = self._cluster.read(LISTING_SECONDS)
         numbers = len(self._profile.vmids) - sum(guest.vmid in self._profile.vmids for guest in snapshot.guests)

@@ -48,6 +48,9 @@ class QemuHypervisor:
 
     # --- what there is -------------------------------------------------------------------------------------------
 
+    def software(self) -> str:
+        return templates.qemu_version()
+
     def capacity(self) -> list[HostCapacity]:
         accelerator = self._profile.accelerator if self._accelerator is None else self._accelerator
         return [capacity.of_this_machine(accelerator, ports.free_count(self._root, self._profile.ports))]
