@@ -17,6 +17,7 @@ SSH = 22
 ADMINISTRATORS = "lan"
 SWEPT, SWEEP_SECONDS = 10_000, 30.0
 """TCP ports looked at from each network, and how long that may take."""
+SWEEP = "scan.tcp_ports"
 NOBODY = "administration.invalid"
 
 
@@ -33,10 +34,13 @@ class Side(NamedTuple):
 
 
 def start(bench: Bench, probe: ProbeClient, sides: Sequence[Side], *, sweep: bool = True) -> None:
-    """Begin all that `observe` asks for."""
+    """Begin what `observe` asks for: of the sweeps only the first, since two would share what a router answers in."""
+    first = True
     for side in sides:
         for name, asked in _questions(bench, side, sweep=sweep):
-            probe.prefetch(name, side.leg, **asked)
+            if name != SWEEP or first:
+                probe.prefetch(name, side.leg, **asked)
+            first = first and name != SWEEP
 
 
 def observe(
@@ -66,7 +70,7 @@ def _questions(bench: Bench, side: Side, *, sweep: bool) -> Iterator[tuple[str, 
     if side.host and sweep:
         card = {"mac": bench.node("rtr").mac(side.leg)}
         limits = {"last": SWEPT, "window": SWEEP_SECONDS, "timeout": SWEEP_SECONDS + 5}
-        yield "scan.tcp_ports", {"source": text(bench, side.host), "address": address, **card, **limits}
+        yield SWEEP, {"source": text(bench, side.host), "address": address, **card, **limits}
 
 
 def _row(where: str, leg: str, name: str, seen: Any) -> tuple[str, str, str]:

@@ -19,6 +19,10 @@ NAMES = {"lan": "LAN", "serveurs": "serveurs", "wan": "Internet", "invites": "in
 STATES = {"open": "passe", "arrived": "arrive, sans réponse", "refused": "refusé", "filtered": "refusé"}
 CONTROL = "Internet vers l'adresse publique de rtr, ICMP"
 """Must pass: it shows that frames put on that card are received."""
+PRIVATE = tuple(map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
+"""RFC 1918. Not `is_private`, which counts the addresses of documentation (RFC 5737) among them: our Internet's."""
+RENEWAL, CLIENT_PORT = "udp/67", 68
+"""A lease is renewed from the client's own port (RFC 2131, 4.1), which a rule may ask for."""
 PATIENCE = 8.0
 """Seconds that a permitted flow may take; a refused one is watched for the matrix's own window."""
 
@@ -78,6 +82,7 @@ def request(bench: Bench, chosen: Iterable[Flow], hosts: Mapping[str, str]) -> d
                 "protocol": flow.service.partition("/")[0],
                 "port": int(flow.service.partition("/")[2] or 0),
                 **({"patience": PATIENCE} if flow.permitted else {}),
+                **({"sport": CLIENT_PORT} if flow.service == RENEWAL else {}),
             }
             for flow in chosen
         ],
@@ -147,7 +152,7 @@ def drawn_port(bench: Bench) -> int:
 def _untranslated(flow: Flow, seen: Mapping[str, Any]) -> bool:
     """A flow that reached the Internet with its private address: no answer can come back, which CP07-S2.a judges."""
     source = ipaddress.ip_address(seen["source"])
-    return flow.rule.to == "wan" and source.version == 4 and source.is_private
+    return flow.rule.to == "wan" and any(source in network for network in PRIVATE)
 
 
 def _draw(bench: Bench, purpose: str) -> int:

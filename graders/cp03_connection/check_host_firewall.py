@@ -17,6 +17,8 @@ ALLOWED = (22,)
 LISTENING = "ss -Hltun sport = :%s"
 """Netid, state, two queues, local address and port, peer (ss(8))."""
 ALIVE = "exec 3<>/dev/tcp/127.0.0.1/%s && head -c 20 <&3"
+ALIVE_SECONDS = 8
+"""A firewall that forgets the loopback leaves the connection without an answer, not the check without an end."""
 
 
 def _start(bench: Bench, probe: ProbeClient) -> None:
@@ -28,8 +30,8 @@ def _start(bench: Bench, probe: ProbeClient) -> None:
 def check_host_firewall(bench: Bench, probe: ProbeClient, login: Login, expect: Expect) -> None:
     """Vu du LAN, le poste n'offre que SSH et le ping.
 
-    Ses 10 000 premiers ports TCP sont balayés, et l'agent d'inventaire, qui reste en service sur le poste et à l'écoute
-    sur le réseau, ne répond ni en TCP ni en UDP.
+    Ses 10 000 premiers ports TCP sont balayés, et l'agent d'inventaire, qui répond encore sur le poste et reste à
+    l'écoute sur le réseau, n'y répond ni en TCP ni en UDP.
     """
     _expect_ping(bench, probe, expect)
     scan = probe.call("scan.tcp_ports", "lan", timeout=SCAN_SECONDS + 5, **_scan(bench))
@@ -38,7 +40,8 @@ def check_host_firewall(bench: Bench, probe: ProbeClient, login: Login, expect: 
     expect.same_set("ports TCP ouverts du poste, vus du LAN", ALLOWED, scan["open"])
     _expect_silence(bench, probe, expect)
     _expect_listening(bench, login, expect)
-    alive = login("ws").run("bash -c %s", ALIVE.replace("%s", str(number(bench, "port_inventaire"))))
+    asked = ALIVE.replace("%s", str(number(bench, "port_inventaire")))
+    alive = login("ws").run("timeout %s bash -c %s", str(ALIVE_SECONDS), asked)
     expect.equal("agent d'inventaire, interrogé depuis le poste lui-même", "inventaire", show(alive.stdout.strip()))
 
 

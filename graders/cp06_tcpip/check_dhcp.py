@@ -99,10 +99,13 @@ def check_relay(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
 def check_dhcp_after_reboot(bench: Bench, probe: ProbeClient, expect: Expect, patience: Deadline) -> None:
     """Le LAN reçoit encore une configuration par DHCP après un redémarrage.
 
-    Serveur et relais démarrent seuls avec leurs machines.
+    Serveur et relais démarrent seuls avec leurs machines, et nul autre ne répond.
     """
-    offers = converge(patience, lambda: probe.call("dhcp.discover", "lan", **QUICK), bool)
-    expect.require(expect.true("offre sur le LAN", "au moins une", str(len(offers)), bool(offers)))
+    offers = converge(patience, lambda: probe.call("dhcp.discover", "lan", **ONE), bool)
+    servers = {f"{offer['server']} ({offer['frame_source']})" for offer in offers}
+    expect.require(expect.equal("serveurs DHCP qui répondent sur le LAN", 1, len(servers)))
+    relay = text(bench, "lan_passerelle")
+    expect.contains("adresse du relais dans l'offre (giaddr)", relay, [offer["relay"] for offer in offers])
     expect.equal("passerelle (option 3)", [text(bench, "lan_passerelle")], offers[0]["routers"])
     expect.equal("serveur DNS (option 6)", [text(bench, "serveurs_srv")], offers[0]["dns"])
 

@@ -15,7 +15,7 @@ def check_routing(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     """Le routeur relie les trois réseaux, dans les deux sens.
 
     Depuis le LAN et depuis le réseau des serveurs, chaque chemin passe par l'adresse prévue de rtr et revient ;
-    rtr répond aux adresses d'Internet par sa route par défaut.
+    rtr répond aux adresses d'Internet par sa route par défaut, celles du réseau voisin de la liaison comprises.
     """
     for row in routing.observe(bench, probe):
         expect.equal(*row)

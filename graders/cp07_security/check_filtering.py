@@ -64,10 +64,10 @@ def check_flow_matrix_after_reboot(bench: Bench, probe: ProbeClient, expect: Exp
         lambda: flows.compare(policy.chosen(bench), probe.call("flow.matrix", timeout=30, **request)),
         lambda rows: all(row[1] == row[2] for row in rows),
     )
-    bypass = policy.bypass(bench)
-    seen = probe.call("inject.send", **bypass)
-    inside = administration.observe(bench, probe, SIDES, sweep=False)
-    for row in [*rows, *_closed(bench, probe), *policy.compare_bypass(bypass, seen), *inside]:
+    rows += _closed(bench, probe)
+    for sent in policy.bypasses(bench):
+        rows += policy.compare_bypass(sent, probe.call("inject.send", **sent))
+    for row in [*rows, *administration.observe(bench, probe, SIDES, sweep=False)]:
         expect.equal(*row)
 
 

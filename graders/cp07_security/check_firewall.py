@@ -10,7 +10,7 @@ from graders.cp07_security import policy
 from graders.expect import Expect
 from graders.login import Login
 from graders.probe_client import ProbeClient, ProbeError
-from graders.vantage import number, stranger, text
+from graders.vantage import number, text
 from labs.bench import Bench
 from labs.deadline import Deadline
 
@@ -21,7 +21,8 @@ LOGGED = """w=%s; { journalctl -k -q --no-pager -o cat -n 400; grep -rahF --excl
 
 
 def _start(bench: Bench, probe: ProbeClient) -> None:
-    probe.prefetch("inject.send", **policy.bypass(bench))
+    for sent in policy.bypasses(bench):
+        probe.prefetch("inject.send", **sent)
     probe.prefetch("icmp.ping", "lan", address=text(bench, "serveurs_controle"))
     probe.prefetch("scan.tcp_ports", "wan", timeout=SCAN_SECONDS + 5, **_scan(bench))
     probe.prefetch("dns.query", "wan", **_resolver(bench))
@@ -44,9 +45,9 @@ def check_firewall(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     expect.require(
         expect.equal("témoin : ICMP du LAN au réseau des serveurs", "passe", "passe" if routed else "refusé")
     )
-    bypass = policy.bypass(bench)
-    for row in policy.compare_bypass(bypass, probe.call("inject.send", **bypass)):
-        expect.equal(*row)
+    for sent in policy.bypasses(bench):
+        for row in policy.compare_bypass(sent, probe.call("inject.send", **sent)):
+            expect.equal(*row)
     scan = probe.call("scan.tcp_ports", "wan", timeout=SCAN_SECONDS + 5, **_scan(bench))
     if not scan["complete"]:
         raise ProbeError(f"the scan ended after {scan['sent']} ports")
@@ -65,7 +66,7 @@ def check_log(bench: Bench, probe: ProbeClient, login: Login, expect: Expect) ->
     destination sont cherchées dans le journal du noyau et dans les fichiers de /var/log, pendant dix secondes. Une
     limite de débit est admise : l'essai est répété.
     """
-    source, port = stranger(bench, "log"), flows.drawn_port(bench)
+    source, port = _unseen(probe), flows.drawn_port(bench)
     targets = {"rtr": text(bench, "wan_rtr"), "le réseau des serveurs": text(bench, "serveurs_controle")}
     shots = [policy.shot(f"vers {what}", "tcp", source, address, port) for what, address in targets.items()]
     found: dict[str, str] = {}
@@ -78,6 +79,12 @@ def check_log(bench: Bench, probe: ProbeClient, login: Login, expect: Expect) ->
     for what in targets:
         line = found.get(what, "")[:200]
         expect.true(f"trace du paquet de {source} vers {what}", "une ligne au moins", line or "aucune", bool(line))
+
+
+def _unseen(probe: ProbeClient) -> str:
+    """A public address of this grading: the journal has no line about it from an earlier one."""
+    drawn = int(probe.nonce("log")[1:], 16)
+    return f"45.{drawn >> 16 & 127 | 1}.{drawn >> 8 & 255}.{drawn & 127 | 1}"
 
 
 def _echo(bench: Bench) -> dict[str, Any]:

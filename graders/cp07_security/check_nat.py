@@ -21,8 +21,8 @@ def _start(bench: Bench, probe: ProbeClient) -> None:
 def check_nat(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     """L'agence sort avec son adresse publique et publie sa vitrine.
 
-    Le LAN et le réseau des serveurs atteignent Internet avec l'adresse de rtr ; le port publié mène à la vitrine, qui
-    voit l'adresse réelle du client ; entre le LAN et les serveurs, rien n'est traduit.
+    Le LAN et le réseau des serveurs atteignent Internet avec l'adresse de rtr, quel que soit le protocole ; le port
+    publié mène à la vitrine, qui voit l'adresse réelle du client ; entre le LAN et les serveurs, rien n'est traduit.
     """
     internet.require(bench, probe)
     wan_rtr, host = text(bench, "wan_rtr"), text(bench, "lan_controle")
@@ -33,6 +33,11 @@ def check_nat(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     for flow_id, label in _SEEN.items():
         expected = host if flow_id.startswith("lan-serveurs") else wan_rtr
         expect.equal(label, expected, sources[flow_id]["source"])
+    for flow in policy.chosen(bench):  # those that do not arrive are CP07-S1.a's
+        if flow.permitted and flow.id not in _SEEN and (source := sources[flow.id]["source"]):
+            outside = flow.rule.to == "wan"
+            expected = wan_rtr if outside else text(bench, f"{flow.rule.origin}_controle")
+            expect.equal(f"adresse source, {flow.label}", expected, source)
     web = probe.call("http.get", "lan", url=page)
     expect.equal("adresse vue par un site web d'Internet", wan_rtr, page_field(web, "client"))
     shown = probe.call("http.get", "wan", url=published)

@@ -23,6 +23,8 @@ RULES = (
     Rule("serveurs", "wan", (*OUTSIDE, "icmp"), ("tcp/23", "tcp/25", "udp/161")),
     Rule("serveurs", "lan", ("icmp",), ("tcp/22", "tcp/445", "tcp/8000", "udp/53"), drawn=False),
 )
+ANSWERS = (22, 53, 80)
+"""Ports that permitted flows from the LAN go to, so that their answers come from."""
 FROM_INTERNET = ("tcp/22", "tcp/53", "tcp/80", "tcp/8000", "udp/53", "icmp")
 
 
@@ -46,6 +48,24 @@ def bypass(bench: Bench) -> dict[str, Any]:
     return {**toward_router(bench), "shots": _shots(bench), "watch": ["lan", "serveurs"]}
 
 
+def from_servers(bench: Bench) -> dict[str, Any]:
+    """The same from a server to the LAN: the ports of permitted answers open nothing."""
+    source, host = render("{{ serveurs | host(77) }}", bench.values), text(bench, "lan_controle")
+    shots = []
+    for sport in ANSWERS:
+        label = f"serveurs vers le LAN depuis le port source {sport}"
+        shots.append(shot(label, "tcp", source, host, flows.drawn_port(bench), sport=sport))
+        shots.append(shot(f"{label}, ACK hors connexion", "tcp", source, host, flows.drawn_port(bench), sport=sport,
+                          flags="A"))  # fmt: skip
+    card = {"via": text(bench, "serveurs_passerelle"), "mac": bench.node("rtr").mac("serveurs")}
+    return {"origin": "serveurs", **card, "shots": shots, "watch": ["lan"]}
+
+
+def bypasses(bench: Bench) -> list[dict[str, Any]]:
+    """All that goes round a firewall, a call of inject.send for each side it comes from."""
+    return [bypass(bench), from_servers(bench)]
+
+
 def compare_bypass(request: Mapping[str, Any], seen: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Label, expected and observed: nothing arrives, nor gets an answer."""
     rows = []
@@ -67,6 +87,7 @@ def _shots(bench: Bench) -> list[dict[str, Any]]:
     shots = [
         shot("connexion SSH directe à srv", "tcp", outside, text(bench, "serveurs_srv"), 22),
         shot(f"connexion SSH à {wan_rtr} depuis le port source 53", "tcp", outside, wan_rtr, 22, sport=53),
+        shot("connexion SSH à l'adresse LAN de rtr", "tcp", outside, text(bench, "lan_passerelle"), 22),
     ]
     for zone, (_, name) in zones.items():
         host = text(bench, name)
@@ -74,6 +95,8 @@ def _shots(bench: Bench) -> list[dict[str, Any]]:
             label = f"ACK hors connexion vers le {zone}, port source {sport}"
             shots.append(shot(label, "tcp", outside, host, flows.drawn_port(bench), sport=sport, flags="A"))
         shots.append(shot(f"connexion vers le {zone} depuis le port source 53", "tcp", outside, host, 22, sport=53))
+        label = f"datagramme UDP vers le {zone} depuis le port source 53"
+        shots.append(shot(label, "udp", outside, host, flows.drawn_port(bench), sport=53))
     for zone, other in (("LAN", "réseau des serveurs"), ("réseau des serveurs", "LAN")):
         network, _ = zones[zone]
         source, host = render(f"{{{{ {network} | host(77) }}}}", bench.values), text(bench, zones[other][1])

@@ -30,7 +30,7 @@ from labs.bench import Bench
 
 PRIVILEGED = {512: "Admins du domaine", 519: "Administrateurs de l'entreprise", 518: "Administrateurs du schéma"}
 """RID -> name of the group (MS-ADTS 6.1.1.6)."""
-VISITS_SECONDS = 130
+VISITS_SECONDS = 160
 
 
 def _start(bench: Bench, probe: ProbeClient) -> None:
@@ -74,7 +74,8 @@ def check_shares(bench: Bench, probe: ProbeClient, expect: Expect, undo: Undo) -
     """Chacun lit, écrit, ou ne voit rien, sur chaque partage de srv, comme dans le tableau.
 
     Cinq personnes essaient vraiment, chacune avec son mot de passe : écrire un fichier, puis lire celui d'une personne
-    qui en a le droit. srv reconnaît aussi le compte d'essai de Commerce à un mot de passe que seul l'annuaire connaît.
+    qui en a le droit et, pour qui n'a pas celui d'écrire, le remplacer. srv reconnaît aussi le compte d'essai de
+    Commerce à un mot de passe que seul l'annuaire connaît.
     """
     trial = Trial(bench, probe, undo)
     for who in ("stagiaire", "assistante"):
@@ -92,6 +93,9 @@ def check_shares(bench: Bench, probe: ProbeClient, expect: Expect, undo: Undo) -
             read = told[_read(bench, probe, share, who)]
             observed = granted(written, read, _word(probe, share))
             expect.equal(f"{share} : {login}", right, observed)
+            if right != WRITE:
+                replaced = told[_replace(bench, probe, share, who)]
+                expect.equal(f"{share} : écriture de {login} dans le fichier d'un autre", "refusée", act(replaced))
     _expect_of_the_domain(bench, probe, expect, trial)
 
 
@@ -178,11 +182,19 @@ def _read(bench: Bench, probe: ProbeClient, share: str, who: str) -> tuple[str, 
     return (person(bench, who).login, "read", _path(probe, share, _owner(share)), "")
 
 
+def _replace(bench: Bench, probe: ProbeClient, share: str, who: str) -> tuple[str, str, str, str]:
+    return (person(bench, who).login, "write", _path(probe, share, _owner(share)), "remplacé")
+
+
 def _visits(bench: Bench, probe: ProbeClient) -> dict[str, Any]:
-    """Everybody writes a file, then reads the one of somebody entitled, then each deletes their own."""
+    """Everybody writes a file, then reads the one of somebody entitled; who may not write puts another in its place.
+
+    In the end each deletes their own.
+    """
     cells = [(share, who) for share, rights in SHARES.items() for who in rights]
     acts = [_write(bench, probe, share, who) for share, who in cells]
     acts += [_read(bench, probe, share, who) for share, who in cells]
+    acts += [_replace(bench, probe, share, who) for share, who in cells if SHARES[share][who] != WRITE]
     acts += [(person(bench, who).login, "delete", _path(probe, share, who), "") for share, who in cells]
     return {
         "address": text(bench, "lan_srv"),

@@ -93,6 +93,8 @@ def transfer(
 def seen(legs: Legs, nonce: str, window: float = 2.0) -> list[str]:
     """Lines of the provider's resolver log that hold `nonce`, waiting up to `window` seconds for the first.
 
+    In capitals or not: some resolvers mix them, against forged answers (unbound's `use-caps-for-id`).
+
     >>> seen(legs, "k3v9")
     ['Nov 22 22:00:00 dnsmasq[7]: 3 198.51.100.2/4242 query[A] k3v9.internet.example from 198.51.100.2']
     """
@@ -102,7 +104,7 @@ def seen(legs: Legs, nonce: str, window: float = 2.0) -> list[str]:
             text = Path(legs.dns_log).read_text(errors="replace")
         except FileNotFoundError:
             raise RuntimeError(f"{legs.dns_log}: the provider's resolver writes no log") from None
-        lines = [line for line in text.split("\n") if nonce in line]
+        lines = [line for line in text.split("\n") if nonce.lower() in line.lower()]
         if lines or time.monotonic() > end:
             return lines[:20]
         time.sleep(0.1)

@@ -24,8 +24,8 @@ def matrix(
     """Try every flow at once, from leg `from` to a listener of ours on leg `to`.
 
     A flow: id, from, to, address (of either family), protocol (tcp, udp, or icmp: an echo, without port), port, and
-    optionally `patience`, the seconds it may take (default `window`). `extra` gives a leg one more address (or several,
-    after commas), for the time of the call.
+    optionally `patience`, the seconds it may take (default `window`), and `sport`, the port that UDP leaves from.
+    `extra` gives a leg one more address (or several, after commas), for the time of the call.
     State of each: `open` (our word went and its answer came back), `arrived` (seen on the other side, no answer back),
     `refused`, `filtered`. `source` is the address that the other side saw.
 
@@ -42,6 +42,8 @@ def matrix(
             attempt.start()
         for attempt in attempts:
             attempt.join()
+            if attempt.problem:
+                raise attempt.problem
         time.sleep(0.1)
         far_side.stopped = True
         watcher.join()
@@ -145,6 +147,8 @@ class _Attempt(threading.Thread):
         self.state = "filtered"
         self.ends: tuple[str, int, str, int] | None = None
         """Of a TCP flow: source address and port, destination address and port."""
+        self.problem: OSError | None = None
+        """Why it could not be tried."""
 
     def run(self) -> None:
         """Send the word, wait for it to come back reversed."""
@@ -154,6 +158,11 @@ class _Attempt(threading.Thread):
             "icmp": (socket.SOCK_RAW, icmp_of(self.flow["address"]), self._icmp),
         }[self.flow["protocol"]]
         with self.legs.inside(self.flow["from"]), socket.socket(family(self.flow["address"]), kind, protocol) as link:
+            try:
+                self._take_port(link)
+            except OSError as problem:
+                self.problem = problem
+                return
             try:
                 back = exchange(link)
                 self.state = "open" if back == self.word[::-1] else self.state
@@ -174,6 +183,11 @@ class _Attempt(threading.Thread):
         link.settimeout(max(0.1, end - time.monotonic()))
         link.sendall(self.word)
         return link.recv(64)
+
+    def _take_port(self, link: socket.socket) -> None:
+        if "sport" in self.flow:
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            link.bind(("", self.flow["sport"]))
 
     def _udp(self, link: socket.socket) -> bytes:
         end = time.monotonic() + self.patience

@@ -89,7 +89,9 @@ class _Scan:
         while (todo or waiting) and (now := time.monotonic()) < end:
             if todo and len(waiting) < IN_FLIGHT:
                 number = todo.pop(0)
-                self._send_batch(batches[number], number)
+                self._send_batch(batches[number])
+                if clocked:
+                    self._echo(number)
                 waiting[number] = time.monotonic()
             self._receive(0 if todo and len(waiting) < IN_FLIGHT else 0.02)
             for number in [n for n in waiting if n in self.replied]:
@@ -127,7 +129,7 @@ class _Scan:
                 return True
         return False
 
-    def _send_batch(self, ports: list[int], number: int) -> None:
+    def _send_batch(self, ports: list[int]) -> None:
         frame, send, put = self.frame, self.raw.send, struct.pack_into
         port_at, sum_at = self.segment + 2, self.segment + 16
         for port in ports:
@@ -136,7 +138,6 @@ class _Scan:
             put("!H", frame, sum_at, ~(total + (total >> 16)) & 0xFFFF)
             send(frame)
         self.sent += len(ports)
-        self._echo(number)
 
     def _echo(self, seq: int) -> None:
         message = echo(self.source, self.address, self.ident, seq)

@@ -27,8 +27,12 @@ configfile /boot/grub/grub.cfg
 
 GRUB_MODULES = ("biosdisk", "part_msdos", "ext2", "search", "search_label", "configfile", "normal", "linux", "boot")
 
-KERNEL_MODULES = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "ext4")
-"""What it takes to reach the disk; those built into the kernel, and dependencies, are found by the builder."""
+KERNEL_MODULES = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "virtio_net", "ext4")
+"""What it takes to reach the disk; those built into the kernel, and dependencies, are found by the builder.
+
+The network cards too, as in an initramfs of Debian: there they exist before anything starts, and a rule of the firewall
+or a service that names one finds it.
+"""
 
 OWN_KERNEL_MODULES = (*KERNEL_MODULES[:-1], "crc32c_generic", "crc32c_intel", *KERNEL_MODULES[-1:])
 """The same for a role's own kernel: it may have ext4 as a module, which asks for crc32c without naming it."""

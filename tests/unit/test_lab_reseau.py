@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from graders import flows
+from graders.cp07_security import policy
 from labs.bench import Bench
 from labs.paths import CATALOGUE, PLAYBOOKS
 from labs.subject import addresses
@@ -38,6 +40,18 @@ def test_plan_of_any_candidate_is_sound(number: int) -> None:
     )
     fixed = ("lan_passerelle", "lan_poste", "lan_imprimante", "lan_controle")
     assert not any(int(ipaddress.ip_address(str(bench.values[name]))) in pool for name in fixed)
+
+
+def test_only_a_private_address_explains_that_no_answer_comes_back() -> None:
+    """What left untranslated is judged with the translation; what was translated must be answered."""
+    bench = bench_of("reseau", 0)
+    ping = next(flow for flow in policy.chosen(bench) if flow.id == "lan-wan-icmp")
+    for source, observed in (
+        (bench.values["lan_controle"], "passe"),
+        (bench.values["wan_rtr"], "arrive, sans réponse"),
+    ):
+        seen = {ping.id: {"state": "arrived", "source": str(bench.values[source])}}
+        assert flows.compare([ping], seen) == [(ping.label, "passe", observed)]
 
 
 def test_seed_files_exist_and_are_programs() -> None:

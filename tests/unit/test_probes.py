@@ -152,6 +152,9 @@ def test_what_the_provider_was_asked(world, probe):
     probe.call("dns.query", "lan", server=world.v("serveurs_srv"), questions=[[name, "A"]], recursion=True)
     lines = probe.call("dns.seen", nonce=name)
     assert f"query[A] {name} from {world.v('wan_rtr')}" in lines[0]
+    mixed = f"{probe.nonce('mixed')}.Internet.Example"
+    probe.call("dns.query", "lan", server=world.v("serveurs_srv"), questions=[[mixed, "A"]], recursion=True)
+    assert probe.call("dns.seen", nonce=mixed.lower()), "as resolvers ask that mix capitals in (0x20)"
 
 
 def test_dhcp_sees_every_server_and_every_option(world, probe):
@@ -222,6 +225,19 @@ def test_flow_states_and_source(world, probe):
     assert seen["translated echo"] == {"state": "open", "source": world.v("wan_rtr")}
     assert seen["denied echo"]["source"] is None
     assert elsewhere not in world.run("wan", "ip -4 address show dev lo"), "the address was taken away"
+
+
+def test_a_flow_leaves_from_the_port_that_a_rule_asks_for(world, probe):
+    world.run("rtr", "nft insert rule inet filter forward udp sport 68 udp dport 67 accept")
+    flow = {"from": "lan", "to": "serveurs", "address": world.v("serveurs_controle"), "protocol": "udp", "port": 67}
+    try:
+        flows = [{**flow, "id": "renewal", "sport": 68}, {**flow, "id": "any port"}]
+        seen = probe.call("flow.matrix", flows=flows, window=0.8)
+    finally:
+        world.run("rtr", "nft -a list chain inet filter forward | sed -n 's/.*udp sport 68 .* # handle //p' | "
+                         "xargs -I% nft delete rule inet filter forward handle %")  # fmt: skip
+    assert seen["renewal"] == {"state": "open", "source": world.v("lan_controle")}
+    assert seen["any port"]["state"] == "filtered"
 
 
 def test_flow_that_arrives_but_gets_no_answer(world, probe):
