@@ -60,6 +60,7 @@ def expect_lockout(
     """The test account is locked after `limit` wrong passwords, neither before nor after, for so many minutes."""
     login, usual = first(account, "samaccountname"), text(bench, "mdp_essai")
     trial = Trial(bench, probe, undo)
+    trial.let_in(account)
     expect.require(expect.equal(f"ticket de {login}", "obtenu", trial.ticket(login, usual)))
     undo(f"verrou de {login}", lambda: trial.unlock(login, account))
     accepted = still_accepted(bench, probe, login, limit - 1)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from graders.agency import Entry, first, person, read_directory
 from graders.check import check
-from graders.cp09_directory.check_policy import exact, expect_lockout, simple, still_accepted
+from graders.cp09_directory.check_policy import exact, expect_lockout, simple
 from graders.cp09_directory.rules import (
     EVERYBODY,
     GRANTED,
     GREETED,
+    NEIGHBOUR,
     OTHER_COMMAND,
     OTHERS,
     REFUSED,
@@ -19,10 +21,11 @@ from graders.cp09_directory.rules import (
     WITHOUT_PASSWORD,
     effects_on_ws,
     recovered,
+    waited_for,
 )
 from graders.cp09_directory.trial import Trial, Undo, trial_account
 from graders.errand import Errand, run_errand
-from graders.expect import Expect, converge
+from graders.expect import Expect
 from graders.probe_client import ProbeClient, ProbeError
 from graders.probes.ldap import above
 from graders.vantage import number, text
@@ -60,31 +63,49 @@ def check_unit(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     expect.true("place du compte de l'ordinateur ws", unit, found, found.lower() == unit.lower())
 
 
-@check("CP09-S5.b", causes=("CP09-S2.d",), nodes=("ws", "dc"), seconds=600)
-def check_right(bench: Bench, login: Login, expect: Expect, deadline: Deadline) -> None:
-    """Sur ws, seules les personnes désignées lancent la commande par sudo, avec leur mot de passe, et elle seule.
+@check("CP09-S5.b", causes=("CP09-S2.d",), nodes=("ws", "dc"), seconds=400)
+def check_right(bench: Bench, probe: ProbeClient, login: Login, expect: Expect, deadline: Deadline) -> None:
+    """Sur ws, les personnes désignées lancent la commande par sudo.
 
-    Chacun essaie vraiment, avec son mot de passe du domaine : la commande, la commande sans mot de passe, une autre.
+    Chacune essaie vraiment, avec son mot de passe du domaine.
     """
-    seen = effects_on_ws(bench, login, EVERYBODY, deadline, greeting=False)
+    let_everybody_in(bench, probe, RULED)
+    seen = effects_on_ws(bench, login, {RULED_COMMAND: RULED}, deadline)
     for who in RULED:
         name = person(bench, who).login
         expect.equal(f"{name} : releve-materiel", GRANTED, seen.of(name, RULED_COMMAND))
-        expect.equal(f"{name} : releve-materiel sans mot de passe", REFUSED, seen.of(name, WITHOUT_PASSWORD))
-        expect.equal(f"{name} : une autre commande", REFUSED, seen.of(name, OTHER_COMMAND))
-    for who in OTHERS:
-        name = person(bench, who).login
-        expect.equal(f"{name} : releve-materiel", REFUSED, seen.of(name, RULED_COMMAND))
-        expect.equal(f"{name} : une autre commande", REFUSED, seen.of(name, OTHER_COMMAND))
+
+
+@check("CP09-S5.j", causes=("CP09-S2.d",), needs=("CP09-S5.b",), nodes=("ws", "dc"), seconds=600)
+def check_nothing_else(bench: Bench, probe: ProbeClient, login: Login, expect: Expect, deadline: Deadline) -> None:
+    """Sur ws, le droit ne va pas plus loin : mot de passe demandé, cette commande seule, personne d'autre.
+
+    Chacun essaie vraiment, avec son mot de passe du domaine : la commande, la commande sans mot de passe, une autre, un
+    programme placé à côté le temps de l'essai.
+    """
+    let_everybody_in(bench, probe, EVERYBODY)
+    tried = {RULED_COMMAND: OTHERS, WITHOUT_PASSWORD: RULED, OTHER_COMMAND: EVERYBODY, NEIGHBOUR: RULED}
+    labels = {
+        RULED_COMMAND: "releve-materiel",
+        WITHOUT_PASSWORD: "releve-materiel sans mot de passe",
+        OTHER_COMMAND: "une autre commande",
+        NEIGHBOUR: "un autre programme du même dossier",
+    }
+    seen = effects_on_ws(bench, login, tried, deadline)
+    for kind, people in tried.items():
+        for who in people:
+            name = person(bench, who).login
+            expect.equal(f"{name} : {labels[kind]}", REFUSED, seen.of(name, kind))
 
 
 @check("CP09-S5.e", causes=("CP09-S2.d",), nodes=("ws", "dc"), seconds=240)
 def check_message(bench: Bench, login: Login, expect: Expect, deadline: Deadline) -> None:
-    """Le message de l'agence s'affiche à l'ouverture d'une session sur la console de ws.
+    """Le message de l'agence s'affiche à l'ouverture d'une session sur la console de ws, et non avant.
 
-    Le contrôle ouvre une session de la commerciale, comme à la console, et lit ce qui s'affiche.
+    Le contrôle ouvre une session de la commerciale, comme à la console, et lit ce qui s'affiche ; il lit aussi ce que
+    la console affiche avant de demander un nom.
     """
-    seen = effects_on_ws(bench, login, (), deadline)
+    seen = effects_on_ws(bench, login, {}, deadline, greeting=True)
     expect.equal(f"message à l'ouverture de session : « {text(bench, 'message')} »", GREETED, seen.greeting)
 
 
@@ -94,7 +115,8 @@ def check_longer_passwords(bench: Bench, probe: ProbeClient, expect: Expect, und
 
     L'administrateur essaie de donner au compte d'essai de la direction un mot de passe trop court d'un caractère, puis
     un de la longueur exacte, puis un long sans chiffre ni majuscule ; au compte d'essai du commerce, un de la longueur
-    du domaine. La règle vaut aussi pour la directrice, et pas pour le technicien ni la commerciale.
+    du domaine. La règle est donnée au groupe ; elle vaut pour la directrice, et pas pour le technicien ni la
+    commerciale.
     """
     accounts = trial_accounts(bench, probe, expect)
     longer, usual = number(bench, "direction_longueur"), number(bench, "mdp_longueur")
@@ -110,25 +132,24 @@ def check_longer_passwords(bench: Bench, probe: ProbeClient, expect: Expect, und
         expect.equal(f"essai.{unit}, réinitialisation avec {length} caractères", wanted, told)
     told = trial.answer(trial.give(accounts["direction"], simple(probe.nonce("direction simple"))))
     expect.equal("essai.direction, réinitialisation avec un long mot de passe en minuscules", "refusée", told)
+    given = is_given_to_the_group(bench, probe, trial, accounts["direction"])
+    expect.equal("règle de la direction donnée à GG_Direction", "oui", "oui" if given else "non")
     for who, asked in {"directrice": str(longer), "technicien": OF_THE_DOMAIN, "commerciale": OF_THE_DOMAIN}.items():
         name = person(bench, who).login
         expect.equal(f"longueur demandée à {name}", asked, length_of(bench, probe, trial, name))
 
 
-@check("CP09-S5.h", nodes=("dc",), seconds=300)
+@check("CP09-S5.h", nodes=("dc",), seconds=420)
 def check_sooner_lockout(bench: Bench, probe: ProbeClient, expect: Expect, undo: Undo) -> None:
-    """Un compte de la direction se verrouille plus tôt, pour la durée demandée ; les autres non.
+    """Un compte de la direction se verrouille plus tôt, pour la durée demandée ; les autres, comme avant.
 
-    La sonde se trompe de mot de passe pour le compte d'essai de la direction, puis autant de fois pour celui du
-    commerce, qui doit rester ouvert.
+    La sonde se trompe de mot de passe pour le compte d'essai de la direction, puis pour celui du commerce : celui-ci se
+    verrouille au nombre d'essais du domaine, ni avant ni après.
     """
     accounts = trial_accounts(bench, probe, expect)
-    limit = number(bench, "direction_essais")
-    expect_lockout(bench, probe, expect, undo, accounts["direction"], limit, number(bench, "direction_minutes"))
-    trial, name = Trial(bench, probe, undo), "essai.commerce"
-    undo(f"verrou de {name}", lambda: trial.unlock(name, accounts["commerce"]))
-    accepted = still_accepted(bench, probe, name, limit)
-    expect.equal(f"{name}, bon mot de passe après {limit} erreurs", "accepté", accepted)
+    for unit, rule in {"direction": "direction", "commerce": "verrou"}.items():
+        limit, minutes = number(bench, f"{rule}_essais"), number(bench, f"{rule}_minutes")
+        expect_lockout(bench, probe, expect, undo, accounts[unit], limit, minutes)
 
 
 @check("CP09-S5.i", needs=("CP09-S5.b",), causes=("CP09-S2.d",), nodes=("ws", "dc"), phase="reboot", seconds=900)
@@ -157,6 +178,9 @@ def check_scope(
     before = recovered(bench, login, ("assistante",), deadline).of(name, RULED_COMMAND)
     expect.require(expect.equal(f"{name} : releve-materiel, avant le déplacement de ws", GRANTED, before))
     directory, problem = read_directory(bench, probe)
+    if not problem:
+        there = SCRATCH.format(base=text(bench, "base_dn")).lower() in directory.units()
+        expect.require(expect.equal("unité Centre, dans Agence", "présente", "présente" if there else "absente"))
     machine = directory.account("ws$")
     if problem or machine is None:
         raise ProbeError(f"the account of ws could not be read: {problem or 'it is not there'}")
@@ -166,20 +190,17 @@ def check_scope(
         mover.back()
         limit = Deadline.after(APPLIED_AGAIN_SECONDS)
         run_errand(login, APPLY_AGAIN, limit)
-        told = effects_on_ws(bench, login, ("assistante",), limit, greeting=False, tries=1).of(name, RULED_COMMAND)
-        if told != GRANTED:
+        seen = waited_for(bench, login, ("assistante",), limit, APPLIED_AGAIN_SECONDS,
+                          lambda seen: seen.of(name, RULED_COMMAND) == GRANTED)  # fmt: skip
+        if (told := seen.of(name, RULED_COMMAND)) != GRANTED:
             raise ProbeError(f"{name} has not got the command back: {told}")
 
     undo("place de ws dans l'annuaire, et ses règles", put_back)
     mover.leave()
     restart("ws")
-    after = converge(
-        deadline.sooner(APPLIED_SECONDS),
-        lambda: effects_on_ws(bench, login, ("assistante",), deadline, greeting=False, tries=1).of(name, RULED_COMMAND),
-        lambda seen: seen == REFUSED,
-        interval=5.0,
-    )
-    expect.equal(f"{name} : releve-materiel, ws hors de l'unité", REFUSED, after)
+    after = waited_for(bench, login, ("assistante",), deadline, APPLIED_SECONDS,
+                       lambda seen: seen.of(name, RULED_COMMAND) == REFUSED)  # fmt: skip
+    expect.equal(f"{name} : releve-materiel, ws hors de l'unité", REFUSED, after.of(name, RULED_COMMAND))
 
 
 class Mover:
@@ -213,6 +234,27 @@ def trial_accounts(bench: Bench, probe: ProbeClient, expect: Expect) -> dict[str
     for unit, account in found.items():
         expect.require(expect.equal(f"compte essai.{unit}", "présent", "présent" if account else "absent"))
     return {unit: account for unit, account in found.items() if account}
+
+
+def let_everybody_in(bench: Bench, probe: ProbeClient, who: Sequence[str]) -> None:
+    """Undo the locks that a candidate's own trial of the rules left: somebody who is locked out proves nothing here."""
+    trial = Trial(bench, probe, lambda _what, _act: None)
+    directory, _ = read_directory(bench, probe)
+    for one in who:
+        if account := directory.account(person(bench, one).login):
+            trial.let_in(account)
+
+
+def is_given_to_the_group(bench: Bench, probe: ProbeClient, trial: Trial, account: Entry) -> bool:
+    """Whether the rule that holds for the account is given (msDS-PSOAppliesTo) to the management's group, or to one
+    that has it among its members, and not to people one by one."""
+    directory, _ = read_directory(bench, probe)
+    rule = first(trial.read(account["dn"], ["msDS-ResultantPSO"]), "msds-resultantpso")
+    held = trial.read(rule, ["msDS-PSOAppliesTo"]) if rule else {}
+    given = {dn.lower() for dn in held.get("msds-psoappliesto", ())}
+    management = str((directory.account("GG_Direction") or {"dn": "absent"})["dn"]).lower()
+    groups = [one for one in directory.entries if one["dn"].lower() in given]
+    return management in given or any(management in map(str.lower, one.get("member", ())) for one in groups)
 
 
 def length_of(bench: Bench, probe: ProbeClient, trial: Trial, login: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,15 +24,17 @@ RULED, OTHERS = ("assistante", "technicien"), ("commerciale", "stagiaire", "dire
 EVERYBODY = RULED + OTHERS
 """Values that name people: those whom the rule is for, and those whom it is not for."""
 COMMAND = "/usr/local/sbin/releve-materiel"
-RULED_COMMAND, WITHOUT_PASSWORD, OTHER_COMMAND = "regle", "sans", "autre"
-"""What somebody tries: the command with a password, without one, and another command."""
+RULED_COMMAND, WITHOUT_PASSWORD, OTHER_COMMAND, NEIGHBOUR = "regle", "sans", "autre", "voisine"
+"""What somebody tries: the command with a password, without one, another command, a program beside the command."""
+ALL_KINDS = (RULED_COMMAND, WITHOUT_PASSWORD, OTHER_COMMAND, NEIGHBOUR)
 GRANTED, REFUSED, UNKNOWN = "accordée", "refusée", "mot de passe refusé"
-GREETED, SILENT = "affiché", "absent"
+GREETED, SILENT, TOO_SOON = "affiché", "absent", "affiché, mais avant la saisie du nom aussi"
 PAUSE = 40
 """Seconds between two attempts of somebody whose password is not taken: winbind then looks for a controller again."""
 # Everybody at once, as a refusal waits some seconds before it is told, but one kind after the other: fifteen passwords
 # at a time took an emulated machine a hundred seconds. sudo tells in other words whether a password is not
-# the right one or somebody has no right. A session on the console needs a terminal, which script(1) gives and login(1)
+# the right one or somebody has no right; at somebody's first time it also gives a lecture (sudoers(5)), whose last line
+# speaks of a password. A session on the console needs a terminal, which script(1) gives and login(1)
 # must lead; nobody is asked for a password, as root opens it. `exit` is typed until somebody reads it: login throws
 # away what came before.
 TRY = """
@@ -43,29 +45,38 @@ essai() {{
     printf '%s\\n' {password} |
       LC_ALL=C timeout 100 runuser -u "$nom" -- sudo -k -p '' "$@" >/dev/null 2>"$d/$nom.$genre.dit"
     statut=$?
+    sed -i '/password you type/d' "$d/$nom.$genre.dit"
     [ $genre != {without} ] && [ $statut != 0 ] && [ $fois != {tries} ] || break
     grep -qi password "$d/$nom.$genre.dit" || break
     sleep {pause}
   done
   echo "$nom $genre $statut $(tr -c '[:print:]' ' ' <"$d/$nom.$genre.dit" | tail -c 200)" >"$d/$nom.$genre"
 }}
-for nom in {people}; do essai "$nom" {ruled} -S {command} & done
+trap 'rm -f {command}-voisin' EXIT
+for nom in {who_ruled}; do essai "$nom" {ruled} -S {command} & done
 wait
-for nom in {people}; do essai "$nom" {other} -S id -u & done
+for nom in {who_other}; do essai "$nom" {other} -S id -u & done
 wait
-for nom in {people}; do essai "$nom" {without} -n {command} & done
+[ -z "{who_neighbour}" ] || cp {command} {command}-voisin
+for nom in {who_neighbour}; do essai "$nom" {neighbour} -S {command}-voisin & done
+wait
+for nom in {who_without}; do essai "$nom" {without} -n {command} & done
 [ -z {account} ] || while sleep 2; do echo exit || break; done 2>/dev/null |
   timeout 100 script -qec 'exec login -f '{account} /dev/null >"$d/accueil" 2>&1 ||
   echo "statut-$?" >>"$d/accueil"
 wait
-cat "$d"/*.{ruled} "$d"/*.{without} "$d"/*.{other} 2>/dev/null
+cat "$d"/*.{ruled} "$d"/*.{without} "$d"/*.{other} "$d"/*.{neighbour} 2>/dev/null
 echo {opening}
 cat "$d/accueil" 2>/dev/null
+echo
+echo {before}
+for place in /etc /run /usr/lib; do cat $place/issue $place/issue.d/*.issue; done 2>/dev/null
 rm -r "$d"
 echo
 echo {ending}
 """
-OPENING, ENDING = "ouverture de session", "fin des essais de regles"
+OPENING, BEFORE, ENDING = "ouverture de session", "avant le nom", "fin des essais de regles"
+"""What agetty(8) shows before it asks for a name follows BEFORE."""
 
 
 @dataclass(frozen=True)
@@ -75,39 +86,74 @@ class Effects:
     tries: dict[tuple[str, str], str]
     """(account, what was tried) -> GRANTED, REFUSED, UNKNOWN, or what happened."""
     greeting: str
-    """GREETED when a session showed the message, SILENT when it did not, or what happened."""
+    """GREETED when a session showed the message, SILENT when it did not, TOO_SOON when the console shows it anyway."""
 
     def of(self, account: str, what: str) -> str:
         return self.tries.get((account, what), "non essayée")
 
 
 def effects_on_ws(
-    bench: Bench, login: Login, who: Sequence[str], deadline: Deadline, *, greeting: bool = True, tries: int = 3
+    bench: Bench,
+    login: Login,
+    who: Mapping[str, Sequence[str]],
+    deadline: Deadline,
+    *,
+    greeting: bool = False,
+    tries: int = 3,
 ) -> Effects:
-    """Let people (values that name them) try the commands, and open a session.
+    """Let people try commands (what is tried -> values that name who tries it), and open a session if asked.
 
     Raises ProbeError when one neither ran nor was refused in time.
-    """
-    people = " ".join(shlex.quote(person(bench, one).login) for one in who)
+    """  # fmt: skip
+    names = {kind: " ".join(shlex.quote(person(bench, one).login) for one in who.get(kind, ())) for kind in ALL_KINDS}
     program = TRY.format(
-        people=people, password=shlex.quote(text(bench, "mdp_agence")),
-        command=COMMAND, ruled=RULED_COMMAND, without=WITHOUT_PASSWORD, other=OTHER_COMMAND, tries=tries, pause=PAUSE,
-        account=shlex.quote(person(bench, "commerciale").login if greeting else ""), opening=shlex.quote(OPENING),
-        ending=shlex.quote(ENDING),
+        who_ruled=names[RULED_COMMAND], who_without=names[WITHOUT_PASSWORD], who_other=names[OTHER_COMMAND],
+        who_neighbour=names[NEIGHBOUR], password=shlex.quote(text(bench, "mdp_agence")), command=COMMAND,
+        ruled=RULED_COMMAND, without=WITHOUT_PASSWORD, other=OTHER_COMMAND, neighbour=NEIGHBOUR, tries=tries,
+        pause=PAUSE, account=shlex.quote(person(bench, "commerciale").login if greeting else ""),
+        opening=shlex.quote(OPENING), before=shlex.quote(BEFORE), ending=shlex.quote(ENDING),
     )  # fmt: skip
     return told(run_errand(login, Errand(NODE, program, ENDING), deadline), text(bench, "message"))
 
 
 def recovered(bench: Bench, login: Login, who: Sequence[str], deadline: Deadline) -> Effects:
-    """The same after a restart of all the machines, waited for: ws may have started before the controller."""
+    """Who runs the command after a restart of all the machines, waited for: ws may start before the controller."""
 
     def settled(seen: Effects) -> bool:
         return all(
             seen.of(person(bench, one).login, RULED_COMMAND) == (GRANTED if one in RULED else REFUSED) for one in who
         )
 
-    return converge(deadline.sooner(RECOVERY_SECONDS), lambda: effects_on_ws(bench, login, who, deadline, tries=1),
-                    settled, interval=5.0)  # fmt: skip
+    return waited_for(bench, login, who, deadline, RECOVERY_SECONDS, settled)
+
+
+def waited_for(
+    bench: Bench,
+    login: Login,
+    who: Sequence[str],
+    deadline: Deadline,
+    seconds: float,
+    settled: Callable[[Effects], bool],
+) -> Effects:
+    """Who runs the command, asked again until it is settled or that time is over.
+
+    A machine that is still starting may not answer at all. Raises ProbeError when it does not in the end either.
+    """
+    problem: ProbeError | None = None
+
+    def look() -> Effects:
+        nonlocal problem
+        problem = None
+        try:
+            return effects_on_ws(bench, login, {RULED_COMMAND: who}, deadline, tries=1)
+        except ProbeError as silence:
+            problem = silence
+            return Effects({}, SILENT)
+
+    seen = converge(deadline.sooner(seconds), look, settled, interval=5.0)
+    if problem is not None:
+        raise problem
+    return seen
 
 
 def told(output: str, message: str) -> Effects:
@@ -118,13 +164,14 @@ def told(output: str, message: str) -> Effects:
     >>> seen.of("a.b", "regle"), seen.of("a.c", "regle"), seen.greeting
     ('accordée', 'refusée', 'affiché')
     """
-    rows, _, opened = output.partition(f"{OPENING}\n")
+    rows, _, shown = output.partition(f"{OPENING}\n")
+    opened, _, before = shown.partition(f"{BEFORE}\n")
     found = {}
     for row in rows.splitlines():
         account, what, status, words = [*row.split(" ", 3), "", "", ""][:4]
-        if what in {RULED_COMMAND, WITHOUT_PASSWORD, OTHER_COMMAND}:
+        if what in ALL_KINDS:
             found[account, what] = _verdict(what, status, words)
-    return Effects(found, _greeting(opened, message))
+    return Effects(found, _greeting(opened, before, message))
 
 
 def _verdict(what: str, status: str, words: str) -> str:
@@ -139,7 +186,9 @@ def _verdict(what: str, status: str, words: str) -> str:
     return f"échec ({' '.join(words.split()) or status})"
 
 
-def _greeting(opened: str, message: str) -> str:
+def _greeting(opened: str, before: str, message: str) -> str:
     if LATE in opened:
         raise ProbeError("a session on the console of ws had not opened after 100 s")
-    return GREETED if message in " ".join(opened.split()) else SILENT
+    if message not in " ".join(opened.split()):
+        return SILENT
+    return TOO_SOON if message in " ".join(before.split()) else GREETED

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from graders.agency import LEG, Directory, bind_name, ticket
+from graders.agency import LEG, Directory, bind_name, first, ticket
 from graders.probe_client import ProbeError
 from graders.vantage import text
 
@@ -89,6 +89,11 @@ class Trial:
         asked = {**ticket(self.bench, login, password), "address": self._address}
         told = self.probe.call("kerberos.obtain", LEG, timeout=50, **asked)
         return TICKETS.get(told["state"], told["reason"] or "autre réponse")
+
+    def let_in(self, account: Entry) -> None:
+        """Unlock an account that its candidate's own trial of the rules left locked."""
+        if first(self.read(account["dn"], ["lockoutTime"]), "lockouttime") not in {"", "0"}:
+            self.administer(account, {"lockoutTime": "0"})
 
     def unlock(self, login: str, account: Entry) -> None:
         """Let the account in again. Raises ProbeError when it does not get in with the subject's password."""

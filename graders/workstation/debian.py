@@ -45,6 +45,7 @@ for nom in {people}; do
         LC_ALL=C timeout 100 runuser -u "$nom" -- sudo -k -S -p '' id -u 2>"$d/$nom.dit" &&
         {{ timeout 100 runuser -u "$nom" -- sudo -k -n true 2>"$d/$nom.dit" && echo sans-mot-de-passe; break; }}
       echo "statut-$?"
+      sed -i '/password you type/d' "$d/$nom.dit"
       [ $essai -lt 3 ] && grep -qi password "$d/$nom.dit" || break
       sleep {pause}
     done

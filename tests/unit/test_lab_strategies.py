@@ -16,7 +16,7 @@ import pytest
 
 from graders.agency import person
 from graders.cp09_directory import check_rules, rules
-from graders.cp09_directory.rules import GREETED, REFUSED, RULED_COMMAND, SILENT, UNKNOWN, Effects
+from graders.cp09_directory.rules import GREETED, REFUSED, RULED_COMMAND, SILENT, TOO_SOON, UNKNOWN, Effects
 from graders.expect import CURRENT, Expect, Unmet
 from graders.probe_client import ProbeError
 from graders.probes import ldap
@@ -73,8 +73,9 @@ def test_files_of_the_playbooks_are_programs() -> None:
 RUNUSER = """#!/bin/sh
 nom=$2; shift 4  # -u NOM -- sudo
 sans=non autre=non
+echo "For security reasons, the password you type will not be visible." >&2  # the lecture of somebody's first time
 for mot; do
-  case $mot in -n) sans=oui ;; id) autre=oui ;; esac
+  case $mot in -n) sans=oui ;; id | *-voisin) autre=oui ;; esac
 done
 if [ $sans = oui ]; then echo "sudo: a password is required" >&2; exit 1; fi
 read -r mot_de_passe
@@ -117,6 +118,8 @@ class Here:
 def tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Here:
     here = Here(tmp_path)
     monkeypatch.setattr(rules, "PAUSE", 0)
+    (tmp_path / "releve-materiel").touch()
+    monkeypatch.setattr(rules, "COMMAND", str(tmp_path / "releve-materiel"))
     monkeypatch.setattr(
         rules, "run_errand", lambda _login, errand, _deadline: here.run(errand.program).partition(errand.ending)[0]
     )
@@ -124,25 +127,33 @@ def tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Here:
 
 
 def look(**more: Any) -> Effects:
-    return rules.effects_on_ws(BENCH, cast("Login", None), ("assistante", "commerciale"), Deadline.after(60), **more)
+    who = dict.fromkeys(rules.ALL_KINDS, ("assistante", "commerciale"))
+    return rules.effects_on_ws(BENCH, cast("Login", None), who, Deadline.after(60), **more)
 
 
 def test_each_try_is_told_by_its_own_words(tried: Here) -> None:
-    seen = look()
+    seen = look(greeting=True)
     assert seen.tries == {
-        (NAMED, "regle"): "accordée", (NAMED, "sans"): REFUSED, (NAMED, "autre"): REFUSED,
-        (OTHER, "regle"): REFUSED, (OTHER, "sans"): REFUSED, (OTHER, "autre"): REFUSED,
+        (NAMED, "regle"): "accordée", (NAMED, "sans"): REFUSED, (NAMED, "autre"): REFUSED, (NAMED, "voisine"): REFUSED,
+        (OTHER, "regle"): REFUSED, (OTHER, "sans"): REFUSED, (OTHER, "autre"): REFUSED, (OTHER, "voisine"): REFUSED,
     }  # fmt: skip
     assert seen.greeting == GREETED
-    assert look(greeting=False).greeting == SILENT
+    assert look().greeting == SILENT
+    assert not (tried.place / "releve-materiel-voisin").exists(), "what was put there for the trial is gone"
+
+
+def test_a_message_that_the_console_shows_to_everybody_is_shown_too_soon() -> None:
+    shown = "ouverture de session\nLinux ws\nBonjour\n"
+    assert rules.told(f"{shown}avant le nom\nDebian GNU/Linux 13\n", "Bonjour").greeting == GREETED
+    assert rules.told(f"{shown}avant le nom\nBonjour\nDebian\n", "Bonjour").greeting == TOO_SOON
 
 
 def test_a_password_that_is_not_taken_is_no_refusal_and_is_given_again(tried: Here) -> None:
     (tried.place / "muet").mkdir()
-    seen = look(tries=1, greeting=False)
+    seen = look(tries=1)
     assert list(seen.tries.values()).count(UNKNOWN) == 1
     (tried.place / "muet").mkdir()
-    assert UNKNOWN not in look(tries=3, greeting=False).tries.values()
+    assert UNKNOWN not in look(tries=3).tries.values()
 
 
 def test_what_did_not_end_is_no_verdict() -> None:
@@ -165,12 +176,17 @@ class Branch:
 
     def __init__(self, ruled: str = HOME, local: bool = False, applies: bool = True, stuck: bool = False) -> None:
         self.place, self.ruled, self.local, self.applies, self.stuck = HOME, ruled, local, applies, stuck
-        self.right, self.lost = True, False
+        self.right, self.lost, self.scratch = True, False, True
 
     def call(self, probe: str, *_: Any, **asked: Any) -> Any:
         if probe == "ldap.search":
             there = asked.get("scope") != "base" or asked["base"] == f"CN=WS,{self.place}"
             entries = [{"dn": f"CN=WS,{self.place}", "samaccountname": ["WS$"]}] if there else []
+            entries += (
+                [{"dn": SCRATCH, "objectclass": ["organizationalUnit"]}]
+                if self.scratch and asked.get("scope") != "base"
+                else []
+            )
             return {"code": 0 if there else 32, "reason": "", "entries": entries}
         assert probe == "ldap.move"
         assert asked["dn"] == f"CN=WS,{self.place}"
@@ -197,7 +213,7 @@ class Branch:
 @contextmanager
 def judged(branch: Branch, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Expect, list[Any]]]:
     """The check of the scope, with waits of no time at all; and what it leaves to be undone."""
-    for name, act in {"recovered": branch.look, "effects_on_ws": branch.look, "run_errand": branch.asked_again}.items():
+    for name, act in {"recovered": branch.look, "waited_for": branch.look, "run_errand": branch.asked_again}.items():
         monkeypatch.setattr(check_rules, name, act)
     expect, undos = Expect(), []
     token = CURRENT.set(expect)
@@ -236,6 +252,31 @@ def test_a_right_that_does_not_follow_the_unit(branch: Branch, monkeypatch: pyte
             expect.conclude()
         undos[0]()
         assert (branch.place, branch.right) == (HOME, True)
+
+
+def test_without_the_centre_s_unit_there_is_no_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    branch = Branch()
+    with judged(branch, monkeypatch) as (expect, undos):
+        branch.scratch = False
+        with pytest.raises(Unmet, match="unité Centre"):
+            scope(branch, expect, undos)
+    assert (branch.place, undos) == (HOME, [])
+
+
+def test_a_machine_that_does_not_answer_yet_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    granted = Effects({(NAMED, RULED_COMMAND): "accordée"}, SILENT)
+    answers = iter([ProbeError("100 s"), Effects({(NAMED, RULED_COMMAND): REFUSED}, SILENT), granted])
+
+    def look(*_: Any, **__: Any) -> Effects:
+        answer = next(answers)
+        if isinstance(answer, ProbeError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(rules, "effects_on_ws", look)
+    monkeypatch.setattr(rules, "converge", lambda _deadline, observe, ok, **_: next(filter(ok, iter(observe, None))))
+    given = rules.recovered(BENCH, cast("Login", None), ("assistante",), Deadline.after(60))
+    assert given == granted
 
 
 def test_what_cannot_be_given_back_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
