@@ -57,7 +57,7 @@ def check_one_server(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     expect.equal("offres reçues sur le réseau des serveurs", 0, len(elsewhere))
 
 
-@check("CP06-S1.b", causes=("CP06-S1.a",), nodes=("rtr", "srv"), early=_start_crowd)
+@check("CP06-S1.b", causes=("CP06-S1.a",), nodes=("rtr", "srv"), early=_start_crowd, seconds=120)
 def check_pool(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     """La plage DHCP est celle du plan, et respecte les adresses réservées.
 
@@ -65,9 +65,7 @@ def check_pool(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     adresse fixe ; parmi d'autres, qui en demandent les premières et les dernières adresses, une au moins à chaque bout
     obtient la sienne ; l'imprimante reçoit toujours la même.
     """
-    asked = _crowd(bench)
-    offers = probe.call("dhcp.discover", "lan", timeout=40, **asked)
-    for row in pool.compare(bench, "lan_plage", asked, offers):
+    for row in pool.observe(bench, probe, "lan", "lan_plage", _crowd(bench)):
         expect.equal(*row)
     printer = probe.call("dhcp.discover", "lan", **_printer(bench))
     addresses = {offer["address"] for offer in printer}

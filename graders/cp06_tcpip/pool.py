@@ -10,10 +10,13 @@ from graders.vantage import text
 from labs.variants import mac_address
 
 if TYPE_CHECKING:
+    from graders.probe_client import ProbeClient
     from labs.bench import Bench
 
 EDGE = 6
 """Addresses asked for at each end: a machine of the candidate's may hold some of them."""
+MANY: dict[str, Any] = {"count": 200, "window": 28.0, "linger": 1.0}
+"""Machines that ask for no address in particular, so that a server that chooses for itself shows all of its pool."""
 TEMPTING = (2, 10, 40, 60, 80, 90, 205, 220, 240, 254)
 """Hosts of the network that are asked for too, when they are outside of the pool."""
 
@@ -36,22 +39,42 @@ def crowd(bench: Bench, network: str, pool: str, fixed: Sequence[str] = ()) -> d
     return {"macs": macs, "count": len(outside), "requested": edges + outside, "window": 28.0, "linger": 1.0}
 
 
+def observe(bench: Bench, probe: ProbeClient, leg: str, pool: str, asked: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Label, expected and observed, for the crowd `asked` on the probe's leg.
+
+    A server need not grant what a client asks for (systemd-networkd's does not look at it): when nobody's wish was
+    granted, many more ask.
+    """
+    offers = probe.call("dhcp.discover", leg, timeout=40, **asked)
+    wishes = dict(zip(asked["macs"], asked["requested"], strict=False))
+    granted = any(wishes.get(offer["mac"]) == offer["address"] for offer in offers)
+    more = [] if granted or not offers else probe.call("dhcp.discover", leg, timeout=40, **MANY)
+    return compare(bench, pool, asked, offers, more)
+
+
 def compare(
-    bench: Bench, pool: str, asked: dict[str, Any], offers: Sequence[dict[str, Any]]
+    bench: Bench,
+    pool: str,
+    asked: dict[str, Any],
+    offers: Sequence[dict[str, Any]],
+    more: Sequence[dict[str, Any]] = (),
 ) -> list[tuple[str, str, str]]:
-    """Label, expected and observed: everybody is served, in the pool, and both its ends are given."""
+    """Label, expected and observed: everybody is served, in the pool, and both its ends are given.
+
+    `more`: offers to others, who asked for nothing in particular.
+    """
     first, last = _ends(bench, pool)
     number = len(asked["requested"])
     served = len({offer["mac"] for offer in offers})
-    outside = sorted({o["address"] for o in offers if not first <= ipaddress.IPv4Address(o["address"]) <= last})
-    given = {offer["address"] for offer in offers}
+    given = {offer["address"] for offer in [*offers, *more]}
+    outside = sorted(address for address in given if not first <= ipaddress.IPv4Address(address) <= last)
     rows = [
         ("machines inconnues qui reçoivent une offre", str(number), str(served)),
         (f"adresses offertes hors de la plage {first} à {last}", "aucune", ", ".join(outside) or "aucune"),
     ]
     for where, edge in (("début", asked["requested"][:EDGE]), ("fin", asked["requested"][EDGE : 2 * EDGE])):
         found = given.intersection(edge)
-        label = f"{where} de la plage, demandé par {EDGE} machines ({edge[0]} et ses voisines)"
+        label = f"{where} de la plage ({edge[0]} et ses voisines)"
         rows.append((label, "offert", "offert" if found else "jamais offert"))
     return rows
 

@@ -10,7 +10,7 @@ from graders.cp07_security.identity import flaw
 from graders.expect import Expect, converge
 from graders.login import Login
 from graders.probe_client import ProbeClient
-from graders.vantage import text
+from graders.vantage import number, text
 from labs.bench import Bench
 from labs.deadline import Deadline
 
@@ -18,7 +18,7 @@ PROFILES = {"wireguard": "/home/candidat/nomade.conf", "openvpn": "/home/candida
 DEPARTED = {"wireguard": "/home/candidat/ancien.conf", "openvpn": "/home/candidat/ancien.ovpn"}
 """The profile of somebody whose access was revoked."""
 LIMIT = 32768
-LAN_PORT, CLOSED_PORT = 80, 445
+LAN_PORT, SSH, CLOSED_PORT = 80, 22, 445
 DOORS = (("lan_passerelle", 22), ("nomades_rtr", 22), ("internet_web", 80))
 """Services that are not the probe's: rtr's administration, and a web site of the Internet."""
 SECRETS = (
@@ -34,7 +34,7 @@ for key in $({{ wg show all private-key | cut -f 2
              tr -d ' \\t\\r' | grep -xE '[A-Za-z0-9+/]{{43}}=' | sed 's/+/[+]/g'); do
   set -- "$@" -e "$key"
 done
-as_nobody find /etc /home /opt /srv /usr/local /var/lib -xdev -type f \\
+as_nobody find /etc /home /opt /srv /usr/local /var /tmp -xdev -type f \\
   -size -64k -readable -exec grep -lsE "$@" {{}} + 2>/dev/null
 true
 """
@@ -45,26 +45,27 @@ It first shows that it can find: a machine without the tools has not hidden its 
 """
 
 
-@check("CP07-S3.a", nodes=("rtr",), seconds=90)
+@check("CP07-S3.a", nodes=("rtr", "ws"), seconds=90)
 def check_remote_access(bench: Bench, probe: ProbeClient, login: Login, expect: Expect) -> None:
     """Avec le profil remis, un nomade rejoint le LAN depuis Internet, par un tunnel chiffré.
 
-    La sonde prend le profil déposé sur rtr et s'en sert depuis Internet : elle obtient l'adresse prévue, atteint le
-    poste et une machine du LAN, qui la voit sous cette adresse ; rien de ce qu'elle dit ne passe en clair.
+    La sonde prend le profil déposé sur rtr et s'en sert depuis Internet, sur le port prévu : elle obtient l'adresse
+    prévue, atteint le poste et une machine du LAN, qui la voit sous cette adresse ; rien de ce qu'elle dit ne passe en
+    clair.
     """
     kind, profile = _profile(login, expect)
     seen = _use(bench, probe, kind, profile, reuse=True)
     label = f"tunnel établi avec {PROFILES[kind]}"
     expect.require(expect.true(label, "oui", "oui" if seen["up"] else f"non ({seen['reason']})", seen["up"]))
     expect.equal("adresse du nomade", text(bench, "nomade"), seen["address"])
+    expect.equal("serveur du tunnel", f"UDP {number(bench, 'port_nomades')}", seen["server"])
     host = text(bench, "lan_controle")
     for address in (text(bench, "lan_poste"), host):
         answered = seen["pings"][address] > 0
         expect.equal(f"{address} (LAN), ping à travers le tunnel", "répond", "répond" if answered else "ne répond pas")
-    source = seen["words"]["lan"]
-    expect.equal(
-        f"adresse du nomade vue par {host}, TCP {LAN_PORT}", text(bench, "nomade"), source or "flux non arrivé"
-    )
+    for word, port in {"lan": LAN_PORT, "lan ssh": SSH}.items():
+        source = seen["words"][word] or "flux non arrivé"
+        expect.equal(f"adresse du nomade vue par {host}, TCP {port}", text(bench, "nomade"), source)
     expect.equal("contenu lisible sur Internet", "non", "oui" if seen["clear"] else "non")
 
 
@@ -80,7 +81,7 @@ def check_remote_access_limits(bench: Bench, probe: ProbeClient, login: Login, e
     control = seen["words"].get("lan")
     expect.require(expect.true("témoin : le nomade atteint le LAN", "oui", "oui" if control else "non", bool(control)))
     for word in _words(bench):
-        if word["id"] != "lan":
+        if word.get("beyond"):
             expect.equal(word["id"], "refusé", "arrivé" if seen["words"][word["id"]] else "refusé")
     for address in (text(bench, "siege_hote"), text(bench, "invites_controle")):
         answered = seen["pings"][address] > 0
@@ -108,14 +109,33 @@ def check_revoked_access(bench: Bench, probe: ProbeClient, login: Login, expect:
     que celui du nomade fonctionne au même moment.
     """
     kind, profile = _profile(login, expect)
-    former = _issued(login, DEPARTED[kind])
-    expect.require(
-        expect.true(f"profil déposé sur rtr ({DEPARTED[kind]})", "oui", "oui" if former else "non", bool(former))
-    )
+    former = _former(login, kind, expect)
     wrong = flaw(kind, profile, former)
     expect.require(
         expect.true("accès distinct au même serveur", "oui", f"non ({wrong})" if wrong else "oui", not wrong)
     )
+    _expect_refused(bench, probe, kind, profile, former, expect)
+
+
+@check("CP07-S3.e", needs=("CP07-S3.c", "CP07-S3.d"), nodes=("rtr",), phase="reboot", seconds=120)
+def check_revoked_access_after_reboot(bench: Bench, probe: ProbeClient, login: Login, expect: Expect) -> None:
+    """L'accès révoqué l'est encore après un redémarrage.
+
+    Le profil de la personne qui a quitté l'entreprise n'ouvre rien, alors que celui du nomade fonctionne.
+    """
+    kind, profile = _profile(login, expect)
+    _expect_refused(bench, probe, kind, profile, _former(login, kind, expect), expect)
+
+
+def _former(login: Login, kind: str, expect: Expect) -> str:
+    """The profile of the person who left; the check ends here when there is none."""
+    former = _issued(login, DEPARTED[kind])
+    label = f"profil déposé sur rtr ({DEPARTED[kind]})"
+    expect.require(expect.true(label, "oui", "oui" if former else "non", bool(former)))
+    return former
+
+
+def _expect_refused(bench: Bench, probe: ProbeClient, kind: str, profile: str, former: str, expect: Expect) -> None:
     refused = _use(bench, probe, kind, former)
     control = _use(bench, probe, kind, profile)["words"].get("lan")
     expect.require(expect.true("témoin : le nomade atteint le LAN", "oui", "oui" if control else "non", bool(control)))
@@ -155,7 +175,7 @@ def _issued(login: Login, path: str) -> str:
 
 
 def _words(bench: Bench) -> list[dict[str, Any]]:
-    """What the remote user tries: `lan` must arrive; the others must not, whatever the client's routes say."""
+    """What the remote user tries; what lies beyond must not arrive, whatever the client's routes say."""
     lan, guest, office = (text(bench, name) for name in ("lan_controle", "invites_controle", "siege_hote"))
     refused = {
         f"nomade vers le LAN, TCP {CLOSED_PORT}": ("lan", lan, CLOSED_PORT),
@@ -164,6 +184,7 @@ def _words(bench: Bench) -> list[dict[str, Any]]:
     }
     return [
         {"id": "lan", "leg": "lan", "address": lan, "port": LAN_PORT},
+        {"id": "lan ssh", "leg": "lan", "address": lan, "port": SSH},
         *({"id": label, "leg": leg, "address": address, "port": port, "beyond": True}
           for label, (leg, address, port) in refused.items()),
     ]  # fmt: skip

@@ -13,6 +13,8 @@ from cryptography.exceptions import InvalidSignature
 
 from graders.probes.vpn_profile import sections
 
+KEY = re.compile(r"[A-Za-z0-9+/]{43}=")
+"""A key as wg(8) writes it: 32 bytes in Base64."""
 BLOCK = re.compile(r"^<([a-z0-9-]+)>\s*$(.*?)^</\1>\s*$", re.MULTILINE | re.DOTALL | re.IGNORECASE)
 
 
@@ -27,19 +29,21 @@ def flaw(kind: str, ours: str, theirs: str) -> str:
 
 def _wireguard(ours: str, theirs: str) -> str:
     one, other = _peer(ours), _peer(theirs)
-    if not other.get("privatekey"):
+    if not KEY.fullmatch(other.get("privatekey", "")):
         return "pas de clé privée"
+    if not other.get("address"):
+        return "pas d'adresse"
     if any(one.get(key, "").lower() != other.get(key, "").lower() for key in ("publickey", "endpoint")):
         return "pas le même serveur"
     return "la même clé que le nomade" if one.get("privatekey") == other["privatekey"] else ""
 
 
 def _peer(profile: str) -> Mapping[str, str]:
-    """The client's key and its first peer's settings."""
+    """The client's key and address, and its first peer's settings."""
     found = sections(profile)
     own = dict(found["interface"][0]) if found.get("interface") else {}
     peer = dict(found["peer"][0]) if found.get("peer") else {}
-    return {**peer, **{key: value for key, value in own.items() if key == "privatekey"}}
+    return {**peer, **{key: value for key, value in own.items() if key in {"privatekey", "address"}}}
 
 
 def _openvpn(ours: str, theirs: str) -> str:

@@ -41,18 +41,18 @@ def use(
     tunnel, whatever routes the profile gives. doors: TCP services of others, each [address, port], tried likewise.
     stranger: somebody who has the profile but not its key.
 
-    up: a session was established. address: the inner one. pings: address -> replies. words: id -> the source that the
-    listener saw, or None. doors: "address:port" -> whether it opened. clear: whether one of our words crossed `origin`
-    readable. reason: why it is not up.
+    up: a session was established. address: the inner one. server: protocol and port of the outer end. pings: address ->
+    replies. words: id -> the source that the listener saw, or None. doors: "address:port" -> whether it opened. clear:
+    whether one of our words crossed `origin` readable. reason: why it is not up.
 
     >>> use(legs, origin="wan", kind="wireguard", profile="[Interface] …", pings=["10.1.2.20"], beyond=[],
     ...     words=[])
     {'up': True, 'address': '10.9.8.2', 'pings': {'10.1.2.20': 3}, 'words': {}, 'doors': {}, 'clear': False,
-     'reason': ''}
+     'reason': '', 'server': 'UDP 51820'}
     """
     client: Client = WireGuard(legs, origin) if kind == "wireguard" else OpenVpn(legs, origin)
     answer: dict[str, Any] = {"up": False, "address": "", "pings": {}, "words": {}, "doors": {}, "clear": False}
-    answer["reason"] = ""
+    answer |= {"reason": "", "server": ""}
     own_network()
     with tempfile.TemporaryDirectory() as folder, client:
         try:
@@ -69,7 +69,7 @@ def use(
             answer["doors"] = _opened(doors or [])
             answer["words"], answer["clear"] = ears.heard(), ears.clear
         answer["up"], answer["reason"] = client.up()
-        answer["address"] = client.address
+        answer["address"], answer["server"] = client.address, client.server
     return answer
 
 

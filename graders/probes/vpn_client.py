@@ -24,6 +24,8 @@ class Client:
     """A tunnel whose inner end is in this process's network and whose outer end is in leg `origin`."""
 
     address = ""
+    server = ""
+    """Protocol and port of the tunnel's outer end."""
 
     def __init__(self, legs: Legs, origin: str) -> None:
         self._legs, self._origin = legs, origin
@@ -84,6 +86,7 @@ class WireGuard(Client):
         inner = [one for one in given if ":" not in one]
         if not inner:
             raise ProfileError("no IPv4 address in Address")
+        self.server = f"UDP {run('wg', 'show', LINK, 'endpoints').split()[-1].rpartition(':')[2]}"
         self._plug(inner[0], "", routes, own.get("mtu", ""))
 
     def widen(self) -> None:
@@ -108,6 +111,7 @@ class OpenVpn(Client):
         path.write_text(allowed(profile, foreign_identity(folder) if stranger else {}), encoding="utf-8")
         command = ["openvpn", "--config", str(path), "--dev", LINK, "--dev-type", "tun", "--ifconfig-noexec",
                    "--route-noexec", "--connect-retry", "2", "2", "--connect-timeout", "6", "--script-security", "2",
+                   "--verb", "3",
                    "--up", f"/bin/sh -c 'env >{told}.new && mv {told}.new {told}'", "--log", str(self.log)]  # fmt: skip
         with self._legs.inside(self._origin):
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
@@ -122,8 +126,13 @@ class OpenVpn(Client):
             for number in range(1, 20)
             if (network := given.get(f"route_network_{number}"))
         ]
-        if any(line.split()[:1] == ["redirect-gateway"] for line in profile.splitlines()):
+        # What the server pushes is not in the environment, as the routes are left to us; it is in the log.
+        pushed = [line for line in self.log.read_text(errors="replace").splitlines() if "PUSH_REPLY" in line]
+        wide = any(line.split()[:1] == ["redirect-gateway"] for line in profile.splitlines())
+        if wide or any("redirect-gateway" in line for line in pushed):
             routes.append("default")
+        protocol = "UDP" if given.get("proto_1", "udp").startswith("udp") else "TCP"
+        self.server = f"{protocol} {given.get('remote_port_1', '')}"
         address, peer = given.get("ifconfig_local", ""), given.get("ifconfig_remote", "")
         if not address:
             raise ProfileError("the server gave no address")

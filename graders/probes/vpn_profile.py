@@ -13,7 +13,8 @@ OPENVPN_KNOWN = {
     "route", "secret", "allow-deprecated-insecure-static-crypto", "tls-groups", "ecdh-curve", "tls-cert-profile",
 }  # fmt: skip
 """Directives of openvpn(8) that a client may need; all others (scripts, plug-ins, files) are left out."""
-INLINE = {"ca", "cert", "key", "tls-auth", "tls-crypt", "tls-crypt-v2", "secret", "peer-fingerprint"}
+INLINE = {"ca", "cert", "key", "tls-auth", "tls-crypt", "tls-crypt-v2", "secret", "peer-fingerprint", "auth-user-pass",
+          "extra-certs", "pkcs12"}  # fmt: skip
 
 
 def sections(profile: str) -> dict[str, list[list[tuple[str, str]]]]:

@@ -6,15 +6,20 @@ import ipaddress
 import json
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from graders.cp06_tcpip import pool
 from graders.cp06_tcpip.check_plan import _facts, _rows
 from graders.cp07_security.identity import flaw
 from graders.probes import ospf, vpn_client, vpn_profile
 from labs.paths import CATALOGUE, PLAYBOOKS
 from labs.subject import addresses
 from tests.unit.lab_data import bench_of, nft_complaints, rendered
+
+if TYPE_CHECKING:
+    from graders.probe_client import ProbeClient
 
 NETWORKS = ("lan", "invites", "siege", "siege_reseau", "siege_essai", "wan", "nomades")
 
@@ -140,6 +145,35 @@ WIREGUARD = (
 )
 
 
+def test_a_server_that_chooses_addresses_itself_is_asked_by_many() -> None:
+    """systemd-networkd does not look at what a client asks for: which ends twenty-six get is chance."""
+    bench = bench_of("interco", 0)
+    asked = pool.crowd(bench, "invites", "invites_plage")
+    first = ipaddress.ip_address(str(bench.values["invites_plage_debut"]))
+    last = ipaddress.ip_address(str(bench.values["invites_plage_fin"]))
+    middle, calls = first + 20, []
+
+    class Probe:
+        def __init__(self, many: tuple[ipaddress.IPv4Address, ...]) -> None:
+            self.many = many
+
+        def call(self, name: str, leg: str, **parameters: Any) -> list[dict[str, Any]]:
+            calls.append(parameters["count"])
+            if parameters["count"] == pool.MANY["count"]:
+                return [{"mac": str(one), "address": str(one)} for one in self.many]
+            macs = [*asked["macs"], *map(str, range(asked["count"]))]
+            return [{"mac": mac, "address": str(middle + index)} for index, mac in enumerate(macs)]
+
+    def verdicts(*many: ipaddress.IPv4Address) -> list[bool]:
+        rows = pool.observe(bench, cast("ProbeClient", Probe(many)), "invites", "invites_plage", asked)
+        return [expected == observed for _, expected, observed in rows]
+
+    assert verdicts(first + 2, last) == [True, True, True, True]
+    assert verdicts(first + 2) == [True, True, True, False]
+    assert verdicts(first, last, last + 9) == [True, False, True, True]
+    assert calls.count(pool.MANY["count"]) == 3
+
+
 def wireguard(key: str, host: int, server: str = "S=", at: str = "198.51.100.2:51820") -> str:
     return WIREGUARD.format(key=key, host=host, server=server, at=at)
 
@@ -147,19 +181,21 @@ def wireguard(key: str, host: int, server: str = "S=", at: str = "198.51.100.2:5
 @pytest.mark.parametrize(
     ("theirs", "why"),
     [
-        (wireguard("B=", 3), ""),
-        (wireguard("A=", 3), "la même clé que le nomade"),
-        (wireguard("B=", 3, server="T="), "pas le même serveur"),
-        (wireguard("B=", 3, at="198.51.100.9:51820"), "pas le même serveur"),
+        (wireguard("B" * 43 + "=", 3), ""),
+        (wireguard("A" * 43 + "=", 3), "la même clé que le nomade"),
+        (wireguard("B" * 43 + "=", 3, server="T="), "pas le même serveur"),
+        (wireguard("B" * 43 + "=", 3, at="198.51.100.9:51820"), "pas le même serveur"),
         (
             "[Interface]\nAddress = 10.1.9.3/24\n[Peer]\nPublicKey = S=\nEndpoint = 198.51.100.2:51820\n",
             "pas de clé privée",
         ),
         ("n'importe quoi", "pas de clé privée"),
+        (wireguard("REVOQUEE", 3), "pas de clé privée"),
+        (wireguard("B" * 43 + "=", 3).replace("Address", "#Address"), "pas d'adresse"),
     ],
 )
 def test_only_another_persons_access_can_be_seen_revoked(theirs: str, why: str) -> None:
-    assert flaw("wireguard", wireguard("A=", 2), theirs) == why
+    assert flaw("wireguard", wireguard("A" * 43 + "=", 2), theirs) == why
 
 
 def openvpn(certificate: str, authority: str = "", remote: str = "198.51.100.2 1194") -> str:
