@@ -23,6 +23,7 @@ SIDES = (
 def _start(bench: Bench, probe: ProbeClient) -> None:
     probe.prefetch("flow.matrix", timeout=30, **policy.request(bench))
     probe.prefetch("inject.send", **policy.from_internet(bench))
+    probe.prefetch("inject.send", **policy.from_servers(bench))
 
 
 @check("CP07-S1.a", causes=("CP06-S5.a",), nodes=("rtr",), early=_start)
@@ -30,7 +31,8 @@ def check_flow_matrix(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     """Entre les zones, seuls les flux prévus passent.
 
     La sonde essaie chaque flux entre ses propres machines : ceux de la politique de filtrage doivent aboutir, réponse
-    comprise ; d'autres ne doivent pas arriver. Depuis Internet, rien n'entre hors de la publication.
+    comprise ; d'autres ne doivent pas arriver. Depuis Internet, rien n'entre hors de la publication ; depuis les
+    serveurs, aucun port source n'ouvre le LAN.
     """
     seen = probe.call("flow.matrix", timeout=30, reuse=True, **policy.request(bench))
     for row in [*flows.compare(policy.chosen(bench), seen), *_closed(bench, probe)]:
@@ -64,14 +66,17 @@ def check_flow_matrix_after_reboot(bench: Bench, probe: ProbeClient, expect: Exp
         lambda: flows.compare(policy.chosen(bench), probe.call("flow.matrix", timeout=30, **request)),
         lambda rows: all(row[1] == row[2] for row in rows),
     )
-    rows += _closed(bench, probe)
-    for sent in policy.bypasses(bench):
-        rows += policy.compare_bypass(sent, probe.call("inject.send", **sent))
-    for row in [*rows, *administration.observe(bench, probe, SIDES, sweep=False)]:
+    bypass = policy.bypass(bench)
+    seen = probe.call("inject.send", **bypass)
+    inside = administration.observe(bench, probe, SIDES, sweep=False)
+    for row in [*rows, *_closed(bench, probe), *policy.compare_bypass(bypass, seen), *inside]:
         expect.equal(*row)
 
 
 def _closed(bench: Bench, probe: ProbeClient) -> list[tuple[str, str, str]]:
-    """Frames put on the router's Internet card, addressed to inner machines, must not come out on the other side."""
-    request = policy.from_internet(bench)
-    return flows.compare_closed(request, probe.call("inject.send", **request))
+    """Frames put on the router's cards, addressed to inner machines, must not come out on the other side."""
+    outside, servers = policy.from_internet(bench), policy.from_servers(bench)
+    return [
+        *flows.compare_closed(outside, probe.call("inject.send", **outside)),
+        *policy.compare_bypass(servers, probe.call("inject.send", **servers)),
+    ]

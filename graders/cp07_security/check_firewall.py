@@ -21,8 +21,7 @@ LOGGED = """w=%s; { journalctl -k -q --no-pager -o cat -n 400; grep -rahF --excl
 
 
 def _start(bench: Bench, probe: ProbeClient) -> None:
-    for sent in policy.bypasses(bench):
-        probe.prefetch("inject.send", **sent)
+    probe.prefetch("inject.send", **policy.bypass(bench))
     probe.prefetch("icmp.ping", "lan", address=text(bench, "serveurs_controle"))
     probe.prefetch("scan.tcp_ports", "wan", timeout=SCAN_SECONDS + 5, **_scan(bench))
     probe.prefetch("dns.query", "wan", **_resolver(bench))
@@ -45,9 +44,9 @@ def check_firewall(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     expect.require(
         expect.equal("témoin : ICMP du LAN au réseau des serveurs", "passe", "passe" if routed else "refusé")
     )
-    for sent in policy.bypasses(bench):
-        for row in policy.compare_bypass(sent, probe.call("inject.send", **sent)):
-            expect.equal(*row)
+    bypass = policy.bypass(bench)
+    for row in policy.compare_bypass(bypass, probe.call("inject.send", **bypass)):
+        expect.equal(*row)
     scan = probe.call("scan.tcp_ports", "wan", timeout=SCAN_SECONDS + 5, **_scan(bench))
     if not scan["complete"]:
         raise ProbeError(f"the scan ended after {scan['sent']} ports")

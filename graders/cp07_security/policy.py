@@ -49,7 +49,7 @@ def bypass(bench: Bench) -> dict[str, Any]:
 
 
 def from_servers(bench: Bench) -> dict[str, Any]:
-    """The same from a server to the LAN: the ports of permitted answers open nothing."""
+    """The parameters of inject.send from a server to the LAN: the ports of permitted answers open nothing."""
     source, host = render("{{ serveurs | host(77) }}", bench.values), text(bench, "lan_controle")
     shots = []
     for sport in ANSWERS:
@@ -59,11 +59,6 @@ def from_servers(bench: Bench) -> dict[str, Any]:
                           flags="A"))  # fmt: skip
     card = {"via": text(bench, "serveurs_passerelle"), "mac": bench.node("rtr").mac("serveurs")}
     return {"origin": "serveurs", **card, "shots": shots, "watch": ["lan"]}
-
-
-def bypasses(bench: Bench) -> list[dict[str, Any]]:
-    """All that goes round a firewall, a call of inject.send for each side it comes from."""
-    return [bypass(bench), from_servers(bench)]
 
 
 def compare_bypass(request: Mapping[str, Any], seen: Mapping[str, Any]) -> list[tuple[str, str, str]]:

@@ -228,8 +228,8 @@ def test_flow_states_and_source(world, probe):
 
 
 def test_a_flow_leaves_from_the_port_that_a_rule_asks_for(world, probe):
-    world.run("rtr", "nft insert rule inet filter forward udp sport 68 udp dport 67 accept")
-    flow = {"from": "lan", "to": "serveurs", "address": world.v("serveurs_controle"), "protocol": "udp", "port": 67}
+    world.run("rtr", "nft insert rule inet filter forward udp sport 68 udp dport 161 accept")
+    flow = {"from": "lan", "to": "serveurs", "address": world.v("serveurs_controle"), "protocol": "udp", "port": 161}
     try:
         flows = [{**flow, "id": "renewal", "sport": 68}, {**flow, "id": "any port"}]
         seen = probe.call("flow.matrix", flows=flows, window=0.8)
