@@ -47,8 +47,19 @@ def matrix(bench: Bench, family: str) -> dict[str, Any]:
 
 
 def from_internet(bench: Bench, family: str) -> dict[str, Any]:
-    """The parameters of inject.send for what must not enter; in IPv6, the head office's server reaches only mon."""
+    """The parameters of inject.send for what must not enter, from no port either that answers come from.
+
+    In IPv6, the head office's server reaches only mon.
+    """
     request = flows.from_internet(bench, hosts(bench, family), FROM_INTERNET)
+    outside, port = flows.internet_host(bench, family == "IPv6"), flows.drawn_port(bench)
+    for zone, host in hosts(bench, family).items():
+        where = f"d'Internet vers {flows.NAMES[zone]}, depuis le port source"
+        for sport in (53, 80, 443):
+            request["shots"].append(shot(f"TCP {where} {sport}", "tcp", outside, host, port, sport=sport))
+            request["shots"].append(shot(f"ACK hors connexion {where} {sport}", "tcp", outside, host, port, sport=sport,
+                                         flags="A"))  # fmt: skip
+        request["shots"].append(shot(f"UDP {where} 53", "udp", outside, host, port, sport=53))
     if family == "IPv6":
         label = "serveur DNS du siège vers une autre machine que mon, TCP 53"
         source, address = text(bench, "siege_dns6"), hosts(bench, family)["serveurs"]
@@ -57,14 +68,18 @@ def from_internet(bench: Bench, family: str) -> dict[str, Any]:
 
 
 def seen_as(bench: Bench, family: str) -> dict[str, tuple[str, str]]:
-    """Flow -> label and source with which it must arrive: translated toward the Internet in IPv4, never in IPv6."""
+    """Flow -> label and source with which it must arrive: translated toward the Internet in IPv4, never in IPv6.
+
+    Every flow to the Internet: one that is not translated arrives there, and gets no answer.
+    """
     host = hosts(bench, family)
     public = {zone: text(bench, "wan_rtr") if family == "IPv4" else host[zone] for zone in ZONES}
-    return {
-        "lan-wan-tcp/80": ("adresse source d'un flux du LAN, vue d'Internet", public["lan"]),
-        "serveurs-wan-tcp/80": ("adresse source d'un flux des serveurs, vue d'Internet", public["serveurs"]),
-        "lan-serveurs-tcp/22": ("adresse source d'un flux du LAN, vue des serveurs", host["lan"]),
+    wanted = {
+        flow.id: (f"adresse source, {flow.label}", public[flow.rule.origin])
+        for flow in chosen(bench)
+        if flow.permitted and flow.rule.to == "wan"
     }
+    return {**wanted, "lan-serveurs-tcp/22": ("adresse source d'un flux du LAN, vue des serveurs", host["lan"])}
 
 
 def spoofed(bench: Bench, family: str) -> list[dict[str, Any]]:

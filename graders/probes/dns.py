@@ -53,7 +53,10 @@ def query(
     asked = [_Question(name, rdtype, _message(name, rdtype, recursion)) for name, rdtype in questions]
     if transport == "tcp":
         for one in asked:
+            began = time.monotonic()
             one.answer = _ask_tcp(one, (server, port), window, source)
+            if not one.answer["answered"] and time.monotonic() - began >= window:
+                break  # a silence: each of the others would wait as long
     else:
         _ask_udp(asked, (server, port), window, source)
     return [

@@ -7,6 +7,7 @@ over a connection which service is out of order, for as long as the connection l
 from __future__ import annotations
 
 import contextlib
+import html
 import json
 import re
 import select
@@ -86,12 +87,14 @@ def read(path: str, began: float) -> list[Mail]:
 
 
 def mentions(mail: Mail, name: str) -> bool:
-    """Whether a message names an equipment: its whole name, in the subject or in the text.
+    """Whether a message names an equipment, in the subject or in the text; what a tool puts beside it does not matter.
 
-    >>> mentions({"subject": "NAS-3 DOWN", "text": ""}, "nas-3"), mentions({"subject": "nas-31", "text": ""}, "nas-3")
-    (True, False)
+    >>> mentions({"subject": "NAS-3_http DOWN", "text": ""}, "nas-3")
+    True
+    >>> mentions({"subject": "nas-31", "text": ""}, "nas-3")
+    False
     """
-    pattern = rf"(?<![\w-]){re.escape(name)}(?![\w-])"
+    pattern = rf"(?<![^\W_]){re.escape(name)}(?![^\W_])"
     return bool(re.search(pattern, f"{mail['subject']}\n{mail['text']}", re.IGNORECASE))
 
 
@@ -139,12 +142,15 @@ def _gist(mail: Mail) -> str:
 def _words(data: str) -> dict[str, str]:
     """Subject and text of a message as a person reads them."""
     message = Parser(policy=policy.default).parsestr(data)
+    body = None
     try:
         body = message.get_body(("plain", "html"))
         text = str(body.get_content()) if body is not None else ""
     except (LookupError, ValueError):  # a character set that does not exist: as it came
         text = data
-    return {"subject": str(message["subject"] or ""), "text": text[:4000]}
+    if body is not None and body.get_content_subtype() == "html":
+        text = html.unescape(re.sub(r"<!--.*?-->|<(style|script)\b.*?</\1>|<[^>]*>", " ", text, flags=re.S | re.I))
+    return {"subject": str(message["subject"] or ""), "text": " ".join(text.split())[:20_000]}
 
 
 def _polls(legs: Legs, services: Sequence[Mapping[str, Any]], began: float, watch: float) -> dict[str, list[float]]:

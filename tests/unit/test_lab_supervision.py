@@ -171,8 +171,23 @@ def test_messages_are_read_as_a_person_reads_them(tmp_path: Path) -> None:
              {"at": 13.0, "to": ["a@a.test"], "data": odd}]  # fmt: skip
     journal.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"at": 14')
     first, second = monitoring.read(str(journal), 10.0)
-    assert (first["at"], first["subject"], first["text"]) == (2.0, "nas-3 arrêté", "cam-4\n")
+    assert (first["at"], first["subject"], first["text"]) == (2.0, "nas-3 arrêté", "cam-4")
     assert monitoring.mentions(second, "cam-4")
+
+
+def test_a_page_of_html_is_read_as_what_it_shows() -> None:
+    """Alertmanager's messages have a licence, styles and tables before the first word."""
+    styles = "<style>" + "td { color: red } " * 500 + "</style><!-- imp-5 -->"
+    page = f"Subject: [FIRING:1]\nContent-Type: text/html\n\n<html>{styles}<td class='imp-5'>nas-3&nbsp;arr&ecirc;t&eacute;</td>\n"
+    mail = monitoring._words(page)
+    assert mail["text"] == "nas-3 arrêté"
+    assert not monitoring.mentions(mail, "imp-5")
+
+
+def test_a_name_may_have_a_tool_s_own_words_beside_it() -> None:
+    named = [monitoring.mentions({"subject": subject, "text": ""}, "nas-3") for subject in
+             ("nas-3_http", "Panne_nas-3", "NAS-3-web", "(nas-3)", "nas-31", "xnas-3", "nas-30-web")]  # fmt: skip
+    assert named == [True, True, True, True, False, False, False]
 
 
 def test_a_secondary_that_is_late_or_only_asks_the_primary_is_seen() -> None:
