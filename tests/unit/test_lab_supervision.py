@@ -178,8 +178,8 @@ def test_messages_are_read_as_a_person_reads_them(tmp_path: Path) -> None:
 def test_a_page_of_html_is_read_as_what_it_shows() -> None:
     """Alertmanager's messages have a licence, styles and tables before the first word."""
     styles = "<style>" + "td { color: red } " * 500 + "</style><!-- imp-5 -->"
-    page = f"Subject: [FIRING:1]\nContent-Type: text/html\n\n<html>{styles}<td class='imp-5'>nas-3&nbsp;arr&ecirc;t&eacute;</td>\n"
-    mail = monitoring._words(page)
+    page = f"<html>{styles}<td class='imp-5'>nas-3&nbsp;arr&ecirc;t&eacute;</td>"
+    mail = monitoring._words(f"Subject: [FIRING:1]\nContent-Type: text/html\n\n{page}\n")
     assert mail["text"] == "nas-3 arrêté"
     assert not monitoring.mentions(mail, "imp-5")
 
