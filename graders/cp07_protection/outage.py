@@ -16,24 +16,32 @@ if TYPE_CHECKING:
 
 SCANNERS = ("clamd", "c-icap")
 """Daemons that look into files, from the inside out: a proxy's filter asks the second one, which may ask the first."""
-# The service of each process of that name, then the sockets that would start it again.
+# The service of each process of that name, what would start it again, and the services that systemd stops along with it
+# and would leave so.
 UNITS = """
 for pid in $(pidof %s); do sed -n 's|.*/\\([^/]*\\.service\\)$|\\1|p' /proc/$pid/cgroup; done | sort -u |
-  while read -r unit; do echo "$unit"; systemctl show -p TriggeredBy --value "$unit" | tr ' ' '\\n'; done
+  while read -r unit; do
+    echo "$unit"
+    for other in $(systemctl show -p TriggeredBy -p RequiredBy -p BoundBy -p ConsistsOf --value "$unit"); do
+      case $other in *.target) ;; *) systemctl is-active -q "$other" && echo "$other" ;; esac
+    done
+  done
+true
 """
-
-
+ALL_ACTIVE = "for unit in {units}; do systemctl is-active -q $unit || exit 1; done"
 LISTENS = "ss -Hlnxtp | grep -qF '(\"%s\",'"
 START_SECONDS = 90.0
 Undo = Callable[[str, Callable[[], object]], None]
 
 
 class Outage:
-    """The services of srv that run the daemon `name`, with the sockets that would start them; empty when none does."""
+    """The services of srv that run the daemon `name`, with what starts them and what stops with them; empty when none
+    does."""
 
     def __init__(self, login: Login, name: str) -> None:
         self._login, self.name = login, name
-        self._units = sorted(login("srv").check_output(UNITS, name).split(), key=lambda one: one.endswith(".service"))
+        found = set(login("srv").check_output(UNITS, name).split())
+        self._units = sorted(found, key=lambda one: (one.endswith(".service"), one))
 
     def __bool__(self) -> bool:
         return bool(self._units)
@@ -46,10 +54,11 @@ class Outage:
             raise ProbeError(f"{self.name} could not be stopped on srv")
 
     def end(self) -> None:
-        """Start them, and wait until the daemon listens again. Raises ProbeError when it does not."""
+        """Start them, and wait until all are active and the daemon listens. Raises ProbeError when it does not."""
         self._systemctl("start --no-block")
+        active = ALL_ACTIVE.format(units=shlex.join(self._units))
         for _ in Deadline.after(START_SECONDS).ticks(2.0):
-            if self._login("srv").run(LISTENS % self.name).rc == 0:
+            if self._login("srv").run(LISTENS % self.name).rc == 0 and self._login("srv").run(active).rc == 0:
                 return
         raise ProbeError(f"{self.name} does not listen on srv after it was started again")
 

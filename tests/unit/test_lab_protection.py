@@ -169,7 +169,7 @@ class Machine:
         return self.units
 
     def run(self, command: str, *_args: str) -> SimpleNamespace:
-        if "systemctl" in command:
+        if "systemctl" in command and "is-active" not in command:
             self.done.append(command.partition("systemctl ")[2])
         if command.startswith("pidof"):
             return SimpleNamespace(rc=1 if self.stops else 0)
