@@ -26,6 +26,8 @@ class Expect:
 
     def __init__(self) -> None:
         self.comparisons: list[Comparison] = []
+        self.certain = False
+        """Whether something was seen that must not be there: not to see it when measuring again would prove nothing."""
         self.attempts: list[Attempt] = []
         """Of behaviour that was waited for (`converge`), in order."""
 
@@ -62,6 +64,11 @@ class Expect:
     def none(self, label: str, found: Collection[object], nothing: str = "aucun") -> bool:
         """Nothing was found; what was is listed. `nothing` agrees with the label: "aucun" or "aucune"."""
         return self.true(label, nothing, show(list(found)) if found else nothing, not found)
+
+    def unseen(self, label: str, found: Collection[object], nothing: str = "aucun") -> bool:
+        """The same of what shows itself or not, such as an open port or a second server: seen once is there."""
+        self.certain = self.certain or bool(found)
+        return self.none(label, found, nothing)
 
     def require(self, ok: bool) -> None:
         """Stop here unless `ok` (the result of a comparison): what follows would have no sense."""

@@ -73,7 +73,7 @@ def check_open_networks(bench: Bench, probe: ProbeClient, login: Login, cables: 
         raise ProbeError(f"lure.offer: only {seen['ready']} of {sorted(names)} were in the air")
     cables.plug("ap", "ether")
     for name in names.values():
-        expect.none(f"terminaux pris par le réseau ouvert {name}", seen["caught"][name])
+        expect.unseen(f"terminaux pris par le réseau ouvert {name}", seen["caught"][name])
     back = converge(Deadline.after(120.0), lambda: _answering(bench, probe, login), bool)
     expect.equal("poste, une fois le point d'accès revenu", "joignable par la radio", _reachable(bool(back)))
 

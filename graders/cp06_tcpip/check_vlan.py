@@ -9,6 +9,7 @@ from graders import administration, flows, internet
 from graders.administration import Side
 from graders.check import check
 from graders.cp06_tcpip import ospf, pool
+from graders.cp06_tcpip.check_dhcp import servers_of
 from graders.expect import Expect, converge, show
 from graders.flows import Rule
 from graders.probe_client import ProbeClient
@@ -41,7 +42,7 @@ SIDES = (
     Side("siege", "siege_rtr", "siege_pair"),
     Side("wan", "wan_rtr", "wan_fournisseur"),
 )
-LEASE: dict[str, Any] = {"count": 1, "window": 9.0, "linger": 2.0}
+LEASE: dict[str, Any] = {"count": 1, "window": 12.0, "linger": 6.0}
 FIXED = ("invites_passerelle", "invites_controle")
 
 
@@ -79,7 +80,7 @@ def check_vlan(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
             expect.equal(label, "non", "oui" if seen[leg][neighbour] else "non")
     unused = sorted(address for address, macs in seen["libre"].items() if macs)
     label = f"adresses de rtr qui répondent dans le VLAN {number(bench, 'vlan_libre')}, non utilisé"
-    expect.none(label, unused, "aucune")
+    expect.unseen(label, unused, "aucune")
 
 
 @check("CP06-S4.b", causes=("CP06-S4.a", "CP06-S5.b"), nodes=("rtr",), seconds=180)
@@ -121,8 +122,9 @@ def check_guest_network(bench: Bench, probe: ProbeClient, expect: Expect) -> Non
     """
     internet.require(bench, probe)
     offers = probe.call("dhcp.discover", "invites", **LEASE)
-    servers = sorted({f"{offer['server']} ({offer['frame_source']})" for offer in offers})
-    expect.require(expect.equal("serveurs DHCP qui répondent aux invités", 1, len(servers)))
+    expect.require(expect.true("offre chez les invités", "au moins une", str(len(offers)), bool(offers)))
+    others = servers_of(offers)[1:]
+    expect.require(expect.unseen("serveurs DHCP qui répondent aux invités, après le premier", others))
     _expect_offer(bench, expect, offers[0])
     for row in pool.observe(bench, probe, "invites", "invites_plage", _crowd(bench)):
         expect.equal(*row)

@@ -212,7 +212,7 @@ def _compare_other_ports(bench: Bench, probe: ProbeClient, expect: Expect) -> No
     for port in sorted({*scan["open"]} - {SSH, number(bench, "port_mandataire")}):
         answers = web.fetch(bench, probe, asks, port=port)
         ways += [f"TCP {port}, {name}" for name, one in answers.items() if page_field(one, "client") == here(bench)]
-    expect.none("autres ports de srv qui mènent sur le Web", ways)
+    expect.unseen("autres ports de srv qui mènent sur le Web", ways)
 
 
 def here(bench: Bench) -> str:

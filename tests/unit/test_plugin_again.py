@@ -46,6 +46,26 @@ def test_what_failed_while_probes_disturbed_each_other_is_measured_once_more(
     assert len(record.comparisons) == 1
 
 
+SEEN = '''
+    COUNT = []
+
+    @check("CP06-S5.a")
+    def check_seen(expect, probe):
+        """Voit ce qui ne doit pas être là, gêné par les autres mesures."""
+        COUNT.append(1)
+        probe.call("icmp.ping", "lan", waited_by_others=3.0)
+        expect.{look}("second serveur", ["10.1.2.3"] if len(COUNT) == 1 else [])
+'''
+
+
+@pytest.mark.parametrize(("look", "verdict"), [("unseen", "failed"), ("none", "passed")])
+def test_what_was_seen_is_not_looked_for_again(world, look, verdict):
+    """A machine that is slow may show less the second time: what it showed once is there."""
+    world.checks(SEEN.format(look=look))
+    world.grade("--candidate", "bob", "--no-reboot")
+    assert str(world.records()["bob", "CP06-S5.a"].verdict) == verdict
+
+
 OUT_OF_TIME = '''
     from graders.expect import converge
     COUNT, FIRST = [], []
