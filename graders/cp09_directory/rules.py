@@ -32,11 +32,10 @@ GREETED, SILENT, TOO_SOON = "affiché", "absent", "affiché, mais avant la saisi
 PAUSE = 40
 """Seconds between two attempts of somebody whose password is not taken: winbind then looks for a controller again."""
 # Everybody at once, as a refusal waits some seconds before it is told, but one kind after the other: fifteen passwords
-# at a time took an emulated machine a hundred seconds. sudo tells in other words whether a password is not
-# the right one or somebody has no right; at somebody's first time it also gives a lecture (sudoers(5)), whose last line
-# speaks of a password. A session on the console needs a terminal, which script(1) gives and login(1)
-# must lead; nobody is asked for a password, as root opens it. `exit` is typed until somebody reads it: login throws
-# away what came before.
+# at a time took an emulated machine a hundred seconds. sudo tells in other words whether a password is not the right
+# one or somebody has no right; at somebody's first time it also gives a lecture (sudoers(5)), whose last line speaks of
+# a password. A session on the console needs a terminal, which script(1) gives and login(1) must lead; nobody is asked
+# for a password, as root opens it. `exit` is typed until somebody reads it: login throws away what came before.
 TRY = """
 d=$(mktemp -d)
 essai() {{
@@ -53,6 +52,7 @@ essai() {{
   echo "$nom $genre $statut $(tr -c '[:print:]' ' ' <"$d/$nom.$genre.dit" | tail -c 200)" >"$d/$nom.$genre"
 }}
 trap 'rm -f {command}-voisin' EXIT
+trap 'exit 1' TERM INT HUP
 for nom in {who_ruled}; do essai "$nom" {ruled} -S {command} & done
 wait
 for nom in {who_other}; do essai "$nom" {other} -S id -u & done
@@ -60,6 +60,7 @@ wait
 [ -z "{who_neighbour}" ] || cp {command} {command}-voisin
 for nom in {who_neighbour}; do essai "$nom" {neighbour} -S {command}-voisin & done
 wait
+rm -f {command}-voisin
 for nom in {who_without}; do essai "$nom" {without} -n {command} & done
 [ -z {account} ] || while sleep 2; do echo exit || break; done 2>/dev/null |
   timeout 100 script -qec 'exec login -f '{account} /dev/null >"$d/accueil" 2>&1 ||
@@ -104,7 +105,7 @@ def effects_on_ws(
     """Let people try commands (what is tried -> values that name who tries it), and open a session if asked.
 
     Raises ProbeError when one neither ran nor was refused in time.
-    """  # fmt: skip
+    """
     names = {kind: " ".join(shlex.quote(person(bench, one).login) for one in who.get(kind, ())) for kind in ALL_KINDS}
     program = TRY.format(
         who_ruled=names[RULED_COMMAND], who_without=names[WITHOUT_PASSWORD], who_other=names[OTHER_COMMAND],
