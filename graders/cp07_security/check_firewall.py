@@ -65,7 +65,7 @@ def check_log(bench: Bench, probe: ProbeClient, login: Login, expect: Expect) ->
     destination sont cherchées dans le journal du noyau et dans les fichiers de /var/log, pendant dix secondes. Une
     limite de débit est admise : l'essai est répété.
     """
-    source, port = _unseen(probe), flows.drawn_port(bench)
+    source, port = _new_source(probe), flows.drawn_port(bench)
     targets = {"rtr": text(bench, "wan_rtr"), "le réseau des serveurs": text(bench, "serveurs_controle")}
     shots = [policy.shot(f"vers {what}", "tcp", source, address, port) for what, address in targets.items()]
     found: dict[str, str] = {}
@@ -80,7 +80,7 @@ def check_log(bench: Bench, probe: ProbeClient, login: Login, expect: Expect) ->
         expect.true(f"trace du paquet de {source} vers {what}", "une ligne au moins", line or "aucune", bool(line))
 
 
-def _unseen(probe: ProbeClient) -> str:
+def _new_source(probe: ProbeClient) -> str:
     """A public address of this grading: the journal has no line about it from an earlier one."""
     drawn = int(probe.nonce("log")[1:], 16)
     return f"45.{drawn >> 16 & 127 | 1}.{drawn >> 8 & 255}.{drawn & 127 | 1}"

@@ -175,7 +175,9 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     except (Unmet, ProbeError) as first:
         reason = "d'autres la gênaient" if measured.disturbed or busy(run.login, spec.nodes) else ""
         reason = reason or run.host.slowed(began, run.notebook)
-        if not reason or measured.expect.certain:
+        if measured.expect.certain:
+            measured.expect.conclude()
+        if not reason:
             raise
         run.notebook.add("grader", "mesure refaite, seule", f"La première a échoué, mais {reason} : {first}", 0.0)
         measured.again(SETTLE_SECONDS)

@@ -42,11 +42,12 @@ def matrix(
             attempt.start()
         for attempt in attempts:
             attempt.join()
-            if attempt.problem:
-                raise attempt.problem
         time.sleep(0.1)
         far_side.stopped = True
         watcher.join()
+    for attempt in attempts:
+        if attempt.problem:
+            raise attempt.problem
     return {flow["id"]: far_side.judge(attempt) for flow, attempt in zip(flows, attempts, strict=True)}
 
 

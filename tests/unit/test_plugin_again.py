@@ -66,6 +66,24 @@ def test_what_was_seen_is_not_looked_for_again(world, look, verdict):
     assert str(world.records()["bob", "CP06-S5.a"].verdict) == verdict
 
 
+SEEN_THEN_SILENT = '''
+    from graders.probe_client import ProbeError
+
+    @check("CP06-S5.a")
+    def check_seen(expect):
+        """Voit ce qui ne doit pas être là, puis n'entend plus rien."""
+        expect.unseen("second serveur", ["10.1.2.3"])
+        raise ProbeError("nobody answers")
+'''
+
+
+def test_what_was_seen_is_a_failure_whatever_could_not_be_measured_after(world):
+    world.checks(SEEN_THEN_SILENT)
+    world.grade("--candidate", "bob", "--no-reboot")
+    record = world.records()["bob", "CP06-S5.a"]
+    assert (str(record.verdict), "second serveur" in record.message) == ("failed", True)
+
+
 OUT_OF_TIME = '''
     from graders.expect import converge
     COUNT, FIRST = [], []
