@@ -20,6 +20,7 @@ from graders.cp09_directory.rules import (
     RULED_COMMAND,
     WITHOUT_PASSWORD,
     effects_on_ws,
+    greeted_again,
     recovered,
     waited_for,
 )
@@ -98,15 +99,19 @@ def check_nothing_else(bench: Bench, probe: ProbeClient, login: Login, expect: E
             expect.equal(f"{name} : {labels[kind]}", REFUSED, seen.of(name, kind))
 
 
-@check("CP09-S5.e", causes=("CP09-S2.d",), nodes=("ws", "dc"), seconds=240)
+@check("CP09-S5.e", causes=("CP09-S2.d",), nodes=("ws", "dc"), seconds=420)
 def check_message(bench: Bench, login: Login, expect: Expect, deadline: Deadline) -> None:
-    """Le message de l'agence s'affiche à l'ouverture d'une session sur la console de ws, et non avant.
+    """Le message de l'agence s'affiche à l'ouverture d'une session sur la console de ws, et non avant ; il vient d'une
+    stratégie.
 
     Le contrôle ouvre une session de la commerciale, comme à la console, et lit ce qui s'affiche ; il lit aussi ce que
-    la console affiche avant de demander un nom.
+    la console affiche avant de demander un nom. Il vide ensuite /etc/motd, fait appliquer de nouveau les stratégies
+    et ouvre une autre session.
     """
+    label = f"message à l'ouverture de session : « {text(bench, 'message')} »"
     seen = effects_on_ws(bench, login, {}, deadline, greeting=True)
-    expect.equal(f"message à l'ouverture de session : « {text(bench, 'message')} »", GREETED, seen.greeting)
+    expect.require(expect.equal(label, GREETED, seen.greeting))
+    expect.equal("message donné par une stratégie", GREETED, greeted_again(bench, login, deadline))
 
 
 @check("CP09-S5.g", nodes=("dc",), seconds=180)

@@ -29,13 +29,13 @@ RULED_COMMAND, WITHOUT_PASSWORD, OTHER_COMMAND, NEIGHBOUR = "regle", "sans", "au
 ALL_KINDS = (RULED_COMMAND, WITHOUT_PASSWORD, OTHER_COMMAND, NEIGHBOUR)
 GRANTED, REFUSED, UNKNOWN = "accordée", "refusée", "mot de passe refusé"
 GREETED, SILENT, TOO_SOON = "affiché", "absent", "affiché, mais avant la saisie du nom aussi"
+BY_HAND = "absent une fois /etc/motd vidé et les stratégies appliquées de nouveau"
 PAUSE = 40
 """Seconds between two attempts of somebody whose password is not taken: winbind then looks for a controller again."""
 # Everybody at once, as a refusal waits some seconds before it is told, but one kind after the other: fifteen passwords
 # at a time took an emulated machine a hundred seconds. sudo tells in other words whether a password is not the right
 # one or somebody has no right; at somebody's first time it also gives a lecture (sudoers(5)), whose last line speaks of
-# a password. A session on the console needs a terminal, which script(1) gives and login(1) must lead; nobody is asked
-# for a password, as root opens it. `exit` is typed until somebody reads it: login throws away what came before.
+# a password.
 TRY = """
 d=$(mktemp -d)
 essai() {{
@@ -62,9 +62,7 @@ for nom in {who_neighbour}; do essai "$nom" {neighbour} -S {command}-voisin & do
 wait
 rm -f {command}-voisin
 for nom in {who_without}; do essai "$nom" {without} -n {command} & done
-[ -z {account} ] || while sleep 2; do echo exit || break; done 2>/dev/null |
-  timeout 100 script -qec 'exec login -f '{account} /dev/null >"$d/accueil" 2>&1 ||
-  echo "statut-$?" >>"$d/accueil"
+[ -z {account} ] || {{ {session} }}
 wait
 cat "$d"/*.{ruled} "$d"/*.{without} "$d"/*.{other} "$d"/*.{neighbour} 2>/dev/null
 echo {opening}
@@ -76,8 +74,41 @@ rm -r "$d"
 echo
 echo {ending}
 """
+# A session on the console needs a terminal, which script(1) gives and login(1) must lead; nobody is asked for a
+# password, as root opens it. `exit` is typed until somebody reads it: login throws away what came before.
+SESSION = """
+while sleep 2; do echo exit || break; done 2>/dev/null |
+  timeout 100 script -qec 'exec login -f '{account} /dev/null >"$d/accueil" 2>&1 ||
+  echo "statut-$?" >>"$d/accueil"
+"""
 OPENING, BEFORE, ENDING = "ouverture de session", "avant le nom", "fin des essais de regles"
 """What agetty(8) shows before it asks for a name follows BEFORE."""
+MOTD = "/etc/motd"
+# The file is emptied, not removed, so that it keeps its rights. Samba's client writes it when it differs from what the
+# policy says; it also writes nothing, and says so, when it cannot read the policy.
+AGAIN = """
+d=$(mktemp -d)
+cat {motd} >"$d/motd"
+rendre() {{ [ -s {motd} ] || cat "$d/motd" >{motd}; rm -r "$d"; }}
+trap rendre EXIT
+trap 'exit 1' TERM INT HUP
+true >{motd}
+[ ! -s {motd} ] || echo {full}
+for fois in 1 2 3; do
+  timeout 100 samba-gpupdate --force >"$d/dit" 2>&1 || echo "statut-$?" >>"$d/dit"
+  [ ! -s {motd} ] || break
+  sleep {pause}
+done
+{session}
+cat "$d/accueil"
+echo
+echo {applied}
+grep -e '^statut-' -e '[Ff]ailed downloading' "$d/dit"
+echo
+echo {ending}
+"""
+APPLIED, FULL = "regles appliquees", "motd plein"
+"""What `samba-gpupdate` said when it failed follows APPLIED; FULL is told of a file that nobody can empty."""
 
 
 @dataclass(frozen=True)
@@ -107,14 +138,34 @@ def effects_on_ws(
     Raises ProbeError when one neither ran nor was refused in time.
     """
     names = {kind: " ".join(shlex.quote(person(bench, one).login) for one in who.get(kind, ())) for kind in ALL_KINDS}
+    account = shlex.quote(person(bench, "commerciale").login) if greeting else "''"
     program = TRY.format(
         who_ruled=names[RULED_COMMAND], who_without=names[WITHOUT_PASSWORD], who_other=names[OTHER_COMMAND],
         who_neighbour=names[NEIGHBOUR], password=shlex.quote(text(bench, "mdp_agence")), command=COMMAND,
         ruled=RULED_COMMAND, without=WITHOUT_PASSWORD, other=OTHER_COMMAND, neighbour=NEIGHBOUR, tries=tries,
-        pause=PAUSE, account=shlex.quote(person(bench, "commerciale").login if greeting else ""),
+        pause=PAUSE, account=account, session=SESSION.format(account=account),
         opening=shlex.quote(OPENING), before=shlex.quote(BEFORE), ending=shlex.quote(ENDING),
     )  # fmt: skip
     return told(run_errand(login, Errand(NODE, program, ENDING), deadline), text(bench, "message"))
+
+
+def greeted_again(bench: Bench, login: Login, deadline: Deadline) -> str:
+    """Whether the message comes back: its file is emptied, and the rules applied again by force.
+
+    GREETED when a session shows it then, BY_HAND when not. The file holds afterwards what a policy wrote, or else what
+    it held. Raises ProbeError when that could not be tried, or the rules could not be applied.
+    """
+    program = AGAIN.format(
+        motd=shlex.quote(MOTD), full=shlex.quote(FULL), applied=shlex.quote(APPLIED), ending=shlex.quote(ENDING),
+        session=SESSION.format(account=shlex.quote(person(bench, "commerciale").login)), pause=PAUSE // 4,
+    )  # fmt: skip
+    shown, _, problem = run_errand(login, Errand(NODE, program, ENDING), deadline).partition(f"{APPLIED}\n")
+    if FULL in shown:
+        raise ProbeError(f"{MOTD} of ws could not be emptied")
+    seen = _greeting(shown, "", text(bench, "message"))
+    if seen == SILENT and problem.strip():
+        raise ProbeError(f"samba-gpupdate on ws: {' '.join(problem.split())}")
+    return GREETED if seen == GREETED else BY_HAND
 
 
 def recovered(bench: Bench, login: Login, who: Sequence[str], deadline: Deadline) -> Effects:

@@ -16,7 +16,7 @@ import pytest
 
 from graders.agency import person
 from graders.cp09_directory import check_rules, rules
-from graders.cp09_directory.rules import GREETED, REFUSED, RULED_COMMAND, SILENT, TOO_SOON, UNKNOWN, Effects
+from graders.cp09_directory.rules import BY_HAND, GREETED, REFUSED, RULED_COMMAND, SILENT, TOO_SOON, UNKNOWN, Effects
 from graders.expect import CURRENT, Expect, Unmet
 from graders.probe_client import ProbeError
 from graders.probes import ldap
@@ -166,6 +166,49 @@ def test_what_did_not_end_is_no_verdict() -> None:
     assert seen.of("a.b", "regle") == "échec (releve-materiel: not found)"
     assert seen.of("a.b", "autre") == "non essayée"
     assert seen.greeting == GREETED
+
+
+# --- a message that a policy gives ---
+
+
+def again(here: Here, monkeypatch: pytest.MonkeyPatch, held: str, does: str) -> str:
+    """What is concluded on a machine whose file holds that, and whose samba-gpupdate does that."""
+    motd = here.place / "motd"
+    motd.write_text(held)
+    monkeypatch.setattr(rules, "MOTD", str(motd))
+    programs = {"samba-gpupdate": does.format(motd=motd), "script": f"cat {motd}"}
+    for name, text in programs.items():
+        (here.place / name).write_text(f"#!/bin/sh\n{text}\n")
+        (here.place / name).chmod(0o755)
+    return rules.greeted_again(BENCH, cast("Login", None), Deadline.after(60))
+
+
+MESSAGE = str(BENCH.values["message"])
+
+
+@pytest.mark.parametrize(
+    ("does", "told", "holds"),
+    [
+        (f"echo '{MESSAGE}' >{{motd}}", GREETED, f"{MESSAGE}\n"),
+        ("true", BY_HAND, "typed by hand"),
+        ("echo 'Another message' >{motd}", BY_HAND, "Another message\n"),
+    ],
+    ids=["by the policy", "by hand", "another policy"],
+)
+def test_a_message_comes_back_when_a_policy_gives_it(
+    does: str, told: str, holds: str, tried: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert again(tried, monkeypatch, "typed by hand", does) == told
+    assert (tried.place / "motd").read_text() == holds
+
+
+@pytest.mark.parametrize("does", ["exit 1", "echo \"Failed downloading gpt cache from 'dc' using SMB\""])
+def test_policies_that_cannot_be_applied_are_no_verdict(
+    does: str, tried: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ProbeError, match="samba-gpupdate on ws"):
+        again(tried, monkeypatch, MESSAGE, does)
+    assert (tried.place / "motd").read_text() == MESSAGE
 
 
 # --- a right that follows the computer ---
