@@ -49,7 +49,7 @@ def matrix(bench: Bench, family: str) -> dict[str, Any]:
 def from_internet(bench: Bench, family: str) -> dict[str, Any]:
     """The parameters of inject.send for what must not enter, from no port either that answers come from.
 
-    In IPv6, the head office's server reaches only mon.
+    In IPv6, the head office's server reaches only mon, and its DNS only: mon itself answers what comes through.
     """
     request = flows.from_internet(bench, hosts(bench, family), FROM_INTERNET)
     outside, port = flows.internet_host(bench, family == "IPv6"), flows.drawn_port(bench)
@@ -61,9 +61,13 @@ def from_internet(bench: Bench, family: str) -> dict[str, Any]:
                                          flags="A"))  # fmt: skip
         request["shots"].append(shot(f"UDP {where} 53", "udp", outside, host, port, sport=53))
     if family == "IPv6":
-        label = "serveur DNS du siège vers une autre machine que mon, TCP 53"
-        source, address = text(bench, "siege_dns6"), hosts(bench, family)["serveurs"]
-        request["shots"].append(shot(label, "tcp", source, address, 53))
+        source, who = text(bench, "siege_dns6"), "serveur DNS du siège vers"
+        elsewhere, monitoring = hosts(bench, family)["serveurs"], text(bench, "serveurs6_mon")
+        request["shots"] += [
+            shot(f"{who} une autre machine que mon, TCP 53", "tcp", source, elsewhere, 53),
+            shot(f"{who} mon, TCP 22", "tcp", source, monitoring, 22),
+            shot(f"{who} mon, ICMP", "icmp", source, monitoring, 0),
+        ]
     return request
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from graders import flows
 from graders.cp06_tcpip import check_monitoring, check_secondary
 from graders.cp07_security import dual
 from graders.expect import Expect
@@ -91,6 +92,20 @@ def test_forged_sources_are_not_those_of_where_they_come_from(family: str) -> No
             inside = own is not None and ipaddress.ip_address(one["source"]) in own
             assert inside is one["id"].startswith(dual.CONTROL)
             assert (":" in one["source"]) is (":" in one["address"]) is (":" in request["via"])
+
+
+def test_what_the_head_office_may_not_reach_is_told_by_who_answers() -> None:
+    request = dual.from_internet(bench_of("supervision", 4), "IPv6")
+    silent = {one["id"]: {"arrived": [], "replies": []} for one in request["shots"]}
+    silent[flows.CONTROL] = {"arrived": [], "replies": ["echo-reply"]}
+
+    def wrong(label: str, *replies: str) -> list[str]:
+        seen = {**silent, label: {"arrived": [], "replies": list(replies)}}
+        return [row[0] for row in flows.compare_closed(request, seen) if row[1] != row[2]]
+
+    ssh, ping = "serveur DNS du siège vers mon, TCP 22", "serveur DNS du siège vers mon, ICMP"
+    assert wrong(ssh) == wrong(ssh, "reset") == []
+    assert (wrong(ssh, "syn-ack"), wrong(ping, "echo-reply")) == ([ssh], [ping])
 
 
 def mail(at: float, subject: str, *to: str, text: str = "") -> dict[str, Any]:
