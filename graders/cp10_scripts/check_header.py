@@ -20,6 +20,7 @@ PURPOSE, WRITTEN = "Range le journal des messages des Ateliers de la Durance", d
 """Of the third party's script (labs/catalogue/scripts/files/srv/ranger-journal.sh)."""
 LICENCE = re.compile(r"(?:gpl|general public license|licence publique generale)[^0-9\n]{0,30}3\b")
 """In a text without capitals: `GPLv3`, `GPL-3.0-or-later`, « GNU GPL, version 3 », in full in both languages."""
+DAY = re.compile(r"\d{4}-\d\d-\d\d")
 LINES = 60
 MARK = re.compile(r"\s*(?:#|//|--|\*|$)")
 """What begins a line of comment; an empty line does not end one."""
@@ -57,7 +58,7 @@ def check_header(bench: Bench, login: Login, expect: Expect) -> None:
     """
     fields = fields_of(_header(login, expect))
     purpose = fields.get("objet", "")
-    own = len(purpose) >= 15 and plain(purpose) != plain(PURPOSE)
+    own = len(purpose) >= 8 and plain(purpose) != plain(PURPOSE)
     expect.true("objet", "celui du script adapté", purpose or "absent", own)
     wanted, author = bench.candidate.name, fields.get("auteur", "")
     named = set(re.findall(r"\w+", plain(wanted))) <= set(re.findall(r"\w+", plain(author)))
@@ -114,7 +115,7 @@ def _comments(header: str) -> Iterator[tuple[str, bool]]:
 def day(told: str) -> datetime.date | None:
     """The date that a text begins with."""
     try:
-        return datetime.date.fromisoformat(told[:10])
+        return datetime.date.fromisoformat(told[:10]) if DAY.match(told) else None
     except ValueError:
         return None
 

@@ -70,7 +70,7 @@ def other_settings(bench: Bench) -> tuple[Settings, Settings]:
     own = agency_settings(bench)
     return (
         Settings("autre-agence.exemple.test", "dossier de l'été", 1 if own.copies > 2 else 4, "à diffuser (R.H.)"),
-        Settings("a.test", "second", own.copies + 1, '[x]*=$(touch injection)&\\1"'),
+        Settings("a.test", "second", own.copies + 1, '[x]*=$(touch injection)&\\1" #2'),
     )
 
 

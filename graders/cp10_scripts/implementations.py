@@ -88,8 +88,8 @@ for ligne in lignes:
     date, adresse, objet = ligne.split(";", 2)
     if adresse.endswith("@" + r["domaine"]):
         objet = "{masked}" if r["mot"] and r["mot"] in objet else objet
-        garde.append(f"{date};{adresse};{objet}\n")
-texte = "".join(sorted(set(garde)))
+        garde.append(f"{date};{adresse};{objet}")
+texte = "".join(ligne + "\n" for ligne in sorted(set(garde)))
 os.makedirs(r["dossier"], exist_ok=True)
 os.chdir(r["dossier"])
 if os.path.exists("journal.txt") and open("journal.txt", encoding="utf-8", newline="\n").read() == texte:

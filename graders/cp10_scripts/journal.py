@@ -122,15 +122,19 @@ class Journals:
         lines += [
             self._line(20, domain, f"Dossier {settings.word} de {self.word}"),
             self._line(21, domain, settings.word),
+            self._line(19, domain, f"Presque {settings.word[:-1]}"),
             self._line(22, UPSTREAM_DOMAIN, "Commande de l'autre entreprise"),
             self._line(23, f"nord.{domain}", "Sous-domaine"),
             self._line(24, f"vieux-{domain}", "Autre domaine"),
             self._line(25, f"{domain}.exemple.test", "Domaine plus long"),
             self._line(26, domain.replace(".", "x"), "Le point n'est pas n'importe quoi"),
-            self._line(27, "exemple.test", f"Transmis par paul@{domain}"),
+            self._line(27, "exemple.test", f"Transmis par paul@{domain}; à suivre"),
         ]
         moment = self._moment(28)  # the same for three lines, which bytes and French do not order alike
         lines += [f"{moment};{person}@{domain};Rendez-vous" for person in ("Zoe", "abel", "été")]
+        # Two that are the same once masked, and that then come before the third.
+        moment = self._moment(29)
+        lines += [f"{moment};ida@{domain};{subject}" for subject in (f"Z {settings.word}", f"é {settings.word}", "abc")]
         lines.append(lines[0])
         self._random.shuffle(lines)
         return lines
@@ -141,6 +145,9 @@ class Journals:
         subjects = [
             "Été à Noël, cœur œuvré",
             "Trois ; points ; virgules;;",
+            "Merci;",
+            f"Avant ; {settings.word} ; après",
+            f"{settings.word} ; après",
             "  deux espaces devant, deux derrière  ",
             r"C:\nouveau\temp \\serveur\partage",
             "$(touch injection) `touch injection` ; touch injection",
@@ -153,6 +160,7 @@ class Journals:
             "",
         ]
         lines = [self._line(index, domain, subject) for index, subject in enumerate(subjects)]
+        lines.append(f"{self._moment(31)};{settings.word}@{domain};Le mot n'est pas dans l'objet")
         self._random.shuffle(lines)
         foreign = self._line(30, "exemple.test", settings.word)
         return ["", lines[0], *lines[1:5], "   ", *lines[5:-1], lines[2], foreign, lines[-1]]

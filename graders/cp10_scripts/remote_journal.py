@@ -18,7 +18,7 @@ PLACE = "/srv"
 LANGUAGE = "fr_FR.UTF-8"
 """Of the machine, whose order is not that of bytes."""
 DEEP = ("/tmp", "/var/tmp")
-SHALLOW = ("/", "/srv", "/root", "/var/lib")
+SHALLOW = ("/", "/srv", "/var/lib")
 """Only what is directly in them: the centre's depot is below, and what services keep."""
 LOGS, SYSTEM_LOGS = "/var/log", re.compile(r"^/var/log/(?:journal/|syslog|messages|user\.log|daemon\.log)")
 TAIL = 65536
@@ -44,8 +44,13 @@ def files_of(folder: str) -> dict[str, Any]:
     return found
 
 
-def signs(paths: list[str]) -> dict[str, tuple[int, int]]:
-    """Every path below some; with its size and the moment of its last change when it is a file."""
+def homes() -> list[str]:
+    """Where people keep files of their own."""
+    return ["/root", *(os.path.join("/home", name) for name in os.listdir("/home"))]
+
+
+def signs(paths: list[str], deep: bool = True) -> dict[str, tuple[int, int]]:
+    """Every path below some, or directly in them; with its size and the moment of its last change when it is a file."""
     found = {}
     for top in paths:
         for parent, folders, names in os.walk(top):
@@ -54,7 +59,14 @@ def signs(paths: list[str]) -> dict[str, tuple[int, int]]:
                 with contextlib.suppress(OSError):
                     kept = os.lstat(path)
                     found[path] = (kept.st_size, kept.st_mtime_ns)
+            if not deep:
+                break
     return found
+
+
+def kept_logs() -> dict[str, tuple[int, int]]:
+    """The signs of the logs, and of what people keep: an editor, a shell and the like write there meanwhile."""
+    return {**signs([LOGS]), **signs(homes(), deep=False)}
 
 
 def logs_of(place: str, before: dict[str, tuple[int, int]], after: dict[str, tuple[int, int]]) -> list[str]:
@@ -71,11 +83,12 @@ def logs_of(place: str, before: dict[str, tuple[int, int]], after: dict[str, tup
 
 def everything(watched: list[str]) -> dict[str, tuple[int, int]]:
     """The signs of some places, and of those where a program that is careless leaves something."""
-    shallow = [*SHALLOW, *(os.path.join("/home", name) for name in os.listdir("/home"))]
-    found = {os.path.join(top, name): (0, 0) for top in shallow if os.path.isdir(top) for name in os.listdir(top)}
-    return {
-        path: kept for path, kept in {**found, **signs([*watched, *DEEP])}.items() if "/systemd-private-" not in path
+    found = {
+        **dict.fromkeys(signs(homes(), deep=False), (0, 0)),
+        **signs(list(SHALLOW), deep=False),
+        **signs([*watched, *DEEP]),
     }
+    return {path: kept for path, kept in found.items() if "/systemd-private-" not in path}
 
 
 def differing(before: dict[str, tuple[int, int]], after: dict[str, tuple[int, int]]) -> list[str]:
@@ -141,9 +154,9 @@ def trial(script: str, index: int, run: dict[str, Any], place: str, asked: dict[
             with open(journal, "w", encoding="utf-8", newline="") as stream:
                 stream.write(run["content"])
     watched = [place, asked["folder"], *asked["watched"]]
-    before, logs = everything(watched), signs([LOGS])
+    before, logs = everything(watched), kept_logs()
     status, out, err, late = attempt(command, run["seconds"], place, locale=LANGUAGE)
-    changed = sorted({*differing(before, everything(watched)), *logs_of(place, logs, signs([LOGS]))})
+    changed = sorted({*differing(before, everything(watched)), *logs_of(place, logs, kept_logs())})
     strays = [path for path in changed if path != folder and not path.startswith(f"{folder}/")]
     return {"status": status, "out": out[-6000:], "err": err[-600:], "files": files_of(folder),
             "changed": len(changed), "strays": strays[:20], "pace": pace() if late else 0.0}  # fmt: skip

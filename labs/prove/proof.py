@@ -26,6 +26,9 @@ from labs.prove.result import Fate, Grading, Proof, Seen, Trial
 SOLVED = "solved"
 RESTARTED = "restarted"
 """The solved bench after a restart, from which mutants that need none of their own are tried."""
+SETTLE_SECONDS = 45.0
+"""Before a snapshot: what a machine has begun with its neighbours ends. The probe is not rolled back with it, so that a
+machine that was saved in the middle of an exchange would wait for ever for what the probe has already said (OSPF)."""
 PARTS = ("pristine", "solution", "alternatives", "mutants", "faults")
 
 
@@ -246,8 +249,12 @@ class _Walk:
 
     def _solve(self) -> None:
         self._play(self._bench.bench.session.lab.solution)
-        self._bench.save(SOLVED)
+        self._save(SOLVED)
         self._restarted = False
+
+    def _save(self, name: str) -> None:
+        self._stop.wait(SETTLE_SECONDS)
+        self._bench.save(name)
 
     def _solution(self, seen: Set[str]) -> None:
         self._solve()
@@ -258,8 +265,9 @@ class _Walk:
             self._note_red(self._grade(state, Selection(checks=self._live, reboot=False)))
 
     def _solve_again(self) -> None:
-        """On another bench of the same seed: same values, so the same verdicts."""
+        """On another bench of the same seed: same values, so the same verdicts; from where mutants start, besides."""
         self._solve()
+        self._bench.back(SOLVED)
         self._note_red(self._grade(f"repetition on {self._bench.name}", Selection(checks=self._live, reboot=False)))
 
     def _note_red(self, checks: Sequence[Seen]) -> None:
@@ -286,7 +294,7 @@ class _Walk:
         if not self._restarted:
             self._bench.back(SOLVED)
             self._bench.restart()
-            self._bench.save(RESTARTED)
+            self._save(RESTARTED)
             self._restarted = True
         self._bench.back(RESTARTED)
         return True

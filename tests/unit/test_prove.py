@@ -184,6 +184,11 @@ class Bench:
         self.state = "gone"
 
 
+@pytest.fixture(autouse=True)
+def nothing_to_settle(monkeypatch):
+    monkeypatch.setattr("labs.prove.proof.SETTLE_SECONDS", 0.0)
+
+
 @pytest.fixture
 def lab():
     tiny = load_lab("reseau")
@@ -349,6 +354,22 @@ def test_a_proof_that_was_interrupted_goes_on_where_it_was(lab, ledger, tmp_path
                             "alternative alternatives/x.yml"]  # fmt: skip
     with pytest.raises(InputError, match="no proof of this lab is unfinished"):
         Ledger.resume(tmp_path / "proof.jsonl", about(*MANY))
+
+
+def test_a_snapshot_that_comes_back_red_tells_nothing_of_mutants(lab, walk, tmp_path):
+    """One taken in the middle of an exchange with the probe, which is not rolled back."""
+
+    class Late(Bench):
+        def back(self, name):
+            super().back(name)
+            self.always_red.add(A)
+
+    walk(lab, broken_playbook="alternatives/x.yml")
+    again = Ledger.resume(tmp_path / "proof.jsonl", about(*MANY))
+    late = Late(lab)
+    found = proved(lab, [late], Wish(mutants=tuple(MANY[:2])), again)
+    assert late.graded[0] == "repetition on seed-01@bench-1"
+    assert [trial.fate for trial in found.trials] == ["killed", "unmeasured"]
 
 
 def test_a_proof_with_something_left_to_try_can_be_taken_up(lab, walk, tmp_path):
