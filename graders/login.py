@@ -48,6 +48,8 @@ class Login:
         """Folders of errands that have ended."""
         self.answers: dict[str, Any] = {}
         """What an errand was for -> what it told, for checks that share one."""
+        self.round = 0
+        """How often they were thrown away, for a check to be measured again."""
 
     def __call__(self, node: str) -> Any:
         """The testinfra host of a machine; a command raises UnreachableError when neither route works."""
@@ -69,6 +71,11 @@ class Login:
             deadline = self.notebook.current.deadline.sooner(CONNECT_SECONDS)
             self._clients[node] = connect(self.hypervisor, self.bench.node(node), self.files, deadline)
         return self._clients[node]
+
+    def ask_again(self) -> None:
+        """Throw the answers away that checks share: the next one who needs one asks anew."""
+        self.answers.clear()
+        self.round += 1
 
     def forget(self) -> None:
         """Close every connection (the machines reboot, or grading ends)."""

@@ -45,10 +45,13 @@ def check_signatures(bench: Bench, probe: ProbeClient, login: Login, expect: Exp
     """L'antivirus de ws prend les signatures que le miroir publie.
 
     Pendant le contrôle, le miroir ajoute à sa base la signature d'un échantillon inédit ; un fichier qui le contient,
-    déposé dans les échanges, doit être arrêté dans le délai.
+    déposé dans les échanges, doit être arrêté dans le délai. Les fichiers sains déposés avec lui restent intacts.
     """
     answer = told(bench, probe, login, deadline)
     expect.require(expect.equal(PLACE, "présent", "présent" if answer["place"] else "absent"))
+    harmless = {one.name for one in sample_files(bench, probe, "dépôt") if not one.dangerous}
+    kept = "intacts" if harmless <= set(answer["same"]) else "modifiés ou retirés"
+    expect.require(expect.equal("témoins : fichiers sains", "intacts", kept))
     limit = f"arrêté en {PUBLISH_SECONDS} s au plus"
     moment = answer["fresh"]
     observed = "pas arrêté" if moment is None else f"arrêté au bout de {moment:.0f} s"
@@ -73,9 +76,10 @@ def sample_files(bench: Bench, probe: ProbeClient, purpose: str) -> list[Sample]
 
 def told(bench: Bench, probe: ProbeClient, login: Login, deadline: Deadline) -> dict[str, Any]:
     """What became of the files; the sample whose signature is new is among them."""
-    word, marker = probe.nonce("dépôt"), f"PLATEAU-{probe.nonce('signature')}"
+    # Nothing in it that another sample holds, and another one each time: what was published before is known since.
+    word, marker = probe.nonce("dépôt"), probe.nonce(f"signature {login.round}")
     files = sample_files(bench, probe, "dépôt")
-    wanted = request(word, files, fresh=f"Note de service\n{marker}\n".encode())
+    wanted = request(word, files, fresh=f"{word}\n{marker}\n".encode())
     line = f"Essai.{word}:0:*:{marker.encode().hex()}"
     # It ends by itself, with the trial or soon after.
     seconds = PUBLISH_SECONDS + STOP_SECONDS + 2 * GRACE

@@ -1,18 +1,19 @@
 """What the updates' trial puts back on the workstation: standard library only; `remote_night` is sent with it."""
 
 import contextlib
+import functools
 import os
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from graders.cp02_workstation.remote_state import (
     LISTS,
-    SCHEDULERS,
     active_units,
     at_work,
+    renew_schedules,
     run,
     said,
     selection,
@@ -36,7 +37,10 @@ KEPT = (
 """Where updates and ways back leave settings and copies: what comes there in the trial is taken away again."""
 USUAL = {"bin", "boot", "dev", "etc", "home", "lib", "lib32", "lib64", "lost+found", "opt", "proc", "root", "run",
          "sbin", "srv", "sys", "tmp", "usr", "var"}  # fmt: skip
-"""Folders of `/` that Debian has; any other may be where a candidate keeps points to return to."""
+USUAL_VAR = {"backups", "cache", "lib", "local", "lock", "log", "mail", "opt", "run", "spool", "tmp"}
+"""Folders of `/` and of `/var` that Debian has; any other may be where a candidate keeps points to return to."""
+ANTIVIRUS = ("clamav-daemon", "clamav-freshclam", "clamav-clamonacc")
+"""Services that look at their signatures when so much time has passed since the last look, which is of tomorrow now."""
 LEFT_ALONE = ("/var/lib/dpkg", "/var/lib/apt", "/var/lib/clamav", "/var/lib/chrony", "/var/lib/private")
 BIGGEST, HELD = 8_000_000, 64_000_000
 """Bytes of a file, and of all of them, beyond which only that it was there is known."""
@@ -52,7 +56,7 @@ class Keep:
 
     def __init__(self, package: str, wanted: str, mirror: str, suite: str) -> None:
         self.package, self.wanted, self.mirror, self.suite = package, wanted, mirror, suite
-        self.places = [*KEPT, *own_folders()]
+        self.places = [*KEPT, *all_own_folders()]
         self.selection, self.trees = selection(package), Trees(self.places)
         self.units, self.stamps = active_units(), Stamps()
         self.lists = {path: path.read_bytes() for path in self._lists()}
@@ -67,26 +71,27 @@ class Keep:
         if self.stopped:
             run("systemctl", "start", *self.stopped)
         left = self._put_package_back()
-        self.trees.put_back()
+        places = sorted({*self.places, *all_own_folders()})
+        left += self.trees.put_back(places)
         for path in set(self._lists()) - self.lists.keys():
             path.unlink(missing_ok=True)
         for path, content in self.lists.items():
             path.write_bytes(content)
-        undate(time.time(), self.places)
+        undate(time.time(), places)
         self.stamps.put_back()
         self._put_units_back()
         return left
 
     def _put_units_back(self) -> None:
-        """What schedules, at work as it was. cron starts anew: it might wait for the time that it has been."""
+        """What schedules, at work as it was, and anew: it might wait for the time that it has been."""
         run("systemctl", "daemon-reload")
         now = active_units()
         if gone := sorted(self.units - now):
             run("systemctl", "start", *gone)
         if new := sorted(one for one in now - self.units if one.endswith(".timer")):
             run("systemctl", "stop", *new)
-        if daemons := sorted(self.units.intersection(SCHEDULERS)):
-            run("systemctl", "try-restart", *daemons)
+        renew_schedules()
+        run("systemctl", "try-restart", *ANTIVIRUS)
 
     def _put_package_back(self) -> "list[str]":
         """Version and selection as they were. What still holds a lock is waited for: dpkg would give up at once."""
@@ -173,28 +178,39 @@ class Trees:
                     held += stat.st_size if small else 0
                     self.files[path] = stat, path.read_bytes() if small else None
 
-    def put_back(self) -> None:
-        """Files and links as they were; those that came since are removed, with their folders."""
-        now = Trees(self.places)
+    def put_back(self, places: "Sequence[str] | None" = None) -> "list[str]":
+        """Files and links as they were; those that came since, there or in `places`, are removed, with their folders.
+
+        What could not be put back, and why.
+        """
+        now, left = Trees(places or self.places), []
         for path in (now.files.keys() - self.files.keys()) | (now.links.keys() - self.links.keys()):
-            path.unlink(missing_ok=True)
+            left += refused(path, functools.partial(path.unlink, missing_ok=True))
         for folder in sorted(now.folders - self.folders, reverse=True):
-            with contextlib.suppress(OSError):  # something is in it
-                folder.rmdir()
+            refused(folder, folder.rmdir)  # something may be in it
         for path, target in self.links.items():
             if now.links.get(path) != target:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.unlink(missing_ok=True)
-                path.symlink_to(target)
+                left += refused(path, functools.partial(self._link, path, target))
         for path, (stat, content) in self.files.items():
             there = now.files.get(path)
             if content is None or (there and there[1] == content and there[0].st_mode == stat.st_mode):
                 continue
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-            os.chown(path, stat.st_uid, stat.st_gid)
-            path.chmod(stat.st_mode & 0o7777)
-            os.utime(path, (stat.st_atime, stat.st_mtime))
+            left += refused(path, functools.partial(self._file, path, stat, content))
+        return left
+
+    @staticmethod
+    def _link(path: Path, target: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.symlink_to(target)
+
+    @staticmethod
+    def _file(path: Path, stat: os.stat_result, content: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        os.chown(path, stat.st_uid, stat.st_gid)
+        path.chmod(stat.st_mode & 0o7777)
+        os.utime(path, (stat.st_atime, stat.st_mtime))
 
     def _walk(self, place: str) -> "Iterator[tuple[str, str]]":
         """Folder and name of what may be a file or a link; the folders are noted."""
@@ -209,9 +225,23 @@ class Trees:
         return str(folder) not in LEFT_ALONE and not os.path.ismount(folder)
 
 
-def own_folders(root: Path = Path("/")) -> "list[str]":
-    """The folders of `/` that only this machine has; what is mounted is left alone."""
-    own = [path for path in root.iterdir() if path.is_dir() and not path.is_symlink() and path.name not in USUAL]
+def refused(path: Path, act: "Callable[[], object]") -> "list[str]":
+    """Do it to this path; the path and the reason when it cannot be done."""
+    try:
+        act()
+    except OSError as problem:
+        return [f"{path} ({problem.strerror})"]
+    return []
+
+
+def all_own_folders() -> "list[str]":
+    """Where a candidate keeps what Debian has no place for."""
+    return [*own_folders(Path("/"), USUAL), *own_folders(Path("/var"), USUAL_VAR)]
+
+
+def own_folders(root: Path, usual: "set[str]") -> "list[str]":
+    """The folders there that only this machine has; what is mounted is left alone."""
+    own = [path for path in root.iterdir() if path.is_dir() and not path.is_symlink() and path.name not in usual]
     return sorted(str(path) for path in own if not os.path.ismount(path))
 
 
@@ -220,7 +250,7 @@ def undate(now: float, places: "Sequence[str]") -> None:
     for place in places:
         for name, inner, names in os.walk(place):
             inner[:] = [one for one in inner if not os.path.ismount(Path(name, one))]
-            for path in (Path(name, one) for one in names):
+            for path in (Path(name, one) for one in [*names, *inner]):
                 with contextlib.suppress(OSError):
                     if not path.is_symlink() and path.stat().st_mtime > now:
                         os.utime(path, (now, now))

@@ -15,18 +15,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from graders.cp02_workstation.remote_keep import Keep, Stamps
-from graders.cp02_workstation.remote_state import LISTS, at_work, renew_schedules, schedule, touched, version
+from graders.cp02_workstation.remote_state import LISTS, at_work, lists_dates, renew_schedules, schedule, version
 from graders.remote_launch import attempt, pace
 
 QUIET, SETTLED = 45.0, 8.0
 """Seconds without apt at work, after which an update that brought nothing is over, and one that installed."""
 NEXT_MORE = 30.0
 """Seconds that the night after lasts beyond the moment at which the first one installed."""
-BRINK, RECENT = 10.0, 20.0
+BRINK, RECENT = 10.0, QUIET
 """Seconds before the minute, at which the clock is put back as much while something works that began too early: it
 would end after the minute, and pass for on time; and seconds within which it counts as still at work."""
 BACK_SECONDS = 600.0
 """Twice what the subject gives."""
+LANGUAGE = Path("/etc/default/locale")
+ANYBODY: "dict[str, Any]" = {"user": 61789, "group": 61789, "extra_groups": []}
+"""An account that the machine does not have: it has everybody's rights only."""
 Told = dict[str, Any]
 
 
@@ -64,7 +67,7 @@ def main(request: str) -> None:
 def trial(wanted: Told, told: Told) -> None:
     """Two hours before, the night, the way back, the night after. It ends where the clock does not stay."""
     package, files = wanted["package"], [wanted["data"], *wanted["files"]]
-    before = sums(files)
+    before, owned, opened = sums(files), rights(wanted["data"]), works(wanted["program"], ANYBODY)
     lead, late, limit, apart, drift = (wanted[name] for name in ("lead", "late", "limit", "apart", "drift"))
     # The next one, were it in a moment: systemd starts at once what the clock is put beyond.
     minute = next_minute(wanted["minute"], 0)
@@ -84,10 +87,9 @@ def trial(wanted: Told, told: Told) -> None:
     after, plans = sums(files), schedule()
     told["after"] = {
         "version": version(package),
-        "changed": [path for path in files if after[path] != before[path]],
-        "works": subprocess.run([wanted["program"]], capture_output=True, check=False).returncode == 0
-        if os.access(wanted["program"], os.X_OK)
-        else False,
+        "changed": [path for path in files if after[path] != before[path]]
+        + [f"{wanted['data']} (droits)"] * (rights(wanted["data"]) != owned),
+        "works": works(wanted["program"]) and (works(wanted["program"], ANYBODY) or not opened),
         "unplanned": sorted(name for name, what in planned.items() if plans.get(name) != what),
     }
     if told["after"]["version"] == wanted["version"]:
@@ -109,7 +111,7 @@ def live(minute: float, package: str, span: Span, drifted: float) -> Told:
     time.clock_settime(time.CLOCK_REALTIME, minute - span.lead)
     if backwards:
         renew_schedules()
-    mark = time.time()
+    mark, dates = time.time(), lists_dates()
     began = last = time.monotonic()
     worked: float | None = None
     installed: float | None = None
@@ -122,7 +124,7 @@ def live(minute: float, package: str, span: Span, drifted: float) -> Told:
         # Twice in a row: a machine that stands still between these two lines is not astray.
         astray = astray + 1 if abs(wall - mark - (now - began)) > drifted else 0
         busy = at_work()
-        if busy or (worked is None and touched(mark)):
+        if busy or (worked is None and lists_dates() != dates):
             worked = now
         if installed is None and (there := version(package)) and there != start:
             installed = at
@@ -150,8 +152,33 @@ def live(minute: float, package: str, span: Span, drifted: float) -> Told:
 
 def go_back(program: str) -> Told:
     """Run the candidate's program, as root, without a terminal."""
-    status, out, err, late = attempt([program], BACK_SECONDS, "/")
+    status, out, err, late = attempt([program], BACK_SECONDS, "/", locale=language())
     return {"status": status, "said": f"{out}{err}"[-600:], "pace": pace() if late else 0.0}
+
+
+def language() -> str:
+    """The machine's own, in which a program may read what others say; empty when it has none."""
+    lines = LANGUAGE.read_text(encoding="utf-8", errors="replace").splitlines() if LANGUAGE.is_file() else []
+    return next((line.partition("=")[2].strip("\"' ") for line in lines if line.startswith("LANG=")), "")
+
+
+def works(program: str, account: "Told | None" = None) -> bool:
+    """Whether a program ends well, run by root or by that account."""
+    if not os.access(program, os.X_OK):
+        return False
+    try:
+        return subprocess.run([program], capture_output=True, check=False, **(account or {})).returncode == 0
+    except OSError:
+        return False
+
+
+def rights(path: str) -> "tuple[int, int, int] | None":
+    """Mode, owner and group of a file; None when it is not there."""
+    try:
+        kept = Path(path).stat()
+    except OSError:
+        return None
+    return kept.st_mode, kept.st_uid, kept.st_gid
 
 
 def mirror_known(suite: str) -> bool:

@@ -62,9 +62,9 @@ def at_work() -> bool:
     )
 
 
-def touched(since: float) -> bool:
-    """Whether apt's lists were updated since then."""
-    return any(path.exists() and path.stat().st_mtime >= since for path in (LISTS, LISTS / "partial"))
+def lists_dates() -> "list[float]":
+    """When apt's lists were last updated: they change when they are again."""
+    return [path.stat().st_mtime if path.exists() else 0.0 for path in (LISTS, LISTS / "partial")]
 
 
 def schedule() -> "dict[str, str]":

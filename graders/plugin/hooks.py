@@ -182,7 +182,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
         run.notebook.add("grader", "mesure refaite, seule", f"La première a échoué, mais {reason} : {first}", 0.0)
         measured.again(SETTLE_SECONDS)
         settle(run.login)
-        run.login.answers.clear()
+        run.login.ask_again()
         with run.probe.alone():
             measured.again(spec.seconds)
             renew(item)

@@ -75,7 +75,7 @@ class Night:
                                  clock_settime=self.set, CLOCK_REALTIME=0)  # fmt: skip
         monkeypatch.setattr(remote_night, "time", module)
         monkeypatch.setattr(remote_night, "at_work", lambda: any(a <= self.at < b for a, b in work))
-        monkeypatch.setattr(remote_night, "touched", lambda _since: any(a <= self.at for a, _ in work))
+        monkeypatch.setattr(remote_night, "lists_dates", lambda: [float(any(a <= self.at for a, _ in work))])
         monkeypatch.setattr(remote_night, "version", self.version)
         monkeypatch.setattr(remote_night, "renew_schedules", lambda: None)
 
@@ -114,7 +114,7 @@ class Lived(Night):
         self.data = tmp_path / "releves"
         self.data.write_text("before")
         monkeypatch.setattr(remote_night, "at_work", lambda: self.up < self.busy)
-        monkeypatch.setattr(remote_night, "touched", lambda _since: False)
+        monkeypatch.setattr(remote_night, "lists_dates", list)
         monkeypatch.setattr(remote_night, "version", lambda _package: self.have)
         monkeypatch.setattr(remote_night, "schedule", lambda: {"a.timer": "active"})
         monkeypatch.setattr(remote_night, "go_back", self.go_back)

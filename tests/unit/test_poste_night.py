@@ -173,6 +173,61 @@ def test_nothing_stays_dated_in_the_future(tmp_path: Path) -> None:
     assert [(tmp_path / name).stat().st_mtime for name in ("past", "future")] == [5e8, 1e9]
 
 
+def test_folders_that_came_where_nobody_looked_are_taken_away(tmp_path: Path) -> None:
+    kept, own = tmp_path / "kept", tmp_path / "sauvegardes"
+    kept.mkdir()
+    trees = remote_keep.Trees([str(kept)])
+    (own / "2026-11-29").mkdir(parents=True)
+    (own / "2026-11-29/releves").touch()
+    assert trees.put_back([str(kept), str(own)]) == []
+    assert not own.exists()
+
+
+def test_what_cannot_be_put_back_is_told_and_the_rest_is_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+    trees = remote_keep.Trees([str(tmp_path)])
+    for name in ("a", "b"):
+        (tmp_path / name).unlink()
+    write = Path.write_bytes
+
+    def refuse(path: Path, content: bytes) -> int:
+        if path.name == "a":
+            raise PermissionError(1, "Operation not permitted")
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    assert trees.put_back() == [f"{tmp_path}/a (Operation not permitted)"]
+    assert (tmp_path / "b").read_text() == "b"
+
+
+def test_the_language_of_the_machine_is_that_of_its_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_night, "LANGUAGE", tmp_path / "locale")
+    assert remote_night.language() == ""
+    (tmp_path / "locale").write_text('# generated\nLANG="fr_FR.UTF-8"\n')
+    assert remote_night.language() == "fr_FR.UTF-8"
+    program = tmp_path / "back"
+    program.write_text("#!/bin/sh\necho $LANG-$LC_ALL\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    assert remote_night.go_back(str(program))["said"] == "fr_FR.UTF-8-\n"
+
+
+def test_a_program_that_root_alone_can_use_does_not_work_for_people(tmp_path: Path) -> None:
+    program, readings = tmp_path / "releves", tmp_path / "data"
+    readings.write_text("format=1")
+    program.write_text(f"#!/bin/sh\ncat {readings}\n")
+    program.chmod(0o755)
+    before = remote_night.rights(str(readings))
+    assert remote_night.works(str(program))
+    readings.chmod(0o600)
+    assert remote_night.rights(str(readings)) != before
+    assert not remote_night.works(str(tmp_path / "absent"))
+    assert remote_night.rights(str(tmp_path / "absent")) is None
+
+
 def test_links_are_put_back(tmp_path: Path) -> None:
     """A timer is enabled by a link: `systemctl disable` and `mask` change nothing else."""
     wants, unit = tmp_path / "timers.target.wants", tmp_path / "maj.timer"
@@ -214,13 +269,16 @@ def test_folders_of_the_root_that_debian_does_not_have_are_kept_too(tmp_path: Pa
     for name in ("etc", "usr", "sauvegarde", "mnt"):
         (tmp_path / name).mkdir()
     (tmp_path / "lien").symlink_to("/etc")
-    assert remote_keep.own_folders(tmp_path) == [f"{tmp_path}/{name}" for name in ("mnt", "sauvegarde")]
+    assert remote_keep.own_folders(tmp_path, remote_keep.USUAL) == [
+        f"{tmp_path}/{name}" for name in ("mnt", "sauvegarde")
+    ]
 
 
 def test_what_schedules_is_put_back_to_work(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, ...]] = []
     monkeypatch.setattr(remote_keep, "active_units", lambda: {"cron.service", "kept.timer", "new.timer"})
     monkeypatch.setattr(remote_keep, "run", lambda *command: asked.append(command) or 0)
+    monkeypatch.setattr(remote_keep, "renew_schedules", lambda: asked.append(("anew",)))
     keep = remote_keep.Keep.__new__(remote_keep.Keep)
     keep.units = {"cron.service", "kept.timer", "maj.timer", "atd.service"}
     keep._put_units_back()
@@ -228,7 +286,8 @@ def test_what_schedules_is_put_back_to_work(monkeypatch: pytest.MonkeyPatch) -> 
         ("systemctl", "daemon-reload"),
         ("systemctl", "start", "atd.service", "maj.timer"),
         ("systemctl", "stop", "new.timer"),
-        ("systemctl", "try-restart", "atd.service", "cron.service"),
+        ("anew",),
+        ("systemctl", "try-restart", *remote_keep.ANTIVIRUS),
     ]
 
 
