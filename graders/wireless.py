@@ -47,8 +47,15 @@ def in_the_air(probe: ProbeClient, *, reuse: bool = True) -> list[dict[str, Any]
 
 
 def announced(bench: Bench, probe: ProbeClient, who: str, *, reuse: bool = True) -> list[dict[str, Any]]:
-    """What announces the candidate's network, each access point and each way of announcing it."""
-    return [one for one in in_the_air(probe, reuse=reuse) if one["ssid"] == ssid(bench, who)]
+    """What announces the candidate's network, each access point and each way of announcing it.
+
+    What was not heard by somebody else's listening is listened for again.
+    """
+
+    def heard(reuse: bool) -> list[dict[str, Any]]:
+        return [one for one in in_the_air(probe, reuse=reuse) if one["ssid"] == ssid(bench, who)]
+
+    return heard(reuse) or (heard(reuse=False) if reuse else [])
 
 
 def join(bench: Bench, probe: ProbeClient, who: str, undo: Undo, *, leg: str | None = None) -> dict[str, Any]:

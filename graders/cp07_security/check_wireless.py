@@ -9,7 +9,7 @@ from graders import flows, internet, wireless
 from graders.check import check
 from graders.expect import Expect, converge
 from graders.flows import Rule
-from graders.probe_client import ProbeClient
+from graders.probe_client import ProbeClient, ProbeError
 from graders.vantage import page_field, text
 from graders.wireless import Undo
 from labs.bench import Bench
@@ -17,7 +17,11 @@ from labs.deadline import Deadline
 
 OUT = ("tcp/53", "tcp/80", "tcp/443", "udp/53", "icmp")
 INNER = ("tcp/22", "tcp/80", "tcp/445", "udp/53", "icmp")
-STAFF = (Rule("personnel", "lan", ("tcp/80", "tcp/445", "icmp"), (), drawn=False),)
+STAFF = (
+    Rule("personnel", "lan", ("tcp/80", "tcp/445", "icmp"), (), drawn=False),
+    Rule("personnel", "wan", OUT, ("tcp/25", "udp/161")),
+)
+PLACES = {"invites": "les invités", "wan": "Internet"}
 GUESTS = (
     Rule("invites", "wan", OUT, ("tcp/25", "udp/161")),
     Rule("invites", "lan", (), INNER),
@@ -25,13 +29,15 @@ GUESTS = (
 )
 
 
-@check("CP07-S6.a", nodes=("ap",), seconds=300)
+@check("CP07-S6.a", nodes=("ap",), seconds=420)
 def check_staff_network(bench: Bench, probe: ProbeClient, expect: Expect, undo: Undo) -> None:
     """Avec la clé du sujet, et elle seule, un terminal rejoint le réseau sans fil du personnel et le LAN.
 
-    Un terminal de la sonde s'associe par la radio, reçoit une adresse du LAN et y atteint une autre machine ; avec une
-    autre clé, ou sans clé, il est refusé.
+    Un terminal de la sonde s'associe par la radio, reçoit une adresse du LAN et y atteint une autre machine, et un
+    second terminal ; il sort sur Internet comme le LAN, d'où rien n'administre ap. Avec une autre clé, ou sans clé, il
+    est refusé.
     """
+    internet.require(bench, probe)
     seen = wireless.join(bench, probe, "personnel", undo)
     wireless.expect_join(expect, "personnel", seen)
     address = seen["offers"][0]["address"]
@@ -40,6 +46,15 @@ def check_staff_network(bench: Bench, probe: ProbeClient, expect: Expect, undo: 
     expect.true("adresse reçue par la radio", f"du LAN, {network}", address, inside)
     for row in _reached(bench, probe, STAFF, {"lan": text(bench, "lan_controle"), "personnel": address}):
         expect.equal(*row)
+    for row in _administration(bench, probe, "wan", ("wan_ap",)):
+        expect.equal(*row)
+    beside = wireless.join(bench, probe, "personnel", undo, leg="invites")
+    wireless.expect_join(expect, "personnel", beside)
+    other = beside["offers"][0]["address"]
+    met = other != address and probe.call("icmp.ping", "personnel", address=other)["received"]
+    label = "un terminal du personnel, vu par un autre terminal du personnel"
+    expect.equal(label, "joignable", "joignable" if met else "injoignable")
+    probe.call("wifi.leave", timeout=20, radio="invites")
     expect.equal(*wireless.refuse(bench, probe, "personnel", probe.nonce("wrong key"), "autre clé"))
     expect.equal(*wireless.refuse(bench, probe, "personnel", None, "sans clé"))
 
@@ -56,9 +71,10 @@ def check_guest_network(bench: Bench, probe: ProbeClient, expect: Expect, undo: 
     seen = wireless.join(bench, probe, "invites", undo)
     wireless.expect_join(expect, "invites", seen)
     address = seen["offers"][0]["address"]
-    first, last = text(bench, "invites_plage_debut"), text(bench, "invites_plage_fin")
-    inside = ipaddress.IPv4Address(first) <= ipaddress.IPv4Address(address) <= ipaddress.IPv4Address(last)
-    expect.true("adresse reçue par un invité", f"entre {first} et {last}", address, inside)
+    expect.true("adresse reçue par un invité", *_in_the_pool(bench, address))
+    for wish, given in _beyond(bench, probe, seen["mac"]).items():
+        for one in given:
+            expect.true(f"adresse offerte à un invité qui demande {wish}", *_in_the_pool(bench, one))
     for option in wireless.guest_lease(bench, seen["offers"][0]):
         expect.equal(*option)
     page = probe.call("http.get", "invites", url=f"http://{text(bench, 'internet_web')}/{probe.nonce('guest')}")
@@ -66,11 +82,15 @@ def check_guest_network(bench: Bench, probe: ProbeClient, expect: Expect, undo: 
     hosts = {"lan": text(bench, "lan_controle"), "invites": address}
     for row in _reached(bench, probe, GUESTS, hosts):
         expect.equal(*row)
-    for row in _administration(bench, probe):
+    for row in _administration(bench, probe, "invites", ("invites_passerelle", "lan_passerelle", "wan_ap")):
         expect.equal(*row)
     beside = wireless.join(bench, probe, "invites", undo, leg="personnel")
     wireless.expect_join(expect, "invites", beside)
-    for row in _neighbours(bench, probe, beside["offers"][0]["address"]):
+    other = beside["offers"][0]["address"]
+    expect.true("adresse reçue par l'autre invité", *_in_the_pool(bench, other))
+    if other == address:  # a server that keeps nothing for who was only offered it
+        raise ProbeError(f"both guests were offered {address}: whether they reach each other cannot be seen")
+    for row in _neighbours(bench, probe, other):
         expect.equal(*row)
     probe.call("wifi.leave", timeout=20, radio="personnel")
     expect.equal(*wireless.refuse(bench, probe, "invites", probe.nonce("wrong key"), "autre clé"))
@@ -83,8 +103,10 @@ def check_security(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     La sonde lit les balises : WPA2 ou WPA3, chiffrement AES (CCMP) seul, ni WPA d'origine, ni TKIP, ni WPS ; trames
     de gestion protégées sur le réseau du personnel ; canal du sujet ; aucun autre réseau.
     """
-    heard = wireless.in_the_air(probe)
     names = {wireless.ssid(bench, who): who for who in wireless.NETWORKS}
+    heard = wireless.in_the_air(probe)
+    if not names.keys() <= {one["ssid"] for one in heard}:
+        heard = wireless.in_the_air(probe, reuse=False)
     for name, who in names.items():
         found = [one for one in heard if one["ssid"] == name]
         expect.require(expect.equal(f"réseau {name}", "annoncé", "annoncé" if found else "non entendu"))
@@ -123,14 +145,37 @@ def _reached(
     return flows.compare(chosen, probe.call("flow.matrix", timeout=45, **flows.request(bench, chosen, hosts)))
 
 
-def _administration(bench: Bench, probe: ProbeClient) -> list[tuple[str, str, str]]:
-    """No door of the access point is open to guests; its address in the LAN neither."""
+def _in_the_pool(bench: Bench, address: str) -> tuple[str, str, bool]:
+    """Expected, observed and verdict of an address given to a guest."""
+    first, last = text(bench, "invites_plage_debut"), text(bench, "invites_plage_fin")
+    inside = ipaddress.IPv4Address(first) <= ipaddress.IPv4Address(address) <= ipaddress.IPv4Address(last)
+    return f"entre {first} et {last}", address, inside
+
+
+def _beyond(bench: Bench, probe: ProbeClient, mac: str) -> dict[str, list[str]]:
+    """What is offered to a guest who asks for the address before the pool, and for the one after it.
+
+    A server grants what is its to give (RFC 2131, 4.3.1). A station speaks by its own MAC address only.
+    """
+    first, last = text(bench, "invites_plage_debut"), text(bench, "invites_plage_fin")
+    wishes = [str(ipaddress.IPv4Address(first) - 1), str(ipaddress.IPv4Address(last) + 1)]
+    return {
+        wish: [
+            offer["address"]
+            for offer in probe.call("dhcp.discover", "invites", timeout=20, macs=[mac], requested=[wish])
+        ]
+        for wish in wishes
+    }
+
+
+def _administration(bench: Bench, probe: ProbeClient, leg: str, names: tuple[str, ...]) -> list[tuple[str, str, str]]:
+    """No door of the access point is open to this leg, at none of these addresses (values)."""
     rows = []
-    for name in ("invites_passerelle", "lan_passerelle", "wan_ap"):
+    for name in names:
         address = text(bench, name)
-        states = probe.call("tcp.connect", "invites", address=address, ports=[22, 80, 443], window=4.0)
+        states = probe.call("tcp.connect", leg, address=address, ports=[22, 80, 443], window=4.0)
         open_ports = [port for port, state in states.items() if state == "open"]
-        rows.append((f"administration de ap depuis les invités, {address}", "fermée",
+        rows.append((f"administration de ap depuis {PLACES[leg]}, {address}", "fermée",
                      f"ouverte (TCP {', '.join(open_ports)})" if open_ports else "fermée"))  # fmt: skip
     return rows
 

@@ -19,6 +19,7 @@ from graders import wireless
 from graders.cp03_connection import check_wireless
 from graders.cp07_security import check_wireless as check_networks
 from graders.expect import Expect, Unmet
+from graders.probe_client import ProbeError
 from graders.probes import wifi
 from labs.deadline import Deadline
 from labs.images import digests, initramfs, kernel, model
@@ -155,6 +156,12 @@ def test_both_ways_of_having_cable_and_wireless_pass(world: World, row: str, bon
     assert complaint(world, row) == ""
 
 
+def test_who_looked_for_no_network_left_none_aside(world: World) -> None:
+    world.looking = []
+    with pytest.raises(ProbeError, match="nobody looked"):
+        complaint(world, "S1.d")
+
+
 def test_an_address_that_the_cable_leaves_behind_is_not_the_one_that_counts(world: World) -> None:
     world.forgets = 8.0
     assert complaint(world, "S1.b") == ""
@@ -196,12 +203,30 @@ def test_a_cable_that_comes_back_too_late_is_seen(world: World) -> None:
 # --- what a guest is given ---
 
 NETWORK_CHECKS = {
+    "S6.a": check_networks.check_staff_network,
     "S6.b": check_networks.check_guest_network,
     "S6.d": functools.partial(check_networks.check_after_reboot, patience=Deadline.after(0.0)),
 }
 
 
-@pytest.mark.parametrize("row", NETWORK_CHECKS)
+def wrong_labels(row: str, devices: Devices) -> list[str]:
+    found = Expect()
+    NETWORK_CHECKS[row](bench=devices.bench, probe=devices, expect=found, undo=lambda *_: None)  # type: ignore[operator]
+    return [one.label for one in found.comparisons if not one.ok]
+
+
+def test_devices_of_the_staff_that_are_kept_apart_are_told() -> None:
+    assert wrong_labels("S6.a", Devices(bench_of("sansfil", 0))) == []
+    (label,) = wrong_labels("S6.a", Devices(bench_of("sansfil", 0), isolated=True))
+    assert label == "un terminal du personnel, vu par un autre terminal du personnel"
+
+
+def test_a_pool_that_goes_on_too_far_is_told() -> None:
+    (label,) = wrong_labels("S6.b", Devices(bench_of("sansfil", 0), pool_ends=199))
+    assert label.startswith("adresse offerte à un invité qui demande ")
+
+
+@pytest.mark.parametrize("row", ["S6.b", "S6.d"])
 @pytest.mark.parametrize(
     ("given", "label"),
     [
@@ -213,9 +238,7 @@ NETWORK_CHECKS = {
     ],
 )
 def test_guests_are_given_what_the_subject_says(row: str, given: dict[str, Any], label: str) -> None:
-    found, devices = Expect(), Devices(bench_of("sansfil", 0), given)
-    NETWORK_CHECKS[row](bench=devices.bench, probe=devices, expect=found, undo=lambda *_: None)  # type: ignore[operator]
-    wrong_ones = [one.label for one in found.comparisons if not one.ok]
+    wrong_ones = wrong_labels(row, Devices(bench_of("sansfil", 0), given))
     assert len(wrong_ones) == bool(label)
     assert all(one.startswith(label) for one in wrong_ones)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -30,6 +31,8 @@ class World:
     joins: bool = True
     mute: bool = False
     """Somebody else answers for the workstation: its radio says nothing."""
+    looking: list[str] = field(default_factory=lambda: ["06:00:00:00:00:01"])
+    """Who was heard looking for a network while ours were offered."""
     now: float = 100.0
     cable: list[tuple[float, bool]] = field(default_factory=lambda: [(0.0, True)])
     reach: bool = True
@@ -81,7 +84,8 @@ class World:
                 return [{"ssid": wireless.ssid(self.bench, "personnel"), "bssid": BSSID}]
             case "lure.offer":
                 self.now += asked["window"]
-                return {"ready": list(asked["networks"]), "caught": {one: [] for one in asked["networks"].values()}}
+                return {"ready": list(asked["networks"]), "caught": {one: [] for one in asked["networks"].values()},
+                        "looking": self.looking}  # fmt: skip
             case "icmp.ping":
                 return {"received": self._answers(asked["address"], asked["count"])}
             case "handover.watch":
@@ -149,6 +153,10 @@ class Devices:
     bench: Bench
     given: dict[str, Any] = field(default_factory=dict)
     """Fields of the offer that are not those of the subject."""
+    pool_ends: int = 149
+    """Last host of the guests' pool."""
+    isolated: bool = False
+    """Whether devices of the staff are kept apart."""
 
     def nonce(self, purpose: str) -> str:
         return f"n{purpose}"
@@ -174,7 +182,12 @@ class Devices:
             case "arp.who_has":
                 return {one: ["02:00:00:00:00:01"] if one == gateway else [] for one in asked["addresses"]}
             case "icmp.ping":
-                return {"received": 0}
+                return {"received": 3 if leg == "personnel" and not self.isolated else 0}
+            case "dhcp.discover":
+                wish = ipaddress.IPv4Address(asked["requested"][0])
+                pool = ipaddress.IPv4Network(str(value["invites"]))
+                given = wish if pool[50] <= wish <= pool[self.pool_ends] else pool[60]
+                return [{"mac": asked["macs"][0], "address": str(given)}]
             case "wifi.leave":
                 return None
         raise AssertionError(probe)
@@ -185,10 +198,11 @@ class Devices:
         if asked["key"] != value[f"cle_{who}"]:
             return {"joined": False, "tried": True, "said": [], "offers": []}
         gateway = str(value["invites_passerelle" if who == "invites" else "lan_passerelle"])
-        first = str(value["invites_plage_debut" if who == "invites" else "lan_plage_debut"])
-        offer = {"address": first, "server": gateway, "mask": "255.255.255.0", "routers": [gateway],
-                 "dns": [value["internet_dns"]]}  # fmt: skip
-        return {"joined": True, "tried": True, "offers": [{**offer, **(self.given if who == "invites" else {})}]}
+        first = ipaddress.IPv4Address(str(value["invites_plage_debut" if who == "invites" else "lan_plage_debut"]))
+        offer = {"address": str(first + (asked["radio"] != who)), "server": gateway, "mask": "255.255.255.0",
+                 "routers": [gateway], "dns": [value["internet_dns"]]}  # fmt: skip
+        return {"joined": True, "tried": True, "mac": "02:00:00:00:00:07",
+                "offers": [{**offer, **(self.given if who == "invites" else {})}]}  # fmt: skip
 
 
 def _inet(address: str) -> dict[str, str]:
