@@ -109,7 +109,7 @@ class GradingRun:
             return Outcome(Verdict.BLOCKED, f"Non évaluable : dépend de {cause}, qui n'est pas acquis.", cause)
         if run.broken:
             raise PlateauError(run.broken)
-        if spec.phase == "reboot" and not run.rebooted and not self.restarted:
+        if spec.phase == "reboot" and not run.rebooted:
             self._reboot(run)
         return self.node_down(run, spec)
 
@@ -185,7 +185,7 @@ class GradingRun:
         probe = ProbeClient(self.open_probe(hypervisor, bench) if hypervisor else no_link, notebook)
         engine = BenchEngine(hypervisor, bench, self.files, notebook)
         login = Login(hypervisor, bench, self.files, notebook)
-        run = BenchRun(bench, notebook, probe, login, engine, HostWaits(hypervisor, bench))
+        run = BenchRun(bench, notebook, probe, login, engine, HostWaits(hypervisor, bench), rebooted=self.restarted)
         notebook.begin(SURVEY_SECONDS)
         if hypervisor:
             self._survey(hypervisor, run)

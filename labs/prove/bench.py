@@ -52,8 +52,6 @@ class ProofBench:
         self.bench = bench
         self.id = bench.candidate.id
         self.name = f"{self.id}@{bench.session.folder.name}"
-        # Snapshots are of the machines that are graded: the probe is not touched by what is done to them.
-        self._graded = dataclasses.replace(bench, nodes=bench.graded_nodes)
         self._gradings = 0
         self._told = ""
 
@@ -79,18 +77,22 @@ class ProofBench:
         from graders.reboot import NO_ANSWER, reboot, system_of
 
         self.tell("restart")
-        nodes = [node for node in self._graded.nodes if system_of(node)]
+        nodes = [node for node in self.bench.graded_nodes if system_of(node)]
         for name, told in reboot(self.room.hypervisor, nodes).items():
             if NO_ANSWER in told:
                 raise PlateauError(f"{name} was restarted and did not come back: {told}")
 
     def save(self, name: str) -> None:
-        """Snapshot, disk and RAM, of the candidate's machines."""
-        _require_well(self.room.executor.snapshot([self._graded], name))
+        """Snapshot, disk and RAM, of every machine, the probe among them.
+
+        Neighbours of a machine that went back without them would believe what it no longer knows: a router of the
+        probe's keeps an adjacency (RFC 2328, 10) whose other side has an older database, and neither tells the other.
+        """
+        _require_well(self.room.executor.snapshot([self.bench], name))
 
     def back(self, name: str) -> None:
-        """Return the candidate's machines to a snapshot."""
-        _require_well(self.room.executor.rollback([self._graded], name))
+        """Return every machine to a snapshot."""
+        _require_well(self.room.executor.rollback([self.bench], name))
 
     def apply(self, mutant: Sabotaged) -> str | None:
         """Make the mistake, or put the fault in; why it is not seen applied, or None when it is."""

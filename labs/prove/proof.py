@@ -27,8 +27,8 @@ SOLVED = "solved"
 RESTARTED = "restarted"
 """The solved bench after a restart, from which mutants that need none of their own are tried."""
 SETTLE_SECONDS = 45.0
-"""Before a snapshot: what a machine has begun with its neighbours ends. The probe is not rolled back with it, so that a
-machine that was saved in the middle of an exchange would wait for ever for what the probe has already said (OSPF)."""
+"""Before a snapshot: what machines have begun with each other ends. They are saved one after the other, and what one had
+just said to another would be lost between them."""
 PARTS = ("pristine", "solution", "alternatives", "mutants", "faults")
 
 
@@ -168,6 +168,8 @@ class _Walk:
             for check in one.checks if not check.green
         }  # fmt: skip
         """Checks that the solution itself does not pass: red under a mutant, they prove nothing."""
+        self._red_restarted: set[str] = set()
+        """Those that it does not pass on the bench that was restarted once."""
         self._doubted: set[str] = set()
         """Checks of those that were measured again on the solution."""
         self._live = tuple(check for check, phase in self._phases.items() if phase == "live")
@@ -265,10 +267,13 @@ class _Walk:
             self._note_red(self._grade(state, Selection(checks=self._live, reboot=False)))
 
     def _solve_again(self) -> None:
-        """On another bench of the same seed: same values, so the same verdicts; from where mutants start, besides."""
+        """On another bench of the same seed: same values, so the same verdicts; from where mutants start, besides.
+
+        After a restart too: a mutant that shows then proves nothing on a bench where that was never green.
+        """
         self._solve()
         self._bench.back(SOLVED)
-        self._note_red(self._grade(f"repetition on {self._bench.name}", Selection(checks=self._live, reboot=False)))
+        self._note_red(self._grade(f"repetition on {self._bench.name}"))
 
     def _note_red(self, checks: Sequence[Seen]) -> None:
         self._red_before |= {one.check for one in checks if not one.green}
@@ -286,18 +291,19 @@ class _Walk:
         self._play(playbook)
         self._grade(f"alternative {playbook}")
 
-    def _back_for(self, mutant: Sabotaged, *, reboots: bool) -> bool:
-        """Return to what the mutant is made on; whether that is the restarted bench, which no one restarts again."""
-        if not (reboots and judge.acts_at_once(mutant)):
-            self._bench.back(SOLVED)
-            return False
-        if not self._restarted:
-            self._bench.back(SOLVED)
-            self._bench.restart()
-            self._save(RESTARTED)
-            self._restarted = True
+    def _restart_once(self) -> None:
+        """The solved bench restarted, for mutants that no one restarts again; it is graded as it comes back."""
+        if self._restarted:
+            return
+        self._bench.back(SOLVED)
+        self._bench.restart()
+        self._save(RESTARTED)
+        self._restarted = True
+        wanted = {check for one in self._wish.mutants if judge.acts_at_once(one) for check in one.kills}
+        chosen = tuple(check for check in self._phases if check in wanted)
         self._bench.back(RESTARTED)
-        return True
+        seen = self._grade(f"repetition, restarted, on {self._bench.name}", Selection(checks=chosen, restarted=True))
+        self._red_restarted = {one.check for one in seen if not one.green}
 
     def _try(self, task: Task) -> None:
         mutant = task.mutant
@@ -330,9 +336,13 @@ class _Walk:
         self._bench.tell(f"{mutant.id}: {mutant.mistake}")
         try:
             self._doubt(self._red_before.intersection(mutant.kills))
-            if red := self._red_before.intersection(mutant.kills):
+            restarted = reboots and judge.acts_at_once(mutant)
+            if restarted:
+                self._restart_once()
+            red = (self._red_before | (self._red_restarted if restarted else set())).intersection(mutant.kills)
+            if red:
                 return trial("unmeasured", f"{', '.join(sorted(red))}: not passed on the solution either")
-            restarted = self._back_for(mutant, reboots=reboots)
+            self._bench.back(RESTARTED if restarted else SOLVED)
             refusal = self._bench.apply(mutant)
             if refusal:
                 return trial("not_applied", refusal)

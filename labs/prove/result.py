@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from graders.records import NODE_DOWN
+
 Fate = Literal["killed", "survived", "not_applied", "unmeasured", "equivalent"]
 FATES: tuple[Fate, ...] = ("survived", "not_applied", "unmeasured", "killed", "equivalent")
 """Worst first: a mutant, or a fault, tried on several seeds has the worst of its fates."""
@@ -131,7 +133,7 @@ class Proof:
         """Everything that is not as it should be, a line each; empty when the lab is proved."""
         return [
             *self.broken,
-            *_points_on(self.of("pristine")),
+            *_points_on(self.of("pristine"), self.checks),
             *_not_full(self.of("solution"), self.checks),
             *_not_full(self.of("alternative"), self.checks),
             *(
@@ -184,21 +186,25 @@ class Proof:
         return None if not tried else not any(True for _ in _not_full(tried, self.checks))
 
 
-def _points_on(gradings: Iterable[Grading]) -> Iterable[str]:
+def _missing(grading: Grading, wanted: list[str]) -> Iterable[str]:
+    measured = {one.check for one in grading.checks}
+    return (f"{grading.seed}, {grading.state}: {check} was not measured" for check in wanted if check not in measured)
+
+
+def _points_on(gradings: Iterable[Grading], wanted: list[str]) -> Iterable[str]:
+    """No point must come of being measured: a machine that was down, or a grading that ended, earns nothing either."""
     for grading in gradings:
+        yield from _missing(grading, wanted)
         for one in grading.checks:
             if one.points > 0:
                 yield f"{grading.seed}, {grading.state}: {one.check} gives {one.points:g} points"
-            elif one.verdict == "error":
+            elif one.verdict == "error" or (one.blocked_by or "").startswith(NODE_DOWN):
                 yield f"{grading.seed}, {grading.state}: {one.check} could not be measured: {one.message}"
 
 
 def _not_full(gradings: Iterable[Grading], wanted: list[str]) -> Iterable[str]:
     for grading in gradings:
-        measured = {one.check for one in grading.checks}
-        for check in wanted:
-            if check not in measured:
-                yield f"{grading.seed}, {grading.state}: {check} was not measured"
+        yield from _missing(grading, wanted)
         for one in grading.checks:
             if not one.green:
                 yield f"{grading.seed}, {grading.state}: {one.check} is {one.verdict}: {one.message}"

@@ -251,8 +251,9 @@ def test_mutants_that_act_at_once_share_one_restart(lab, walk):
     ]
     bench, found = walk(lab, Wish(parts=frozenset({"mutants"}), mutants=tuple(tried), repeat=0, share=0))
     assert bench.log.count("restart") == 1
-    assert bench.backs == ["solved", "restarted", "solved", "restarted"]
-    assert [one.restarted for one in bench.selections[1:]] == [True, False, True]
+    assert bench.backs == ["solved", "restarted", "restarted", "solved", "restarted"]
+    assert [one.restarted for one in bench.selections[1:]] == [True, True, False, True]
+    assert bench.graded[1] == "repetition, restarted, on seed-01@bench-1", "as it comes back, without a mistake"
     assert "restarted. CP06-S1.m1, CP06-S1.m3." in page(found.to_json(), {})
 
 
@@ -370,6 +371,25 @@ def test_a_snapshot_that_comes_back_red_tells_nothing_of_mutants(lab, walk, tmp_
     found = proved(lab, [late], Wish(mutants=tuple(MANY[:2])), again)
     assert late.graded[0] == "repetition on seed-01@bench-1"
     assert [trial.fate for trial in found.trials] == ["killed", "unmeasured"]
+
+
+def test_a_restarted_bench_that_is_red_tells_nothing_of_mutants(lab, ledger):
+    class Slow(Bench):
+        def back(self, name):
+            super().back(name)
+            self.always_red = {R} if name == "restarted" else set()
+
+    tried = [mutant(R, name="CP06-S1.m1").model_copy(update={"restart": False})]
+    found = proved(lab, [Slow(lab)], Wish(parts=frozenset({"mutants"}), mutants=tuple(tried), repeat=0), ledger)
+    assert {trial.fate for trial in found.trials} == {"unmeasured"}
+
+
+def test_an_untouched_bench_that_was_not_measured_is_not_worth_nothing():
+    down = seen(A, "blocked", "node:srv")
+    found = proof(gradings=[Grading("seed-01", "pristine", (down,), 1.0)])
+    told = [line for line in found.wrong() if "pristine" in line]
+    assert len(told) == 2, told
+    assert "CP06-S1.b was not measured" in told[0]
 
 
 def test_a_proof_with_something_left_to_try_can_be_taken_up(lab, walk, tmp_path):
