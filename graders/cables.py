@@ -30,6 +30,7 @@ class Cables:
 
     def pull(self, node: str, segment: str) -> None:
         """Take the cable out of the machine's card of that segment."""
+        self._notebook.current.acted = True
         self._undo(f"câble de {node} ({segment})", lambda: self._set(node, segment, up=True))
         self._set(node, segment, up=False)
 

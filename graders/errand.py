@@ -6,7 +6,6 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from graders.engine.snapshot import MissingError
 from graders.probe_client import SETTLE_SECONDS, ProbeError
 from labs.deadline import Deadline
 from labs.errors import DeadlineError
@@ -21,12 +20,16 @@ if TYPE_CHECKING:
 START = """
 d=$(mktemp -d /run/controle-XXXXXX)
 printf %%s %s >"$d/program"
-setsid sh -c 'cd / && flock /run sh "$1/program" >"$1/out" 2>"$1/err"
+setsid sh -c 'echo $$ >"$1/pid"; cd / && flock /run sh "$1/program" >"$1/out" 2>"$1/err"
   cat "$1/err" >>"$1/out"; echo >>"$1/out"; mv "$1/out" "$1/told"' - "$d" </dev/null >/dev/null 2>&1 &
 echo "$d"
 """
 LOOK = "cat %s/told 2>/dev/null && rm -rf %s"
 OVER = "test -e %s/told"
+# The lock is theirs until the last of them has ended, who may be putting things back.
+STOP = "kill -TERM -$(cat %s/pid) 2>/dev/null; flock -w 10 /run true && rm -rf %s"
+STOP_SECONDS = 180.0
+"""For what a program that is stopped puts back."""
 BUSY = "errands at work"
 SOON, SLOWER, SELDOM = 0.5, 1.1, 4.0
 """Seconds between two looks, at first and at most, and how they grow: each is a shell on a machine that may be
@@ -50,40 +53,63 @@ def start_errand(login: Login, errand: Errand) -> None:
 
 
 def run_errand(login: Login, errand: Errand, deadline: Deadline) -> str:
-    """What the program wrote, its errors last, once it is over.
+    """What the program wrote, its errors last, once it is over. One that is not waited for any longer is stopped.
 
     Raises ProbeError when it has not ended at the deadline, or ended otherwise; UnreachableError when the machine
     cannot be asked.
     """
     host = login(errand.node)
     place = host.check_output(START, errand.program).strip()
+    login.started[place] = errand.node
     told = ""
-    for _ in deadline.ticks(SOON, SLOWER, SELDOM):
-        told = str(host.run(LOOK, place, place).stdout)
-        if told:
-            break
+    try:
+        for _ in deadline.ticks(SOON, SLOWER, SELDOM):
+            told = str(host.run(LOOK, place, place).stdout)
+            if told:
+                login.started.pop(place, None)
+                break
+    finally:
+        if place in login.started:
+            stop(login, place)
     if errand.ending not in told:
         raise ProbeError(f"the program run on {errand.node} did not end: {told[-300:]!r}")
     return told.partition(errand.ending)[0]
 
 
-def settle(login: Login) -> None:
-    """Wait until the errands that were started early are over, so that a check can be measured alone."""
-    deadline = Deadline.after(SETTLE_SECONDS)
+def stop(login: Login, place: str) -> None:
+    """Have an errand end, and wait until it has put back what it changed; one that does not stays known as at work."""
+    notebook = login.notebook
+    if notebook.snapshot.replaying:
+        login.started.pop(place, None)
+        return
+    before, deadline = notebook.current.deadline, Deadline.after(STOP_SECONDS)
+    notebook.current.deadline = deadline
+    try:
+        with contextlib.suppress(UnreachableError, DeadlineError):
+            for _ in deadline.ticks(SOON):
+                if login(login.started[place]).run(STOP, place, place).rc == 0:
+                    login.started.pop(place, None)
+                    break
+    finally:
+        notebook.current.deadline = before
+
+
+def settle(login: Login, seconds: float = SETTLE_SECONDS) -> bool:
+    """Wait until the errands at work are over, so that a check can be measured alone; whether they are."""
+    deadline = Deadline.after(seconds)
     for node, place in _started(login):
         with contextlib.suppress(UnreachableError, DeadlineError):
             for _ in deadline.ticks(SOON, SLOWER, SELDOM):
                 if login(node).run(OVER, place).rc == 0:
                     login.over.add(place)
                     break
+    return all(place in login.over for _, place in _started(login))
 
 
 def busy(login: Login, nodes: Sequence[str]) -> bool:
-    """Whether errands that nobody came for yet may still be at work on one of these machines."""
+    """Whether errands that nobody came for yet, or that do not stop, may be at work on one of these machines."""
     if login.notebook.snapshot.replaying:
-        with contextlib.suppress(MissingError):
-            return bool(login.notebook.recall("grader", BUSY))
-        return False
+        return bool(login.notebook.recall_own("grader", BUSY))
     found = any(node in nodes and place not in login.over for node, place in _started(login))
     if found:
         login.notebook.keep("grader", BUSY, True)
@@ -91,14 +117,19 @@ def busy(login: Login, nodes: Sequence[str]) -> bool:
 
 
 def leave_nothing(login: Login) -> None:
-    """Remove what errands wrote that no check came to ask for (it was blocked)."""
+    """Remove what errands wrote that no check came to ask for (it was blocked); what is still at work is stopped."""
     settle(login)
     for node, place in _started(login):
-        with contextlib.suppress(UnreachableError, DeadlineError):
-            login(node).run("rm -rf %s", place)
+        if place in login.over:
+            with contextlib.suppress(UnreachableError, DeadlineError):
+                login(node).run("rm -rf %s", place)
+        else:
+            login.started[place] = node
+            stop(login, place)
     login.early.clear()
 
 
 def _started(login: Login) -> list[tuple[str, str]]:
-    """Machines and folders of the errands that nobody asked for yet."""
-    return [(node, answer.stdout.decode("utf-8", "replace").strip()) for (node, _), answer in login.early.items()]
+    """Machines and folders of the errands that nobody asked for yet, and of those that could not be stopped."""
+    early = [(node, answer.stdout.decode("utf-8", "replace").strip()) for (node, _), answer in login.early.items()]
+    return [*early, *((node, place) for place, node in login.started.items())]

@@ -44,6 +44,8 @@ class Login:
         self._clients: dict[str, paramiko.SSHClient] = {}
         self.early: dict[tuple[str, str], Answer] = {}
         """Answers that nobody asked for yet: (machine, command) -> answer."""
+        self.started: dict[str, str] = {}
+        """Errands that a check has come for and that are not over: folder -> machine."""
         self.over: set[str] = set()
         """Folders of errands that have ended."""
         self.answers: dict[str, Any] = {}
@@ -82,6 +84,7 @@ class Login:
         for client in self._clients.values():
             client.close()
         self._clients.clear()
+        self.started.clear()
         self.early.clear()
         self.answers.clear()
 

@@ -25,6 +25,8 @@ class Measurement:
         """What puts back what the check wrote: a name, and the act."""
         self.disturbed = False
         """Whether it was measured while others were, which may have slowed it down."""
+        self.acted = False
+        """Whether it restarted a machine, pressed its power key or pulled a cable: one that is down may be so by it."""
 
     def again(self, seconds: float) -> None:
         """Begin afresh, within `seconds`; what was seen stays as evidence."""
@@ -51,6 +53,10 @@ class Notebook:
     def recall(self, source: str, action: str) -> Any:
         """The answer of the snapshot to the current check. Raises MissingError when it does not hold one."""
         return self.snapshot.take(self.current.check, source, action).answer
+
+    def recall_own(self, source: str, action: str) -> Any:
+        """The same, of this very check: None when the snapshot holds no answer to it."""
+        return self.snapshot.own(self.current.check, source, action)
 
     def keep(self, source: str, action: str, answer: Any, seconds: float = 0.0) -> None:
         """Put an answer to the current check into the snapshot."""

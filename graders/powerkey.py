@@ -59,6 +59,7 @@ class PowerKey:
 
     def press(self, node: str, seconds: float) -> Becomes:
         """Press the key and watch the machine for so many seconds; press once more when nothing happens by then."""
+        self._notebook.current.acted = True
 
         def act(hypervisor: Hypervisor, key: NodeKey) -> Becomes:
             self._changed.add(node)

@@ -99,11 +99,15 @@ class ProbeClient:
             self._early[key] = self._send(probe, leg, timeout, params)
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Let what is in flight end first, then measure afresh while the `with` block runs."""
+    def alone(self, seconds: float = SETTLE_SECONDS) -> Iterator[None]:
+        """Let what is in flight end first, then measure afresh while the `with` block runs.
+
+        Raises ProbeError when it does not end in so many seconds.
+        """
         with self._lock:
             running = list(self._pending.values())
-        wait(running, SETTLE_SECONDS)
+        if wait(running, seconds).not_done:
+            raise ProbeError(f"other probes were still at work after {seconds:g} s")
         early, shared = self._early, self._shared
         self._early, self._shared = {}, {}
         try:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 END = "fin-du-passage"
 MARK = "FIN-DU-PROGRAMME"
 FUTURE = "from __future__ import annotations\n"
+# One that is stopped unwinds: it puts back what it changed.
+ENDS = "import signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(1))\n"
 OURS = re.compile(r"^from graders\.(cp\w+\.)?(\w+) import (?:\([^)]*\)|.*)\n", re.MULTILINE)
 """A line that takes names from a module of the same folder or of this one, which the machine does not have: its source
 goes there."""
@@ -30,9 +32,8 @@ SLOW_SECONDS = 0.02
 
 def errand(node: str, module: Path, request: dict[str, Any]) -> Errand:
     """The errand that runs `main` of a module (its file) on a machine."""
-    program = (
-        f"python3 -I - <<'{MARK}'\n{FUTURE}{source(module)}\nmain({json.dumps(request)!r})\n{MARK}\necho\necho {END}\n"
-    )
+    lines = f"{FUTURE}{ENDS}{source(module)}\nmain({json.dumps(request)!r})\n{MARK}\n"
+    program = f"python3 -I - <<'{MARK}'\n{lines}echo\necho {END}\n"
     return Errand(node, program, END)
 
 

@@ -73,6 +73,7 @@ WINDOWS = System(
 """Never run on a Windows."""
 SETTLED = frozenset({"running", "degraded"})
 NO_ANSWER = "no answer"
+QUESTIONS = 3
 
 
 def system_of(node: BenchNode) -> System | None:
@@ -85,12 +86,17 @@ def system_of(node: BenchNode) -> System | None:
 def reboot(hypervisor: Hypervisor, nodes: Sequence[BenchNode]) -> dict[str, str]:
     """Reboot the machines and wait until they are back; what happened to each, as text for the evidence.
 
-    A machine that does not come back is not an error here: liveness tells, after.
+    A machine that does not come back is not an error here: `restarted` tells, and liveness, after.
     """
     slowness = max(1.0 if host.accelerator == "kvm" else EMULATED for host in hypervisor.capacity())
     with ThreadPoolExecutor(max_workers=max(1, len(nodes))) as pool:
         told = list(pool.map(lambda node: _reboot_one(hypervisor, node, slowness), nodes))
     return {node.name: text for node, text in zip(nodes, told, strict=True)}
+
+
+def restarted(told: str) -> bool:
+    """Whether what `reboot` told of a machine says that it really restarted."""
+    return NO_ANSWER not in told
 
 
 class Restart:
@@ -106,6 +112,7 @@ class Restart:
         """Raises ProbeError when the machine does not come back."""
         action = f"restart {node}"
         self._login.forget()
+        self._notebook.current.acted = True
         if self._hypervisor is None:
             told = str(self._notebook.recall("hypervisor", action))
         else:
@@ -113,7 +120,7 @@ class Restart:
             told = reboot(self._hypervisor, [self._bench.node(node)])[node]
             self._notebook.keep("hypervisor", action, told, time.monotonic() - began)
             self._notebook.add("hypervisor", action, told, time.monotonic() - began)
-        if NO_ANSWER in told:
+        if not restarted(told):
             raise ProbeError(f"{node} was restarted and did not come back: {told}")
 
 
@@ -131,6 +138,8 @@ def _reboot_one(hypervisor: Hypervisor, node: BenchNode, slowness: float) -> str
     assert system is not None
     deadline = Deadline.after(REBOOT_SECONDS * slowness)
     before = boot_id(hypervisor, key, deadline.sooner(2 * system.answer_seconds), system)
+    for _ in range(QUESTIONS - 1):  # without it nobody could tell the new start from the old one
+        before = before or boot_id(hypervisor, key, deadline.sooner(2 * system.answer_seconds), system)
     with contextlib.suppress(HypervisorError, DeadlineError):
         hypervisor.execute(key, system.restart, deadline.sooner(10))
     after, way = _wait_new_boot(hypervisor, key, system, before, deadline, slowness)
@@ -144,17 +153,22 @@ def _reboot_one(hypervisor: Hypervisor, node: BenchNode, slowness: float) -> str
 def _wait_new_boot(
     hypervisor: Hypervisor, key: NodeKey, system: System, before: str | None, deadline: Deadline, slowness: float
 ) -> tuple[str | None, str]:
-    """The new boot id and how it came about: the reset button is pressed once, when shutting down does not end."""
+    """The new boot id and how it came about: the reset button is pressed once, when shutting down does not end, or at
+    once when the old system told nothing that the new one could be told by.
+    """
     way, began = "reboot", time.monotonic()
     for _ in deadline.ticks(1.0):
-        now = boot_id(hypervisor, key, deadline.sooner(system.answer_seconds), system)
+        now = boot_id(hypervisor, key, deadline.sooner(system.answer_seconds), system) if before else None
         if now is not None and now != before:
             return now, way
-        limit = SHUTDOWN_SECONDS if now is not None else SILENCE_SECONDS
-        if way == "reboot" and time.monotonic() - began > limit * slowness:
+        limit = (SHUTDOWN_SECONDS if now is not None else SILENCE_SECONDS) if before else 0.0
+        if way == "reboot" and time.monotonic() - began >= limit * slowness:
             way = "reset"
-            with contextlib.suppress(HypervisorError, DeadlineError):
+            try:
                 hypervisor.reset(key, deadline)
+            except (HypervisorError, DeadlineError):
+                continue
+            before = before or "unknown"
     return None, way
 
 

@@ -58,6 +58,7 @@ def check_refused(probe: ProbeClient, login: Login, expect: Expect, deadline: De
 
 def judge_refusals(told: dict[str, Any], expect: Expect) -> None:
     """Conclude from what remote_backup told of the archives from which nothing may be restored."""
+    programs.unhurried(list(told["bad"].values()))
     for name, label in SPOILED.items():
         one = told["bad"][name]
         seen = "pas terminée à temps" if one["late"] else f"code de retour {one['status']}"
@@ -68,6 +69,7 @@ def judge_backup(told: dict[str, Any], base: str, expect: Expect) -> None:
     """Conclude from what remote_backup told. Raises ProbeError when it could not measure."""
     if told["left"]:
         raise ProbeError(f"{told['left']} is still there on {NEW}")
+    programs.unhurried([told[name] for name in ("save", "restore") if name in told])
     expect.require(_expect_run(expect, "sauvegarde", told["save"]))
     files = told["files"]
     expect.require(expect.equal("fichiers que la sauvegarde laisse dans le dossier", 1, len(files)))

@@ -82,7 +82,14 @@ def check_replication(bench: Bench, probe: ProbeClient, expect: Expect, deadline
     replicate(expect, pair, undo, lambda: deadline.sooner(REPLICATION_SECONDS), "en moins d'une minute")
 
 
-@check("CP09-S1.j", needs=("CP09-S1.c", "CP09-S1.h"), nodes=("dc", "dc2"), phase="reboot", seconds=1500)
+@check(
+    "CP09-S1.j",
+    needs=("CP09-S1.c", "CP09-S1.h"),
+    causes=("CP09-S1.i",),
+    nodes=("dc", "dc2"),
+    phase="reboot",
+    seconds=1500,
+)
 def check_second_after_reboot(bench: Bench, probe: ProbeClient, expect: Expect, deadline: Deadline, undo: Undo) -> None:
     """Après un redémarrage, dc2 sert encore le domaine et les deux contrôleurs se répliquent, sans intervention.
 

@@ -3,6 +3,7 @@
 The restored base is opened with Samba's own library, which every Samba controller has, whatever made the archive.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -13,11 +14,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+from graders.remote_launch import pace
+
 LIVE = "/var/lib/samba/private/sam.ldb"
 DAEMON = Path("/run/samba/samba.pid")
 PEOPLE = "(&(objectClass=user)(!(objectClass=computer))(!(sAMAccountName=dns-*)))"
 """Not the accounts of name servers (dns-…), which come and go with controllers."""
 GROUPS = "(objectClass=group)"
+KINDS = {"people": PEOPLE, "groups": GROUPS}
+SHELL = "/bin/sh"
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LC_ALL": "C.UTF-8",
@@ -85,7 +90,9 @@ def run(command: list[str], limit: float) -> dict[str, Any]:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=words, stderr=words, env=ENVIRONMENT,
                                        cwd="/", start_new_session=True, umask=0o022)  # fmt: skip
         except OSError as problem:
-            return {"status": None, "said": problem.strerror, "late": False, "seconds": 0.0}
+            if problem.errno == errno.ENOEXEC and command[0] != SHELL:  # without `#!`: as execvp(3), cron and sudo do
+                return run([SHELL, *command], limit)
+            return {"status": None, "said": problem.strerror, "late": False, "pace": 0.0, "seconds": 0.0}
         try:
             status = process.wait(limit)
         except subprocess.TimeoutExpired:
@@ -94,7 +101,7 @@ def run(command: list[str], limit: float) -> dict[str, Any]:
             status, late = None, True
         words.seek(0)
         said = words.read().decode("utf-8", "replace")
-    return {"status": status, "said": " ".join(said.split())[-SAID:], "late": late,
+    return {"status": status, "said": " ".join(said.split())[-SAID:], "late": late, "pace": pace() if late else 0.0,
             "seconds": round(time.monotonic() - began, 1)}  # fmt: skip
 
 
@@ -126,20 +133,23 @@ def look(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
     bases = sorted(path for path in folder.rglob("sam.ldb") if path.is_file())
     if len(bases) != 1:
         return {"bases": len(bases)}
-    try:
-        there, here = Base(str(bases[0])), Base(LIVE)
+    here = Base(LIVE)
+    try:  # one that is torn opens, and fails when it is asked
+        there = Base(str(bases[0]))
+        names = {kind: there.names(wanted) for kind, wanted in KINDS.items()}
+        canary = there.canary(asked["canary"])
     except Exception as problem:  # noqa: BLE001 - Samba's library names none
-        return {"bases": 1, "problem": " ".join(str(problem).split())[:SAID]}
+        return {"bases": 1, "problem": " ".join(str(problem).split())[:SAID] or "error"}
     found: dict[str, Any] = {"bases": 1, "domain": there.domain}
-    for kind, wanted in (("people", PEOPLE), ("groups", GROUPS)):
-        mine, theirs = here.names(wanted), there.names(wanted)
+    for kind, wanted in KINDS.items():
+        mine, theirs = here.names(wanted), names[kind]
         found[kind] = {
             "live": len(mine),
             "restored": len(theirs),
             "missing": sorted(mine[one] for one in mine.keys() - theirs.keys())[:10],
             "more": sorted(theirs[one] for one in theirs.keys() - mine.keys())[:10],
         }
-    found["canary"] = {"live": here.canary(asked["canary"]), "restored": there.canary(asked["canary"])}
+    found["canary"] = {"live": here.canary(asked["canary"]), "restored": canary}
     found["word"] = asked["word"]
     found["hash"] = nt_hash(asked["password"])
     return found

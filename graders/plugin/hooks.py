@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import time
 from collections.abc import Callable, Generator
@@ -17,12 +18,12 @@ from graders.notebook import Measurement
 from graders.plugin import hookspecs, plan, quick
 from graders.plugin.fixtures import renew
 from graders.plugin.keys import BEGAN, BENCH_RUN, KNOWN, MEASUREMENT, REPORT, RUN
-from graders.plugin.limits import end_politely, put_back, time_limit
+from graders.plugin.limits import TraceError, end_politely, put_back, time_limit
 from graders.plugin.options import as_graded, choose_checks, choose_reboot_nodes, choose_session
-from graders.plugin.recording import RecordsFile, classify
+from graders.plugin.recording import RecordsFile, TimeLimitError, classify
 from graders.plugin.run import GradingRun, default_run_dir, note_exception
 from graders.plugin.terminal import show
-from graders.probe_client import SETTLE_SECONDS, ProbeError
+from graders.probe_client import ProbeError
 from graders.records import Verdict
 from labs.deadline import Deadline
 from labs.errors import PlateauError
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from labs.models.session import Candidate, Session
 
 USAGE, UNMEASURED = 2, 4
+CROWDED = "never alone"
+ALONE_SECONDS = 900.0
+"""For what is being measured to end, before a check is measured alone: somebody waits for it anyway, later."""
 CONNECT_SECONDS = 30.0
 
 
@@ -175,20 +179,51 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     except (Unmet, ProbeError) as first:
         reason = "d'autres la gênaient" if measured.disturbed or busy(run.login, spec.nodes) else ""
         reason = reason or run.host.slowed(began, run.notebook)
-        if measured.expect.certain:
-            measured.expect.conclude()
+        _fail_if_certain(measured)
         if not reason:
             raise
         run.notebook.add("grader", "mesure refaite, seule", f"La première a échoué, mais {reason} : {first}", 0.0)
-        measured.again(SETTLE_SECONDS)
-        settle(run.login)
-        run.login.ask_again()
-        with run.probe.alone():
-            measured.again(spec.seconds)
-            renew(item)
-            with put_back(measured), time_limit(spec.seconds):
-                item.runtest()
-            measured.expect.conclude()
+        try:
+            _measure_alone(item, measured)
+        except (PlateauError, TimeLimitError) as second:
+            _keep_certain(measured, second)
+            raise
+    except (PlateauError, TimeLimitError) as problem:
+        _keep_certain(measured, problem)
+        raise
+
+
+def _measure_alone(item: pytest.Item, measured: Measurement) -> None:
+    """Once more, when everything else that was being measured has ended.
+
+    Raises ProbeError when it does not end: what is measured beside it tells no more than the first time.
+    """
+    spec, run = item_spec(item), item.stash[BENCH_RUN]
+    measured.again(ALONE_SECONDS)
+    settled = settle(run.login, ALONE_SECONDS)
+    if not settled:
+        run.notebook.keep("grader", CROWDED, True)
+    if not settled or run.notebook.recall_own("grader", CROWDED):
+        raise ProbeError(f"other programs were still at work on the machines after {ALONE_SECONDS:g} s")
+    run.login.ask_again()
+    with run.probe.alone(ALONE_SECONDS):
+        measured.again(spec.seconds)
+        renew(item)
+        with put_back(measured), time_limit(spec.seconds):
+            item.runtest()
+        measured.expect.conclude()
+
+
+def _fail_if_certain(measured: Measurement) -> None:
+    """Raise Unmet for what was seen and must not be there."""
+    if measured.expect.certain:
+        measured.expect.conclude()
+
+
+def _keep_certain(measured: Measurement, problem: BaseException) -> None:
+    """The same instead of what could not be measured beside it; but what was left on a machine must be told."""
+    if not isinstance(problem, TraceError):
+        _fail_if_certain(measured)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -209,8 +244,11 @@ def pytest_runtest_makereport(
     outcome = item.stash.get(KNOWN, None) or classify(problem)
     if outcome.verdict is Verdict.ERROR and problem is not None:
         note_exception(measured, problem)
-        run.look_again(bench_run)
-        outcome = run.node_down(bench_run, spec) or outcome
+        with contextlib.suppress(PlateauError):
+            run.look_again(bench_run)
+        # A machine that the check itself restarted or switched off may be down by it, not by its candidate.
+        if not (measured.acted or isinstance(problem, TraceError)):
+            outcome = run.node_down(bench_run, spec) or outcome
     outcome = run.explained(bench_run, spec, outcome)
     record = run.record(bench_run, spec, outcome, measured, item.stash[BEGAN])
     report.user_properties += [("check", spec.id), ("verdict", str(record.verdict))]

@@ -12,6 +12,7 @@ from graders.plugin.recording import TimeLimitError
 from labs.deadline import Deadline
 from labs.errors import PlateauError
 
+ENDS = (signal.SIGINT, signal.SIGTERM)
 UNDO_SECONDS = 90.0
 """For each, beyond the check's own time: a controller of an emulated domain takes its time for a file or a password."""
 
@@ -46,23 +47,58 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def put_back(measured: Measurement) -> Iterator[None]:
-    """Run the undos that the `with` block registers, the last first. Raises TraceError when one does not succeed."""
+def held() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait until the `with` block has ended."""
+    came: list[int] = []
+    before = {one: signal.signal(one, lambda number, _frame: came.append(number)) for one in ENDS}
     try:
         yield
     finally:
-        left = []
-        if measured.undos:
-            measured.deadline = Deadline.after(UNDO_SECONDS * len(measured.undos))
-        while measured.undos:
-            what, act = measured.undos.pop()
-            try:
-                with time_limit(UNDO_SECONDS):
-                    _require(act())
-            except (Exception, TimeLimitError) as problem:  # noqa: BLE001 - whatever it is, the others must be put back too
-                left.append(f"{what} ({problem or type(problem).__name__})")
+        for one, handler in before.items():
+            signal.signal(one, handler)
+    if came:
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def put_back(measured: Measurement) -> Iterator[None]:
+    """Run the undos that the `with` block registers, the last first. Raises TraceError when one does not succeed.
+
+    Nothing interrupts them; what interrupted the block, or came meanwhile, goes on after them.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        with contextlib.suppress(KeyboardInterrupt), held():
+            left = _undo(measured)
         if left:
-            raise TraceError(f"ce que le correcteur avait écrit n'a pas été retiré : {', '.join(left)}")
+            raise KeyboardInterrupt(left) from None
+        raise
+    except BaseException:
+        with held():
+            left = _undo(measured)
+        if left:
+            raise TraceError(left)  # noqa: B904 - what the check told goes along, as its context
+        raise
+    with held():
+        left = _undo(measured)
+    if left:
+        raise TraceError(left)
+
+
+def _undo(measured: Measurement) -> str:
+    """Run every undo; what is still there, in French, empty when nothing is."""
+    left = []
+    if measured.undos:
+        measured.deadline = Deadline.after(UNDO_SECONDS * len(measured.undos))
+    while measured.undos:
+        what, act = measured.undos.pop()
+        try:
+            with time_limit(UNDO_SECONDS):
+                _require(act())
+        except (Exception, TimeLimitError) as problem:  # noqa: BLE001 - whatever it is, the others must be put back too
+            left.append(f"{what} ({problem or type(problem).__name__})")
+    return f"ce que le correcteur avait écrit n'a pas été retiré : {', '.join(left)}" if left else ""
 
 
 def _require(result: object) -> None:

@@ -13,8 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from graders.probe_client import ProbeError
-from labs.errors import DeadlineError, HypervisorError
+from labs.errors import DeadlineError, HypervisorError, PlateauError
 from labs.hypervisors.base import Power
 from labs.ssh import UnreachableError, connect
 
@@ -78,7 +77,7 @@ def ask_the_network(bench: Bench, states: Mapping[str, NodeState], probe: ProbeC
         return dict(states)
     try:
         macs = _answering_macs(bench, probe)
-    except ProbeError:
+    except PlateauError:
         return dict(states)
     return {
         name: replace(state, arp=any(nic.mac in macs for nic in bench.node(name).spec.nics))

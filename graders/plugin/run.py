@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ from graders.plugin.host import HostWaits
 from graders.plugin.liveness import NodeState, ask_the_network, header_nodes, keep_states, recall_states, survey
 from graders.plugin.recording import Outcome, RecordsFile, exception_evidence, now, run_header, waits
 from graders.probe_client import SETTLE_SECONDS, Link, ProbeClient, ProbeError
-from graders.reboot import reboot, system_of
+from graders.reboot import NO_ANSWER, reboot, restarted, system_of
 from graders.records import NODE_DOWN, BenchHeader, Record, Verdict
 from labs.bench import Bench, compute_bench
 from labs.deadline import Deadline
@@ -37,8 +38,11 @@ if TYPE_CHECKING:
 SURVEY_SECONDS = 60.0
 SNAPSHOTS = "snapshots"
 """Folder of a run's snapshots, one file a candidate."""
-REBOOT = "reboot"
-"""Action of the snapshot's observation that machines are about to be rebooted."""
+REBOOT, UNRESTARTED = "reboot", "machines not restarted"
+"""Actions of the snapshot: machines are about to be rebooted; those that were not, in the end."""
+ASKED_AGAIN = "machines asked again"
+SURVEY_AGAIN_SECONDS = 60.0
+"""A machine that was down so long ago is asked once more before a check is blocked by it."""
 OpenProbe = Callable[["Hypervisor", Bench], Callable[[], Link]]
 
 
@@ -57,6 +61,10 @@ class BenchRun:
     broken: str | None = None
     """Why the probe machine cannot be used, once that is known."""
     rebooted: bool = False
+    surveyed: float = 0.0
+    """When its machines were last asked whether they are up (monotonic)."""
+    unrestarted: dict[str, str] = field(default_factory=dict)
+    """Machines that the persistence phase could not restart, and what happened."""
 
 
 @dataclass
@@ -96,7 +104,8 @@ class GradingRun:
             if not self.records.opened:
                 self.records.open(run_header(self.session, self.records.folder.name, self.session.profile.driver))
             run = self.benches[candidate.id] = self._open_bench(candidate)
-            self._start_early(run)
+            with suppress(PlateauError):  # each check tells for itself what it cannot measure
+                self._start_early(run)
         return self.benches[candidate.id]
 
     def begin(self, run: BenchRun, spec: CheckSpec) -> Outcome | None:
@@ -111,7 +120,22 @@ class GradingRun:
             raise PlateauError(run.broken)
         if spec.phase == "reboot" and not run.rebooted:
             self._reboot(run)
-        return self.node_down(run, spec)
+        if self.node_down(run, spec) and self._known_for_long(run):
+            self.look_again(run)
+        outcome = self.node_down(run, spec)
+        same = [name for name in spec.nodes if name in run.unrestarted] if spec.phase == "reboot" else []
+        if same and outcome is None:
+            raise PlateauError(f"{same[0]} was not restarted: {run.unrestarted[same[0]]}")
+        return outcome
+
+    def _known_for_long(self, run: BenchRun) -> bool:
+        """Whether it is time to ask once more which machines are up; as then, when it is judged again."""
+        if self.replay:
+            return bool(run.notebook.recall_own("grader", ASKED_AGAIN))
+        late = time.monotonic() - run.surveyed > SURVEY_AGAIN_SECONDS
+        if late:
+            run.notebook.keep("grader", ASKED_AGAIN, True)
+        return late
 
     def explained(self, run: BenchRun, spec: CheckSpec, outcome: Outcome) -> Outcome:
         """A failure that another check's failure explains is shown under that one."""
@@ -130,6 +154,7 @@ class GradingRun:
 
     def look_again(self, run: BenchRun) -> None:
         """Ask again which machines are up (a check could not be measured)."""
+        run.surveyed = time.monotonic()
         if self.replay:
             run.states, run.broken = recall_states(run.notebook)
             return
@@ -187,6 +212,7 @@ class GradingRun:
         login = Login(hypervisor, bench, self.files, notebook)
         run = BenchRun(bench, notebook, probe, login, engine, HostWaits(hypervisor, bench), rebooted=self.restarted)
         notebook.begin(SURVEY_SECONDS)
+        run.surveyed = time.monotonic()
         if hypervisor:
             self._survey(hypervisor, run)
         else:
@@ -221,21 +247,29 @@ class GradingRun:
                 start_errand(run.login, errand)
 
     def _reboot(self, run: BenchRun) -> None:
-        run.rebooted = True
         run.login.forget()
         run.probe.forget()
         run.engine.forget("reboot")
-        if self.replay:
-            self.look_again(run)
-            return
         # Of the others, no route tells whether they really restarted: their saved configuration is compared instead.
-        known = [node for node in run.bench.graded_nodes if system_of(node)]
-        up = [node for node in known if node.name in self.reboot_nodes and run.states[node.name].up]
+        nodes = [node for node in run.bench.graded_nodes if system_of(node) and node.name in self.reboot_nodes]
+        if not all(run.states[node.name].up for node in nodes):
+            self.look_again(run)
+        if self.replay:
+            run.unrestarted = dict(run.notebook.recall_own("hypervisor", UNRESTARTED) or {})
+            self.look_again(run)
+            run.rebooted = True
+            return
+        up = [node for node in nodes if run.states[node.name].up]
         began = time.monotonic()
         run.notebook.snapshot.record(Observation("", "hypervisor", REBOOT, [node.name for node in up]))
         told = reboot(self.hypervisor, up)
+        run.rebooted = True
         for name, text in told.items():
             run.notebook.add(f"agent:{name}", "reboot", text, time.monotonic() - began)
+        run.unrestarted = {node.name: told.get(node.name, "it was down") for node in nodes
+                           if not restarted(told.get(node.name, NO_ANSWER))}  # fmt: skip
+        if run.unrestarted:
+            run.notebook.keep("hypervisor", UNRESTARTED, run.unrestarted)
         self.look_again(run)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -220,17 +220,17 @@ def _candidate(
 
 
 def _competences(
-    records: Sequence[Record], missing: Iterable[str], causes: Causes, bareme: Bareme
+    records: Sequence[Record], missing: Mapping[str, float], causes: Causes, bareme: Bareme
 ) -> list[CompetenceResult]:
     measured: dict[tuple[str, str], list[Record]] = {}
-    absent: dict[tuple[str, str], list[str]] = {}
+    absent: dict[tuple[str, str], dict[str, float]] = {}
     for record in records:
         measured.setdefault((record.competence, row_of(record.check)), []).append(record)
-    for check in missing:
-        absent.setdefault((row_of(check).partition("-")[0], row_of(check)), []).append(check)
+    for check, points in missing.items():
+        absent.setdefault((row_of(check).partition("-")[0], row_of(check)), {})[check] = points
     grouped: dict[str, list[RowResult]] = {}
     for key in sorted({*measured, *absent}):
-        mine, lost = measured.get(key, []), absent.get(key, [])
+        mine, lost = measured.get(key, []), absent.get(key, {})
         result = outcome(mine, lost, causes, bareme.threshold_of(key[1]), bareme.eliminatory)
         settled = [r for r in mine if r.verdict in (Verdict.FAILED, Verdict.BLOCKED) and not causes.is_open(r)]
         eliminated = [r.check for r in settled if r.check in bareme.eliminatory]

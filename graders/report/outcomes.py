@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 from graders.records import Record, Verdict
@@ -19,46 +20,51 @@ class Outcome(StrEnum):
     NOT_APPLICABLE = "not_applicable"
 
 
+@dataclass(frozen=True)
+class Part:
+    """A check of a row, and whether it is counted as passed."""
+
+    check: str
+    points: float
+    passed: bool
+
+
 def outcome(
     records: Sequence[Record],
-    missing: Sequence[str],
+    missing: Mapping[str, float],
     causes: Causes,
     threshold: float = 1.0,
     eliminatory: Collection[str] = (),
 ) -> Outcome:
     """What a row came to: met from the share `threshold` of its points, and with every eliminatory check passed.
 
-    What is still open is taken once as lost and once as passed: only when both come to the same is it told.
+    What is still open, or was not run (`missing`: check -> points), is taken once as lost and once as passed: only when
+    both come to the same is it told.
     """
     applicable = [record for record in records if record.verdict is not Verdict.NOT_APPLICABLE]
     if not applicable and not missing:
         return Outcome.NOT_APPLICABLE
-    undecided = {(r.check, r.phase) for r in applicable if causes.is_open(r)}
-    measured = any(r.verdict in (Verdict.PASSED, Verdict.FAILED) for r in applicable)
-    if not measured:
+    if not any(r.verdict in (Verdict.PASSED, Verdict.FAILED) for r in applicable):
         return Outcome.NOT_ASSESSABLE
-    passed = {(r.check, r.phase) for r in applicable if r.verdict is Verdict.PASSED}
-    lowest = _share(applicable, passed, threshold, eliminatory, complete=not missing)
-    highest = _share(applicable, passed | undecided, threshold, eliminatory, complete=True)
-    return lowest if lowest is highest else Outcome.NOT_ASSESSABLE
+
+    def taken(hope: bool) -> Outcome:
+        measured = [
+            Part(r.check, r.max_points, r.verdict is Verdict.PASSED or (hope and causes.is_open(r))) for r in applicable
+        ]
+        return _share([*measured, *(Part(name, points, hope) for name, points in missing.items())],
+                      threshold, eliminatory)  # fmt: skip
+
+    lowest = taken(hope=False)
+    return lowest if lowest is taken(hope=True) else Outcome.NOT_ASSESSABLE
 
 
-def _share(
-    records: Sequence[Record],
-    passed: set[tuple[str, str]],
-    threshold: float,
-    eliminatory: Collection[str],
-    *,
-    complete: bool,
-) -> Outcome:
-    won = [r for r in records if (r.check, r.phase) in passed]
-    lost = [r for r in records if (r.check, r.phase) not in passed]
-    if any(r.check in eliminatory for r in lost):
+def _share(parts: Sequence[Part], threshold: float, eliminatory: Collection[str]) -> Outcome:
+    won = [one for one in parts if one.passed]
+    if any(one.check in eliminatory for one in parts if not one.passed):
         return Outcome.NOT_MET
-    best = sum(r.max_points for r in records)
-    share = sum(r.max_points for r in won) / best if best else len(won) / len(records)
-    everything = not lost and complete
-    if everything or (complete and threshold < 1 and share >= threshold):
+    best = sum(one.points for one in parts)
+    share = sum(one.points for one in won) / best if best else len(won) / len(parts)
+    if len(won) == len(parts) or (threshold < 1 and share >= threshold):
         return Outcome.MET
     return Outcome.PARTIAL if won else Outcome.NOT_MET
 

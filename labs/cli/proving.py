@@ -145,7 +145,7 @@ def prove_lab(
             found = stack.enter_context(_benches(folder, lab.name, training, ids, hypervisor, jobs, progress, stop))
             for seed, bench in enumerate(found):
                 benches[seed].append(bench)
-        ledger = _ledger(home / "proof.jsonl", asked(lab, ids, wish, training), resume=resume)
+        ledger = _ledger(home / "proof.jsonl", asked(lab, ids, wish, training, hypervisor), resume=resume)
         try:
             hands = deal(benches, wish, ledger)
             proof = run(lab, hands, phases, wish, jobs, ledger=ledger, stop=stop, training=training)

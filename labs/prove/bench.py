@@ -74,12 +74,12 @@ class ProofBench:
 
     def restart(self) -> None:
         """Restart the candidate's machines, as the persistence phase does."""
-        from graders.reboot import NO_ANSWER, reboot, system_of
+        from graders.reboot import reboot, restarted, system_of
 
         self.tell("restart")
         nodes = [node for node in self.bench.graded_nodes if system_of(node)]
         for name, told in reboot(self.room.hypervisor, nodes).items():
-            if NO_ANSWER in told:
+            if not restarted(told):
                 raise PlateauError(f"{name} was restarted and did not come back: {told}")
 
     def save(self, name: str) -> None:

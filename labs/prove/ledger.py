@@ -140,10 +140,12 @@ class Ledger:
             )
 
 
-def asked(lab: Lab, seeds: list[str], wish: Wish, training: str | None = None) -> dict[str, Any]:
+def asked(
+    lab: Lab, seeds: list[str], wish: Wish, training: str | None = None, hypervisor: str = "qemu"
+) -> dict[str, Any]:
     """What the findings of one proof have in common; names are those of the options, or of what was tried."""
     from graders import versions
-    from labs.paths import CATALOGUE, COMMON, GRADERS, PLAYBOOKS
+    from labs.paths import CATALOGUE, COMMON, GRADERS, PLAYBOOKS, ROOT
 
     def tree(*folders: Path, but: Collection[str] = ()) -> str:
         files = {path for folder in folders for path in folder.rglob("*") if path.is_file()}
@@ -157,12 +159,17 @@ def asked(lab: Lab, seeds: list[str], wish: Wish, training: str | None = None) -
     return {
         "lab": lab.name,
         "--training": training,
+        "--hypervisor": hypervisor,
         "--seeds": seeds,
         "--part": sorted(wish.parts),
         "--repeat": wish.repeat,
         "--whole-suite-every": wish.share,
         "--reboot": wish.reboot,
         "the graders": tree(GRADERS, but=("mutants.yaml",)),
+        "the program": versions.digest(
+            sorted(path for path in (ROOT / "labs").rglob("*.py") if CATALOGUE not in path.parents)
+        ),
+        "the images": tree(ROOT / "labs" / "images"),
         "the playbooks": tree(PLAYBOOKS),
         "the lab": tree(CATALOGUE / lab.name, COMMON, but=("faults.yaml",)),
         SABOTAGES: {one.id: digest(one) for one in wish.sabotages},

@@ -27,8 +27,8 @@ SOLVED = "solved"
 RESTARTED = "restarted"
 """The solved bench after a restart, from which mutants that need none of their own are tried."""
 SETTLE_SECONDS = 45.0
-"""Before a snapshot: what machines have begun with each other ends. They are saved one after the other, and what one had
-just said to another would be lost between them."""
+"""Before a snapshot: what machines have begun with each other ends. They are saved one after the other; what one has
+just said to another would be lost."""
 PARTS = ("pristine", "solution", "alternatives", "mutants", "faults")
 
 

@@ -27,6 +27,7 @@ class LayeredMachine:
     """What checks take for a Login. `put` and `run` write there only."""
 
     def __init__(self) -> None:
+        self.started: dict[str, str] = {}
         user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
         command = ["unshare", *user, "--mount", "--propagation", "private", "sh", "-c", PREPARE]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

@@ -14,6 +14,8 @@ class Shell:
 
     def __init__(self, place: Path) -> None:
         self.place = place
+        self.started: dict[str, str] = {}
+        self.notebook = SimpleNamespace(snapshot=SimpleNamespace(replaying=False), current=SimpleNamespace(deadline=0))
 
     def __call__(self, node: str) -> Shell:
         return self

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from graders import programs
 from graders.errand import Errand, run_errand
 from graders.probe_client import ProbeError
 from graders.records import Verdict
@@ -54,6 +55,26 @@ def test_an_errand_that_dies_is_an_error_with_its_words(tmp_path: Path) -> None:
     machine = cast("Login", Shell(tmp_path))
     with pytest.raises(ProbeError, match=r"did not end: .*casse"):
         run_errand(machine, Errand("srv", "echo casse >&2; exit 3; echo FIN", "FIN"), Deadline.after(1.5))
+
+
+def test_an_errand_that_is_late_is_stopped_and_puts_back_what_it_changed(tmp_path: Path) -> None:
+    machine = Shell(tmp_path)
+    program = f"trap 'echo back >{tmp_path}/back' EXIT; trap 'exit 1' TERM; sleep 30; echo FIN"
+    with pytest.raises(ProbeError, match="did not end"):
+        run_errand(cast("Login", machine), Errand("srv", program, "FIN"), Deadline.after(1.0))
+    assert [path.name for path in tmp_path.iterdir()] == ["back"]
+    assert machine.started == {}
+
+
+def test_a_program_that_is_stopped_unwinds(tmp_path: Path) -> None:
+    module, machine = tmp_path / "trial.py", Shell(tmp_path)
+    module.write_text(
+        "import time\nfrom pathlib import Path\n\n\ndef main(request):\n    try:\n        time.sleep(30)\n"
+        f"    finally:\n        Path('{tmp_path}/back').touch()\n"
+    )
+    with pytest.raises(ProbeError, match="did not end"):
+        run_errand(cast("Login", machine), programs.errand("srv", module, {}), Deadline.after(2.0))
+    assert (tmp_path / "back").exists()
 
 
 @pytest.fixture

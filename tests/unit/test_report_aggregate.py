@@ -60,6 +60,17 @@ def test_a_check_that_was_not_run_makes_marks_not_final() -> None:
     assert rows(found)["CP06-S1"] is Outcome.NOT_ASSESSABLE
 
 
+@pytest.mark.parametrize("missing", ["CP06-S1.a", "CP06-S1.b"])
+def test_nothing_is_told_of_a_row_that_a_check_not_run_could_change(missing: str) -> None:
+    """As if it had ended in error."""
+    lost = [replace(r, verdict=Verdict.FAILED, points=0.0) if r.check.startswith("CP06-S1") else r
+            for r in perfect("c01")]  # fmt: skip
+    assert rows(result(lost))["CP06-S1"] is Outcome.NOT_MET
+    left = [r for r in lost if r.check != missing]
+    error = [replace(r, verdict=Verdict.ERROR, points=0.0) if r.check == missing else r for r in lost]
+    assert rows(result(left))["CP06-S1"] is rows(result(error))["CP06-S1"] is Outcome.NOT_ASSESSABLE
+
+
 def test_a_candidate_without_any_record_is_shown_and_not_final() -> None:
     found = aggregate.build(Run(header(), [bench("c01", "Marie")], []))
     assert not found.final
