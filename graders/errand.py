@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
     from graders.login import Login
 
-# One errand at a time on a machine; the lock is on a folder that is there, so that nothing is left behind.
+# One errand at a time on a machine; the lock is on a folder that is there, so that nothing is left behind. A shell that
+# is stopped ends by itself, so that it does what it has to do then (trap … EXIT).
 START = """
 d=$(mktemp -d /run/controle-XXXXXX)
-printf %%s %s >"$d/program"
+printf '%%s\\n' "trap 'exit 1' TERM" %s >"$d/program"
 setsid sh -c 'echo $$ >"$1/pid"; cd / && flock /run sh "$1/program" >"$1/out" 2>"$1/err"
   cat "$1/err" >>"$1/out"; echo >>"$1/out"; mv "$1/out" "$1/told"' - "$d" </dev/null >/dev/null 2>&1 &
 echo "$d"
