@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,11 +27,24 @@ setsid sh -c 'echo $$ >"$1/pid"; cd / && flock /run sh "$1/program" >"$1/out" 2>
 echo "$d"
 """
 LOOK = "cat %s/told 2>/dev/null && rm -rf %s"
-OVER = "test -e %s/told"
-# The lock is theirs until the last of them has ended, who may be putting things back.
-STOP = "kill -TERM -$(cat %s/pid) 2>/dev/null; flock -w 10 /run true && rm -rf %s"
-STOP_SECONDS = 180.0
-"""For what a program that is stopped puts back."""
+# It is over when it has told, or when nothing of its group is left.
+OVER = """
+d=%s
+[ -d $d ] || exit 0
+[ ! -s $d/pid ] || kill -0 -$(cat $d/pid) 2>/dev/null || exit 0
+test -e $d/told
+"""
+# Asked to end once: what it puts back then must not be interrupted.
+STOP = """
+d=%s
+[ -d $d ] || exit 0
+p=$(cat $d/pid) && [ -n "$p" ] || exit 1
+[ -e $d/stopped ] || { : >$d/stopped; kill -TERM -$p 2>/dev/null; }
+kill -0 -$p 2>/dev/null && exit 1
+rm -rf $d
+"""
+STOP_SECONDS, SILENCES = 300.0, 3
+"""For what a program that is stopped puts back; questions without an answer, after which a machine is left alone."""
 BUSY = "errands at work"
 SOON, SLOWER, SELDOM = 0.5, 1.1, 4.0
 """Seconds between two looks, at first and at most, and how they grow: each is a shell on a machine that may be
@@ -83,28 +97,45 @@ def stop(login: Login, place: str) -> None:
     if notebook.snapshot.replaying:
         login.started.pop(place, None)
         return
-    before, deadline = notebook.current.deadline, Deadline.after(STOP_SECONDS)
-    notebook.current.deadline = deadline
+    before, left = notebook.current.deadline, signal.setitimer(signal.ITIMER_REAL, 0)[0]
+    notebook.current.deadline = Deadline.after(STOP_SECONDS)
     try:
-        with contextlib.suppress(UnreachableError, DeadlineError):
-            for _ in deadline.ticks(SOON):
-                if login(login.started[place]).run(STOP, place, place).rc == 0:
-                    login.started.pop(place, None)
-                    break
+        if _until(login, login.started[place], STOP, place, notebook.current.deadline):
+            login.started.pop(place, None)
     finally:
         notebook.current.deadline = before
+        if left:
+            signal.setitimer(signal.ITIMER_REAL, left)
+
+
+def _until(login: Login, node: str, question: str, place: str, deadline: Deadline) -> bool | None:
+    """Ask a machine until the answer is yes; None when it does not answer."""
+    silent = 0
+    for _ in deadline.ticks(SOON, SLOWER, SELDOM):
+        try:
+            if login(node).run(question, place).rc == 0:
+                return True
+            silent = 0
+        except (UnreachableError, DeadlineError):
+            silent += 1
+            if silent == SILENCES:
+                return None
+    return False
 
 
 def settle(login: Login, seconds: float = SETTLE_SECONDS) -> bool:
-    """Wait until the errands at work are over, so that a check can be measured alone; whether they are."""
-    deadline = Deadline.after(seconds)
+    """Wait until the errands at work are over, so that a check can be measured alone; whether they are.
+
+    A machine that does not answer disturbs nobody.
+    """
+    deadline, alone = Deadline.after(seconds), True
     for node, place in _started(login):
-        with contextlib.suppress(UnreachableError, DeadlineError):
-            for _ in deadline.ticks(SOON, SLOWER, SELDOM):
-                if login(node).run(OVER, place).rc == 0:
-                    login.over.add(place)
-                    break
-    return all(place in login.over for _, place in _started(login))
+        if place not in login.over:
+            over = _until(login, node, OVER, place, deadline)
+            alone = alone and over is not False
+            if over:
+                login.over.add(place)
+    return alone
 
 
 def busy(login: Login, nodes: Sequence[str]) -> bool:
@@ -133,4 +164,4 @@ def leave_nothing(login: Login) -> None:
 def _started(login: Login) -> list[tuple[str, str]]:
     """Machines and folders of the errands that nobody asked for yet, and of those that could not be stopped."""
     early = [(node, answer.stdout.decode("utf-8", "replace").strip()) for (node, _), answer in login.early.items()]
-    return [*early, *((node, place) for place, node in login.started.items())]
+    return [(node, place) for node, place in [*early, *((two, one) for one, two in login.started.items())] if place]

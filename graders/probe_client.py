@@ -98,16 +98,16 @@ class ProbeClient:
         if key not in self._early and key not in self._shared:
             self._early[key] = self._send(probe, leg, timeout, params)
 
-    @contextmanager
-    def alone(self, seconds: float = SETTLE_SECONDS) -> Iterator[None]:
-        """Let what is in flight end first, then measure afresh while the `with` block runs.
-
-        Raises ProbeError when it does not end in so many seconds.
-        """
+    def at_rest(self, seconds: float) -> bool:
+        """Wait until what is in flight has ended; whether it has, in so many seconds."""
         with self._lock:
             running = list(self._pending.values())
-        if wait(running, seconds).not_done:
-            raise ProbeError(f"other probes were still at work after {seconds:g} s")
+        return not wait(running, seconds).not_done
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Let what is in flight end first, then measure afresh while the `with` block runs."""
+        self.at_rest(SETTLE_SECONDS)
         early, shared = self._early, self._shared
         self._early, self._shared = {}, {}
         try:

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graders.engine.snapshot import MissingError
 from graders.errand import Errand, run_errand
 from graders.probe_client import ProbeError
 
@@ -21,8 +22,13 @@ if TYPE_CHECKING:
 END = "fin-du-passage"
 MARK = "FIN-DU-PROGRAMME"
 FUTURE = "from __future__ import annotations\n"
-# One that is stopped unwinds: it puts back what it changed.
-ENDS = "import signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(1))\n"
+# One that is stopped unwinds, once: it puts back what it changed.
+ENDS = """import signal, sys
+def end(*_):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(1)
+signal.signal(signal.SIGTERM, end)
+"""
 OURS = re.compile(r"^from graders\.(cp\w+\.)?(\w+) import (?:\([^)]*\)|.*)\n", re.MULTILINE)
 """A line that takes names from a module of the same folder or of this one, which the machine does not have: its source
 goes there."""
@@ -66,7 +72,7 @@ def answer(login: Login, asked: Errand, deadline: Deadline) -> Any:
 
 def unhurried(runs: Sequence[Mapping[str, Any]]) -> None:
     """Raises ProbeError when a run was late on a machine that is slow anyway (`pace`: see remote_launch)."""
-    slow = max((float(one["pace"]) for one in runs), default=0.0)
+    slow = max((float(one.get("pace", 0.0)) for one in runs), default=0.0)
     if slow > SLOW_SECONDS:
         raise ProbeError(f"the script was not over in time, on a machine that takes {slow:.3f} s to start a program")
 
@@ -79,7 +85,10 @@ def ask(login: Login, node: str, module: Path, request: dict[str, Any], deadline
     asked = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:12]
     notebook, action = login.notebook, f"{module.stem} {asked}"
     if notebook.snapshot.replaying:
-        return dict(notebook.recall("grader", action))
+        try:
+            return dict(notebook.recall("grader", action))
+        except MissingError as problem:  # it told nothing then either
+            raise ProbeError(str(problem)) from None
     if action not in login.answers:
         login.answers[action] = answer(login, errand(node, module, request), deadline)
     told = login.answers[action]

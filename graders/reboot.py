@@ -74,6 +74,7 @@ WINDOWS = System(
 SETTLED = frozenset({"running", "degraded"})
 NO_ANSWER = "no answer"
 QUESTIONS = 3
+RESET = "reset"
 
 
 def system_of(node: BenchNode) -> System | None:
@@ -95,8 +96,13 @@ def reboot(hypervisor: Hypervisor, nodes: Sequence[BenchNode]) -> dict[str, str]
 
 
 def restarted(told: str) -> bool:
-    """Whether what `reboot` told of a machine says that it really restarted."""
+    """Whether what `reboot` told of a machine says that it restarted, and answers."""
     return NO_ANSWER not in told
+
+
+def pressed(told: str) -> bool:
+    """Whether its reset button was pressed: it restarted, whatever it answers."""
+    return told.startswith(f"{RESET}:")
 
 
 class Restart:
@@ -156,19 +162,17 @@ def _wait_new_boot(
     """The new boot id and how it came about: the reset button is pressed once, when shutting down does not end, or at
     once when the old system told nothing that the new one could be told by.
     """
-    way, began = "reboot", time.monotonic()
+    way, asked, began = "reboot", False, time.monotonic()
     for _ in deadline.ticks(1.0):
         now = boot_id(hypervisor, key, deadline.sooner(system.answer_seconds), system) if before else None
         if now is not None and now != before:
             return now, way
         limit = (SHUTDOWN_SECONDS if now is not None else SILENCE_SECONDS) if before else 0.0
-        if way == "reboot" and time.monotonic() - began >= limit * slowness:
-            way = "reset"
-            try:
+        if not asked and time.monotonic() - began >= limit * slowness:
+            asked = True
+            with contextlib.suppress(HypervisorError, DeadlineError):
                 hypervisor.reset(key, deadline)
-            except (HypervisorError, DeadlineError):
-                continue
-            before = before or "unknown"
+                way, before = RESET, before or "unknown"
     return None, way
 
 

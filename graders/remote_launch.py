@@ -59,6 +59,9 @@ def attempt(
         except subprocess.TimeoutExpired:
             _stop(child)
             return None, "", f"pas terminé en {seconds:.0f} s", True
+        except BaseException:  # stopped ourselves
+            _stop(child)
+            raise
         return status, _told(out), _told(err), False
 
 

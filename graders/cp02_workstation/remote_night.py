@@ -9,6 +9,7 @@ import datetime
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -60,6 +61,7 @@ def main(request: str) -> None:
                 stream.write(wanted["line"] + "\n")
             trial(wanted, told)
         finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
             told["left"] = keep.put_back()
     print(json.dumps(told))
 

@@ -165,7 +165,7 @@ class Visit:
         return [(share, who, one) for who, one in self._people.items() for share in SHARES]
 
     def _errand(self) -> Errand:
-        lines = ["d=$(mktemp -d)"]
+        lines = ["d=$(mktemp -d)", """trap 'rm -rf "$d"' EXIT"""]
         for number, one in enumerate(self._people.values(), start=1):
             visit = VISIT.format(shares=" ".join(SHARES), place=PLACE, word=self._word, login=one.login)
             password = shlex.quote(text(self._bench, "mdp_agence"))
@@ -174,7 +174,7 @@ class Visit:
             if number % AT_ONCE == 0 or number == len(self._people):
                 lines.append("wait")
         lines += [f'echo; echo {self._word}-suivante; cat "$d/{login}"' for login in self._logins()]
-        return Errand(NODE, "\n".join([*lines, 'rm -r "$d"', f"echo; echo {shlex.quote(END)}"]), END)
+        return Errand(NODE, "\n".join([*lines, f"echo; echo {shlex.quote(END)}"]), END)
 
     def _collect(self) -> dict[Cell, str]:
         """Which files have arrived on srv with our word, and for whom the probe found them there."""

@@ -51,7 +51,8 @@ def check_staff_network(bench: Bench, probe: ProbeClient, expect: Expect, undo: 
     beside = wireless.join(bench, probe, "personnel", undo, leg="invites")
     wireless.expect_join(expect, "personnel", beside)
     other = beside["offers"][0]["address"]
-    met = other != address and probe.call("icmp.ping", "personnel", address=other)["received"]
+    _require_two(address, other)
+    met = probe.call("icmp.ping", "personnel", address=other)["received"]
     label = "un terminal du personnel, vu par un autre terminal du personnel"
     expect.equal(label, "joignable", "joignable" if met else "injoignable")
     probe.call("wifi.leave", timeout=20, radio="invites")
@@ -88,8 +89,7 @@ def check_guest_network(bench: Bench, probe: ProbeClient, expect: Expect, undo: 
     wireless.expect_join(expect, "invites", beside)
     other = beside["offers"][0]["address"]
     expect.true("adresse reçue par l'autre invité", *_in_the_pool(bench, other))
-    if other == address:  # a server that keeps nothing for who was only offered it
-        raise ProbeError(f"both guests were offered {address}: whether they reach each other cannot be seen")
+    _require_two(address, other)
     for row in _neighbours(bench, probe, other):
         expect.equal(*row)
     probe.call("wifi.leave", timeout=20, radio="personnel")
@@ -143,6 +143,12 @@ def _reached(
     """Label, expected and observed of each flow."""
     chosen = flows.flows(bench, rules)
     return flows.compare(chosen, probe.call("flow.matrix", timeout=45, **flows.request(bench, chosen, hosts)))
+
+
+def _require_two(address: str, other: str) -> None:
+    """Raises ProbeError when both devices got one address: a server may keep nothing for who was only offered it."""
+    if other == address:
+        raise ProbeError(f"both devices were offered {address}: whether they reach each other cannot be seen")
 
 
 def _in_the_pool(bench: Bench, address: str) -> tuple[str, str, bool]:

@@ -99,6 +99,9 @@ def run(command: list[str], limit: float) -> dict[str, Any]:
             os.killpg(process.pid, 9)
             process.wait()
             status, late = None, True
+        except BaseException:  # stopped ourselves
+            os.killpg(process.pid, 9)
+            raise
         words.seek(0)
         said = words.read().decode("utf-8", "replace")
     return {"status": status, "said": " ".join(said.split())[-SAID:], "late": late, "pace": pace() if late else 0.0,

@@ -51,7 +51,7 @@ essai() {{
   done
   echo "$nom $genre $statut $(tr -c '[:print:]' ' ' <"$d/$nom.$genre.dit" | tail -c 200)" >"$d/$nom.$genre"
 }}
-trap 'rm -f {command}-voisin' EXIT
+trap 'rm -rf "$d" {command}-voisin' EXIT
 trap 'exit 1' TERM INT HUP
 for nom in {who_ruled}; do essai "$nom" {ruled} -S {command} & done
 wait
@@ -70,7 +70,6 @@ cat "$d/accueil" 2>/dev/null
 echo
 echo {before}
 for place in /etc /run /usr/lib; do cat $place/issue $place/issue.d/*.issue; done 2>/dev/null
-rm -r "$d"
 echo
 echo {ending}
 """

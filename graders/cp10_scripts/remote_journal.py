@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable
 from typing import Any
@@ -124,6 +125,7 @@ def tell_apart(folder: str, work: Callable[[str], list[dict[str, Any]]]) -> None
     try:
         runs = work(place)
     finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         left = aside.put_back()
         shutil.rmtree(place)
     print(json.dumps({"runs": runs, "left": left}))

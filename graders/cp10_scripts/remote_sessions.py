@@ -9,6 +9,7 @@ import json
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from typing import Any
@@ -169,5 +170,6 @@ def main(text: str) -> None:
         except subprocess.CalledProcessError as problem:
             told["problem"] = f"{problem}: {problem.stderr!r}"
         finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
             told["left"] = people.remove()
     print(json.dumps(told))

@@ -200,13 +200,13 @@ def _measure_alone(item: pytest.Item, measured: Measurement) -> None:
     """
     spec, run = item_spec(item), item.stash[BENCH_RUN]
     measured.again(ALONE_SECONDS)
-    settled = settle(run.login, ALONE_SECONDS)
-    if not settled:
+    alone = settle(run.login, ALONE_SECONDS) and run.probe.at_rest(ALONE_SECONDS)
+    if not alone:
         run.notebook.keep("grader", CROWDED, True)
-    if not settled or run.notebook.recall_own("grader", CROWDED):
-        raise ProbeError(f"other programs were still at work on the machines after {ALONE_SECONDS:g} s")
+    if not alone or run.notebook.recall_own("grader", CROWDED):
+        raise ProbeError(f"other programs or probes were still at work after {ALONE_SECONDS:g} s")
     run.login.ask_again()
-    with run.probe.alone(ALONE_SECONDS):
+    with run.probe.alone():
         measured.again(spec.seconds)
         renew(item)
         with put_back(measured), time_limit(spec.seconds):

@@ -47,17 +47,15 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def held() -> Iterator[None]:
-    """Ctrl-C and SIGTERM wait until the `with` block has ended."""
+def held() -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM do nothing in the `with` block, which is given a list of those that came."""
     came: list[int] = []
     before = {one: signal.signal(one, lambda number, _frame: came.append(number)) for one in ENDS}
     try:
-        yield
+        yield came
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
-    if came:
-        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
@@ -69,21 +67,29 @@ def put_back(measured: Measurement) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        with contextlib.suppress(KeyboardInterrupt), held():
-            left = _undo(measured)
+        left, _ = _undo_all(measured)
         if left:
             raise KeyboardInterrupt(left) from None
         raise
     except BaseException:
-        with held():
-            left = _undo(measured)
-        if left:
-            raise TraceError(left)  # noqa: B904 - what the check told goes along, as its context
+        _end(*_undo_all(measured))
         raise
-    with held():
-        left = _undo(measured)
+    _end(*_undo_all(measured))
+
+
+def _end(left: str, interrupted: bool) -> None:
+    """Raise KeyboardInterrupt for what came meanwhile, TraceError for what is left."""
+    if interrupted:
+        raise KeyboardInterrupt(left)
     if left:
         raise TraceError(left)
+
+
+def _undo_all(measured: Measurement) -> tuple[str, bool]:
+    """What is left when every undo was run, and whether Ctrl-C or SIGTERM came meanwhile."""
+    with held() as came:
+        left = _undo(measured)
+    return left, bool(came)
 
 
 def _undo(measured: Measurement) -> str:

@@ -23,7 +23,7 @@ from graders.plugin.host import HostWaits
 from graders.plugin.liveness import NodeState, ask_the_network, header_nodes, keep_states, recall_states, survey
 from graders.plugin.recording import Outcome, RecordsFile, exception_evidence, now, run_header, waits
 from graders.probe_client import SETTLE_SECONDS, Link, ProbeClient, ProbeError
-from graders.reboot import NO_ANSWER, reboot, restarted, system_of
+from graders.reboot import NO_ANSWER, pressed, reboot, restarted, system_of
 from graders.records import NODE_DOWN, BenchHeader, Record, Verdict
 from labs.bench import Bench, compute_bench
 from labs.deadline import Deadline
@@ -266,8 +266,10 @@ class GradingRun:
         run.rebooted = True
         for name, text in told.items():
             run.notebook.add(f"agent:{name}", "reboot", text, time.monotonic() - began)
-        run.unrestarted = {node.name: told.get(node.name, "it was down") for node in nodes
-                           if not restarted(told.get(node.name, NO_ANSWER))}  # fmt: skip
+        down = {node.name: f"it was down: {NO_ANSWER}" for node in nodes}
+        run.unrestarted = {
+            name: text for name, text in {**down, **told}.items() if not (restarted(text) or pressed(text))
+        }
         if run.unrestarted:
             run.notebook.keep("hypervisor", UNRESTARTED, run.unrestarted)
         self.look_again(run)

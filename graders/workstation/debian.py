@@ -37,6 +37,7 @@ timeout 8 hostname -f
 # told in other words, and final.
 BECOME = """
 d=$(mktemp -d)
+trap 'rm -rf "$d"' EXIT
 for nom in {people}; do
   {{ timeout 60 id -u "$nom" >/dev/null && echo connu || echo "statut-$?"
     grep -q "^$nom:" /etc/passwd && echo local
@@ -53,7 +54,6 @@ for nom in {people}; do
 done
 wait
 for nom in {people}; do echo "$nom" $(cat "$d/$nom"); done
-rm -r "$d"
 echo {ending}
 """
 END_OF_ATTEMPTS = "fin-des-essais"
@@ -69,7 +69,7 @@ class DebianWorkstation:
 
     def sessions(self, account: str, passwords: Sequence[str], deadline: Deadline) -> list[Session]:
         files = [f'"$d/{index}"' for index in range(len(passwords))]
-        lines = ["d=$(mktemp -d)"]
+        lines = ["d=$(mktemp -d)", """trap 'rm -rf "$d"' EXIT"""]
         lines += [
             OPEN.replace("{password}", shlex.quote(password)).replace("{account}", account).replace("{file}", file)
             for password, file in zip(passwords, files, strict=True)
@@ -78,7 +78,6 @@ class DebianWorkstation:
         lines += [
             "wait",
             *(f"echo {NEXT}; cat {file}" for file in files),
-            'rm -r "$d"',
             f"echo; echo {shlex.quote(ending)}",
         ]
         told = run_errand(self._login, Errand(NODE, "\n".join(lines), ending), deadline)

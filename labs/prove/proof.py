@@ -29,6 +29,7 @@ RESTARTED = "restarted"
 SETTLE_SECONDS = 45.0
 """Before a snapshot: what machines have begun with each other ends. They are saved one after the other; what one has
 just said to another would be lost."""
+TRIES = 2
 PARTS = ("pristine", "solution", "alternatives", "mutants", "faults")
 
 
@@ -298,12 +299,18 @@ class _Walk:
         self._bench.back(SOLVED)
         self._bench.restart()
         self._save(RESTARTED)
-        self._restarted = True
         wanted = {check for one in self._wish.mutants if judge.acts_at_once(one) for check in one.kills}
         chosen = tuple(check for check in self._phases if check in wanted)
-        self._bench.back(RESTARTED)
-        seen = self._grade(f"repetition, restarted, on {self._bench.name}", Selection(checks=chosen, restarted=True))
-        self._red_restarted = {one.check for one in seen if not one.green}
+        for _ in range(TRIES):  # a moment's load is no reason to try no mutant
+            self._bench.back(RESTARTED)
+            seen = self._grade(
+                f"repetition, restarted, on {self._bench.name}", Selection(checks=chosen, restarted=True)
+            )
+            chosen = tuple(one.check for one in seen if not one.green)
+            if not chosen:
+                break
+        self._red_restarted = set(chosen)
+        self._restarted = True
 
     def _try(self, task: Task) -> None:
         mutant = task.mutant
