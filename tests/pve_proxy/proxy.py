@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import re
@@ -159,9 +160,11 @@ class Proxy:
         self._ready.set()
         await self._stopping.wait()
         await asyncio.gather(*self._commands)
-        # Clients keep their connections open and would not answer the end of TLS.
-        for transport in self._transports:
-            transport.abort()
+        # Clients keep their connections open and would not answer the end of TLS. One that has just gone has no protocol
+        # any more, which Python 3.11 does not expect (asyncio.sslproto).
+        for transport in list(self._transports):
+            with contextlib.suppress(AttributeError):
+                transport.abort()
         await self._session.close()
         await runner.cleanup()
 
