@@ -160,8 +160,8 @@ class Proxy:
         self._ready.set()
         await self._stopping.wait()
         await asyncio.gather(*self._commands)
-        # Clients keep their connections open and would not answer the end of TLS. One that has just gone has no protocol,
-        # which Python 3.11 does not expect (asyncio.sslproto).
+        # Clients keep their connections open and would not answer the end of TLS. One that has just gone has no
+        # protocol, which Python 3.11 does not expect (asyncio.sslproto).
         for transport in list(self._transports):
             with contextlib.suppress(AttributeError):
                 transport.abort()
