@@ -15,13 +15,15 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 HOME = {"HOME": "/root", "USER": "root", "LOGNAME": "root", "SHELL": "/bin/sh", "LANG": "C.UTF-8",
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}  # fmt: skip
 WHY = {errno.ENOENT: "script ou interprète absent", errno.EACCES: "script non exécutable"}
 SHELL = "/bin/sh"
 PACE_STARTS = 20
+PERSON: dict[str, Any] = {"user": 61789, "group": 61789, "extra_groups": []}
+"""An account that the machine does not have, for subprocess.run: it has everybody's rights only."""
 LARGEST_FILE, LARGEST_OUTPUT = 256 << 20, 1 << 20
 """Bytes of a file that a program may write, and of its output that is looked at."""
 
@@ -59,7 +61,7 @@ def attempt(
         except subprocess.TimeoutExpired:
             _stop(child)
             return None, "", f"pas terminé en {seconds:.0f} s", True
-        except BaseException:  # stopped ourselves
+        except SystemExit:  # the grader stops us (SIGTERM)
             _stop(child)
             raise
         return status, _told(out), _told(err), False

@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from graders.remote_launch import PERSON
+
 LOOK = 1.0
 WATCHED = 3.0
 """Seconds between a new folder and its first file: inotifywait(1) -r takes a moment to watch what has just been made,
@@ -22,10 +24,6 @@ and people do not write there at once."""
 COPY_EVERY = 20.0
 """Between two copies of the sample whose signature is being published: what controls a file once, when it is written,
 controls the next one."""
-
-
-PERSON: "dict[str, Any]" = {"user": 61789, "group": 61789, "extra_groups": []}
-"""Whose programs leave and read the files: an account that the machine does not have, with everybody's rights only."""
 
 
 def main(request: str) -> None:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from graders.cp02_workstation.remote_keep import Keep, Stamps
 from graders.cp02_workstation.remote_state import LISTS, at_work, lists_dates, renew_schedules, schedule, version
-from graders.remote_launch import attempt, pace
+from graders.remote_launch import PERSON, attempt, pace
 
 QUIET, SETTLED = 45.0, 8.0
 """Seconds without apt at work, after which an update that brought nothing is over, and one that installed."""
@@ -29,8 +29,6 @@ would end after the minute, and pass for on time; and seconds within which it co
 BACK_SECONDS = 600.0
 """Twice what the subject gives."""
 LANGUAGE = Path("/etc/default/locale")
-ANYBODY: "dict[str, Any]" = {"user": 61789, "group": 61789, "extra_groups": []}
-"""An account that the machine does not have: it has everybody's rights only."""
 Told = dict[str, Any]
 
 
@@ -69,7 +67,7 @@ def main(request: str) -> None:
 def trial(wanted: Told, told: Told) -> None:
     """Two hours before, the night, the way back, the night after. It ends where the clock does not stay."""
     package, files = wanted["package"], [wanted["data"], *wanted["files"]]
-    before, owned, opened = sums(files), rights(wanted["data"]), works(wanted["program"], ANYBODY)
+    before, owned, opened = sums(files), rights(wanted["data"]), works(wanted["program"], PERSON)
     lead, late, limit, apart, drift = (wanted[name] for name in ("lead", "late", "limit", "apart", "drift"))
     # The next one, were it in a moment: systemd starts at once what the clock is put beyond.
     minute = next_minute(wanted["minute"], 0)
@@ -91,7 +89,7 @@ def trial(wanted: Told, told: Told) -> None:
         "version": version(package),
         "changed": [path for path in files if after[path] != before[path]]
         + [f"{wanted['data']} (droits)"] * (rights(wanted["data"]) != owned),
-        "works": works(wanted["program"]) and (works(wanted["program"], ANYBODY) or not opened),
+        "works": works(wanted["program"]) and (works(wanted["program"], PERSON) or not opened),
         "unplanned": sorted(name for name, what in planned.items() if plans.get(name) != what),
     }
     if told["after"]["version"] == wanted["version"]:

@@ -64,25 +64,18 @@ def put_back(measured: Measurement) -> Iterator[None]:
 
     Nothing interrupts them; what interrupted the block, or came meanwhile, goes on after them.
     """
+    interrupted = False
     try:
         yield
     except KeyboardInterrupt:
-        left, _ = _undo_all(measured)
+        interrupted = True
+        raise
+    finally:
+        left, came = _undo_all(measured)
+        if came or (interrupted and left):
+            raise KeyboardInterrupt(left)
         if left:
-            raise KeyboardInterrupt(left) from None
-        raise
-    except BaseException:
-        _end(*_undo_all(measured))
-        raise
-    _end(*_undo_all(measured))
-
-
-def _end(left: str, interrupted: bool) -> None:
-    """Raise KeyboardInterrupt for what came meanwhile, TraceError for what is left."""
-    if interrupted:
-        raise KeyboardInterrupt(left)
-    if left:
-        raise TraceError(left)
+            raise TraceError(left)
 
 
 def _undo_all(measured: Measurement) -> tuple[str, bool]:
