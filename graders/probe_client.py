@@ -6,10 +6,11 @@ import hmac
 import json
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 
 from graders.engine.snapshot import Observation
@@ -49,6 +50,16 @@ class Link(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class _Flight:
+    """A request on its way."""
+
+    number: int
+    seconds: float
+    """How long it may take, with what must end before it."""
+    answer: Future[dict[str, Any]] = field(default_factory=Future)
+
+
 class ProbeClient:
     """Calls probes on the probe machine; several may be in flight.
 
@@ -60,9 +71,9 @@ class ProbeClient:
         self._open_link = open_link
         self._notebook = notebook
         self._link: Link | None = None
-        self._pending: dict[int, Future[dict[str, Any]]] = {}
-        self._early: dict[str, Future[dict[str, Any]]] = {}
-        self._shared: dict[str, Future[dict[str, Any]]] = {}
+        self._pending: dict[int, _Flight] = {}
+        self._early: dict[str, _Flight] = {}
+        self._shared: dict[str, _Flight] = {}
         self._last = 0
         self._secret = b""
         self._lock = threading.Lock()
@@ -90,18 +101,30 @@ class ProbeClient:
             raise ProbeError(f"{probe} in leg {leg}: {answer.get('error')}")
         return answer["result"]
 
-    def prefetch(self, probe: str, leg: str | None = None, *, timeout: float = 20.0, **params: Any) -> None:
-        """Start a probe now unless it is started; the first `call` with the same arguments gets its answer."""
+    def prefetch(
+        self,
+        probe: str,
+        leg: str | None = None,
+        *,
+        timeout: float = 20.0,
+        after: Mapping[str, Any] | None = None,
+        **params: Any,
+    ) -> None:
+        """Start a probe now unless it is started; the first `call` with the same arguments gets its answer.
+
+        after: parameters of the same probe in the same leg; if that is in flight, this one begins when it has ended.
+        """
         key = _key(probe, leg, params)
         if self._notebook.snapshot.replaying:
             return
         if key not in self._early and key not in self._shared:
-            self._early[key] = self._send(probe, leg, timeout, params)
+            first = self._early.get(_key(probe, leg, dict(after))) if after is not None else None
+            self._early[key] = self._send(probe, leg, timeout, params, first)
 
     def at_rest(self, seconds: float) -> bool:
         """Wait until what is in flight has ended; whether it has, in so many seconds."""
         with self._lock:
-            running = list(self._pending.values())
+            running = [flight.answer for flight in self._pending.values()]
         return not wait(running, seconds).not_done
 
     @contextmanager
@@ -145,13 +168,14 @@ class ProbeClient:
     def _ask(
         self, key: str, probe: str, leg: str | None, timeout: float, params: dict[str, Any], reuse: bool
     ) -> dict[str, Any]:
-        future = self._shared.get(key) if reuse else None
-        future = future or self._early.pop(key, None) or self._send(probe, leg, timeout, params)
+        flight = self._shared.get(key) if reuse else None
+        flight = flight or self._early.pop(key, None) or self._send(probe, leg, timeout, params)
         if reuse:
-            self._shared[key] = future
+            self._shared[key] = flight
         left = self._notebook.current.deadline.remaining
+        patience = flight.seconds + MARGIN
         try:
-            return future.result(min(timeout + MARGIN, left) if left else timeout + MARGIN)
+            return flight.answer.result(min(patience, left) if left else patience)
         except FutureTimeoutError:
             return {"ok": False, "error": "the probe did not answer in time", "seconds": timeout}
 
@@ -164,22 +188,27 @@ class ProbeClient:
         snapshot.record(Observation("", "grader", "nonce", secret.hex()))
         return secret
 
-    def _send(self, probe: str, leg: str | None, timeout: float, params: dict[str, Any]) -> Future[dict[str, Any]]:
+    def _send(
+        self, probe: str, leg: str | None, timeout: float, params: dict[str, Any], first: _Flight | None = None
+    ) -> _Flight:
         self.connect()
         assert self._link is not None
-        future: Future[dict[str, Any]] = Future()
         with self._lock:
             self._last += 1
-            number = self._last
-            self._pending[number] = future
-        request = {"id": number, "probe": probe, "leg": leg, "params": params, "timeout": timeout}
+            flight = _Flight(self._last, timeout + (first.seconds if first else 0.0))
+            self._pending[flight.number] = flight
+        request: dict[str, Any] = {
+            "id": flight.number, "probe": probe, "leg": leg, "params": params, "timeout": timeout
+        }  # fmt: skip
+        if first:
+            request["after"] = first.number
         try:
             self._link.stdin.write(json.dumps(request).encode() + b"\n")
             self._link.stdin.flush()
         except OSError as problem:
             self.close()
             raise ProbeError(f"{probe}: the probe agent is gone ({problem})") from None
-        return future
+        return flight
 
     def _read(self, link: Link) -> None:
         """Hand answers out until the agent is gone; then nobody is left waiting."""
@@ -187,9 +216,9 @@ class ProbeClient:
             for line in iter(link.stdout.readline, b""):
                 answer = json.loads(line)
                 with self._lock:
-                    future = self._pending.pop(answer["id"], None)
-                if future is not None:
-                    future.set_result(answer)
+                    flight = self._pending.pop(answer["id"], None)
+                if flight is not None:
+                    flight.answer.set_result(answer)
         except (OSError, ValueError):
             pass
         with self._lock:
@@ -197,8 +226,8 @@ class ProbeClient:
             if self._link is link:
                 self._link = None
         link.close()
-        for future in left.values():
-            future.set_result({"ok": False, "error": "the probe agent is gone", "seconds": 0.0})
+        for flight in left.values():
+            flight.answer.set_result({"ok": False, "error": "the probe agent is gone", "seconds": 0.0})
 
 
 class SshLink:

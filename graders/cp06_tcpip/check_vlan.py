@@ -42,7 +42,7 @@ SIDES = (
     Side("siege", "siege_rtr", "siege_pair"),
     Side("wan", "wan_rtr", "wan_fournisseur"),
 )
-LEASE: dict[str, Any] = {"count": 1, "window": 12.0, "linger": 6.0}
+LEASE: dict[str, Any] = {"count": 1, "window": 16.0, "linger": 9.0}
 FIXED = ("invites_passerelle", "invites_controle")
 
 
@@ -55,7 +55,7 @@ def _start_vlan(bench: Bench, probe: ProbeClient) -> None:
 
 def _start_guest(bench: Bench, probe: ProbeClient) -> None:
     probe.prefetch("dhcp.discover", "invites", **LEASE)
-    probe.prefetch("dhcp.discover", "invites", timeout=40, **_crowd(bench))
+    probe.prefetch("dhcp.discover", "invites", timeout=40, after=LEASE, **_crowd(bench))
 
 
 @check("CP06-S4.a", nodes=("rtr",), early=_start_vlan)

@@ -1,8 +1,9 @@
 """The agent: one process on the probe that takes requests as JSON lines and runs each in a child of its own.
 
-Request: {"id", "probe", "leg", "params", "timeout"}. Answer: {"id", "ok", "result" or "error", "seconds", "waited",
-"crowd"}: how long the child was ready to run and did not get the processor (seconds), and how many ran at most with it.
-A child enters its leg, runs the probe and is killed at its timeout; several may run at once.
+Request: {"id", "probe", "leg", "params", "timeout", "after"}. Answer: {"id", "ok", "result" or "error", "seconds",
+"waited", "crowd"}: how long the child was ready to run and did not get the processor (seconds), and how many ran at
+most with it. A child enters its leg, runs the probe and is killed at its timeout; several may run at once. "after", if
+there, is the id of a request that must end first: its time begins then.
 """
 
 from __future__ import annotations
@@ -101,6 +102,7 @@ class Agent:
         self.selector.register(source, selectors.EVENT_READ)
         self.pending = b""
         self.children: dict[int, _Child] = {}
+        self.waiting: list[dict[str, Any]] = []
 
     def serve(self) -> None:
         """Run until the caller hangs up; children die with us."""
@@ -126,8 +128,19 @@ class Agent:
         self.pending += data
         *lines, self.pending = self.pending.split(b"\n")
         for line in lines:
-            self._start(json.loads(line))
+            self.waiting.append(json.loads(line))
+        self._start_ready()
         return bool(data)
+
+    def _start_ready(self) -> None:
+        """Start what waits for nothing, in the order in which it was asked for."""
+        ready, self.waiting = self.waiting, []
+        for request in ready:
+            unfinished = [*(child.request for child in self.children.values()), *self.waiting]
+            if request.get("after") in {one["id"] for one in unfinished}:
+                self.waiting.append(request)
+            else:
+                self._start(request)
 
     def _start(self, request: dict[str, Any]) -> None:
         reader, writer = os.pipe()
@@ -164,6 +177,7 @@ class Agent:
             answer = {"ok": False, "error": "the probe died without an answer"}
         seconds = round(time.monotonic() - child.started, 3)
         self._answer({"id": child.request["id"], **answer, "seconds": seconds, "crowd": child.crowd})
+        self._start_ready()
 
     def _answer(self, answer: dict[str, Any]) -> None:
         data = json.dumps(answer).encode() + b"\n"

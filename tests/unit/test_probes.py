@@ -8,12 +8,13 @@ import time
 import pytest
 
 from graders import internet
+from graders.engine.snapshot import Snapshot, read
 from graders.notebook import Notebook
 from graders.probe_client import ProbeClient, ProbeError
 from graders.probes.agent import PROBES, SELDOM, _function
 from graders.probes.packets import SYN, checksum, ethernet, icmp_echo, ipv4, parse, tcp, udp
 from labs.paths import GRADERS
-from tests.unit.probes_world import NetWorld, Work, solve
+from tests.unit.probes_world import NetWorld, Process, Work, solve
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,10 @@ def probe(world):
 
 @pytest.mark.parametrize("name", [*PROBES, *SELDOM])
 def test_no_probe_has_a_parameter_that_the_client_keeps_for_itself(name):
-    taken = {*inspect.signature(ProbeClient.call).parameters} - {"self", "params"}
+    taken = {*inspect.signature(ProbeClient.call).parameters, *inspect.signature(ProbeClient.prefetch).parameters} - {
+        "self",
+        "params",
+    }
     assert taken.isdisjoint(inspect.signature(_function(name)).parameters)
 
 
@@ -170,6 +174,24 @@ def test_dhcp_sees_every_server_and_every_option(world, probe):
     assert probe.call("dhcp.discover", "wan", count=1, window=1.0) == []
     leases = "".join(path.read_text() for path in world.folder.glob("leases-*"))
     assert offers[0]["mac"] not in leases, "nothing was taken"
+
+
+def test_what_would_keep_a_server_busy_begins_when_the_listener_has_ended(world, tmp_path):
+    notebook = Notebook(Snapshot(tmp_path / "seen.jsonl"))
+    notebook.begin(300)
+    client = ProbeClient(lambda: Process(world.agent_command()), notebook)
+    one, many, another = {"count": 1, "linger": 1.5}, {"count": 12, "linger": 0.2}, {"count": 2, "linger": 0.1}
+    client.prefetch("dhcp.discover", "lan", **one)
+    client.prefetch("dhcp.discover", "lan", after=one, **many)
+    client.prefetch("dhcp.discover", "lan", after={"count": 7}, **another)
+    assert len(client.call("dhcp.discover", "lan", **many)) == 24, "both servers answer each"
+    offers = client.call("dhcp.discover", "lan", **one)
+    assert {offer["relay"] for offer in offers} == {"0.0.0.0", world.v("lan_passerelle")}
+    client.call("dhcp.discover", "lan", **another)
+    client.close()
+    many_seen, one_seen, another_seen = (seen.answer["crowd"] for seen in read(tmp_path / "seen.jsonl"))
+    assert (one_seen, another_seen) == (2, 2), "what waits for nothing that is in flight begins at once"
+    assert many_seen == 1
 
 
 def test_dhcp_reservation_and_wish(world, probe):
