@@ -25,7 +25,7 @@ PACE_STARTS = 20
 PERSON: dict[str, Any] = {"user": 61789, "group": 61789, "extra_groups": []}
 """An account that the machine does not have, for subprocess.run: it has everybody's rights only."""
 LARGEST_FILE, LARGEST_OUTPUT = 256 << 20, 1 << 20
-"""Bytes of a file that a program may write, and of its output that is looked at."""
+"""Bytes of a file that a program may write unless more is said, and of its output that is looked at."""
 
 
 def attempt(
@@ -35,12 +35,13 @@ def attempt(
     account: str | None = None,
     home: str = "",
     locale: str = "",
+    largest: int = LARGEST_FILE,
 ) -> tuple[int | None, str, str, bool]:
     """Status (None: there is none, the error output says why), output, error output, whether it was too late.
 
     It is run by root, or by the account named, with the personal folder `home`; in the language `locale`, or in none.
     What it leaves at work is not waited for: its output goes to files, not to pipes that what it started keeps open.
-    A script without `#!` is given to the shell, as execvp(3), cron and sudo do.
+    A script without `#!` is given to the shell, as execvp(3), cron and sudo do. No file may exceed `largest` bytes.
     """
     environment = {name: value for name, value in os.environ.items() if not (locale and name.startswith("LC_"))}
     own = {"HOME": home, "USER": account, "LOGNAME": account} if account else {}
@@ -49,12 +50,12 @@ def attempt(
         try:
             child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
                                      env={**environment, **HOME, **own, **language}, start_new_session=True, cwd=cwd,
-                                     preexec_fn=_limit, user=account,  # noqa: PLW1509  # no threads here
+                                     preexec_fn=lambda: _limit(largest), user=account,  # noqa: PLW1509  # no threads
                                      group=pwd.getpwnam(account).pw_gid if account else None,
                                      extra_groups=[] if account else None)  # fmt: skip
         except OSError as problem:
             if problem.errno == errno.ENOEXEC and command[0] != SHELL:
-                return attempt([SHELL, *command], seconds, cwd, account, home, locale)
+                return attempt([SHELL, *command], seconds, cwd, account, home, locale, largest)
             return None, "", WHY.get(problem.errno or 0, os.strerror(problem.errno or 0)), False
         try:
             status = child.wait(timeout=seconds)
@@ -90,8 +91,8 @@ def _family(pid: int) -> list[int]:
     return found
 
 
-def _limit() -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, LARGEST_FILE))
+def _limit(largest: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
 
 
 def _told(stream: IO[bytes]) -> str:

@@ -3,18 +3,16 @@
 The restored base is opened with Samba's own library, which every Samba controller has, whatever made the archive.
 """
 
-import errno
 import json
-import os
+import resource
 import shutil
 import stat
-import subprocess
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from graders.remote_launch import pace
+from graders.remote_launch import attempt, pace
 
 LIVE = "/var/lib/samba/private/sam.ldb"
 DAEMON = Path("/run/samba/samba.pid")
@@ -22,12 +20,6 @@ PEOPLE = "(&(objectClass=user)(!(objectClass=computer))(!(sAMAccountName=dns-*))
 """Not the accounts of name servers (dns-…), which come and go with controllers."""
 GROUPS = "(objectClass=group)"
 KINDS = {"people": PEOPLE, "groups": GROUPS}
-SHELL = "/bin/sh"
-ENVIRONMENT = {
-    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "LC_ALL": "C.UTF-8",
-    "HOME": "/root",
-}
 SAID = 300
 AFTERWARDS = "changé après la sauvegarde"
 
@@ -84,27 +76,10 @@ def change(canary: str) -> str:
 
 def run(command: list[str], limit: float) -> dict[str, Any]:
     """Status (None: it could not start, or had to be ended), last words and duration of a program."""
-    began, late = time.monotonic(), False
-    with tempfile.TemporaryFile() as words:
-        try:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=words, stderr=words, env=ENVIRONMENT,
-                                       cwd="/", start_new_session=True, umask=0o022)  # fmt: skip
-        except OSError as problem:
-            if problem.errno == errno.ENOEXEC and command[0] != SHELL:  # without `#!`: as execvp(3), cron and sudo do
-                return run([SHELL, *command], limit)
-            return {"status": None, "said": problem.strerror, "late": False, "pace": 0.0, "seconds": 0.0}
-        try:
-            status = process.wait(limit)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, 9)
-            process.wait()
-            status, late = None, True
-        except SystemExit:  # the grader stops us (SIGTERM)
-            os.killpg(process.pid, 9)
-            raise
-        words.seek(0)
-        said = words.read().decode("utf-8", "replace")
-    return {"status": status, "said": " ".join(said.split())[-SAID:], "late": late, "pace": pace() if late else 0.0,
+    began = time.monotonic()
+    status, output, errors, late = attempt(command, limit, "/", locale="C.UTF-8", largest=resource.RLIM_INFINITY)
+    said = "" if late else " ".join(f"{output} {errors}".split())[-SAID:]
+    return {"status": status, "said": said, "late": late, "pace": pace() if late else 0.0,
             "seconds": round(time.monotonic() - began, 1)}  # fmt: skip
 
 
