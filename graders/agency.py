@@ -13,6 +13,7 @@ from graders.vantage import text
 if TYPE_CHECKING:
     from graders.probe_client import ProbeClient
     from labs.bench import Bench
+    from labs.deadline import Deadline
 
 LEG = "lan"
 TEAMS = ("Direction", "Technique", "Commerce")
@@ -33,6 +34,9 @@ ADMINISTRATOR = 500
 """RID of the built-in administrator, whatever its name (MS-ADTS 6.1.1.6)."""
 ATTRIBUTES = ["objectClass", "sAMAccountName", "userPrincipalName", "givenName", "sn", "userAccountControl",
               "groupType", "member", "objectSid", "primaryGroupID"]  # fmt: skip
+NOT_YET = (None, 51, 52)
+"""No answer, or the results `busy` and `unavailable` (RFC 4511, 4.1.9): a directory that is starting."""
+RETURN_TICK = 3.0
 Entry = dict[str, Any]
 
 
@@ -88,9 +92,16 @@ def ticket(bench: Bench, login: str, password: str) -> dict[str, Any]:
     return {"address": text(bench, "lan_dc"), "realm": realm(bench), "user": login, "password": password}
 
 
-def read_directory(bench: Bench, probe: ProbeClient) -> tuple[Directory, str]:
-    """What the directory holds, and why it is empty when it could not be read."""
+def read_directory(bench: Bench, probe: ProbeClient, patience: Deadline | None = None) -> tuple[Directory, str]:
+    """What the directory holds, and why it is empty when it could not be read.
+
+    patience: how long a controller that was restarted is waited for.
+    """
     told = probe.call("ldap.search", LEG, timeout=30, reuse=True, **everything(bench))
+    for _ in patience.ticks(RETURN_TICK) if patience else ():
+        if told["code"] not in NOT_YET:
+            break
+        told = probe.call("ldap.search", LEG, timeout=30, **everything(bench))
     return Directory(told["entries"]), "" if told["code"] == 0 else told["reason"] or f"code {told['code']}"
 
 

@@ -297,6 +297,17 @@ def test_a_right_that_does_not_follow_the_unit(branch: Branch, monkeypatch: pyte
         assert (branch.place, branch.right) == (HOME, True)
 
 
+def test_a_controller_that_is_starting_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    branch = Branch()
+    answers = iter([{"code": None, "reason": "Can't contact LDAP server (-1)", "entries": []}])
+    known = branch.call
+    monkeypatch.setattr(branch, "call", lambda *a, **asked: next(answers, None) or known(*a, **asked))
+    with judged(branch, monkeypatch) as (expect, undos):
+        scope(branch, expect, undos)
+        expect.conclude()
+        undos[0]()
+
+
 def test_without_the_centre_s_unit_there_is_no_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     branch = Branch()
     with judged(branch, monkeypatch) as (expect, undos):
