@@ -21,7 +21,8 @@ SERVICES = (
     ("boutique", "wan", "siege_boutique", ""),
 )
 """Names of values: equipment, leg, address, port (80 where there is none)."""
-OUTAGES = {"borne": "error", "camera": "stopped", "nas": "off", "boutique": "slow"}
+OUTAGES = {"borne": "off", "camera": "stopped", "nas": "off", "boutique": "slow"}
+"""Of the access point and the NAS, the one that is drawn gives a page in error instead."""
 SPARED = "imprimante"
 """Nothing happens to it before the restart: nobody may be told that something did."""
 WHAT = {"error": "page en erreur", "stopped": "service arrêté", "off": "équipement éteint", "slow": "page trop lente"}
@@ -114,6 +115,7 @@ def _instead(asked: dict[str, Any], told: dict[str, Any], name: str) -> str:
 def _trial(bench: Bench, outages: dict[str, str] | None = None, watch: float = 105.0) -> dict[str, Any]:
     """Parameters of monitoring.trial; more than twice the longest wait is watched, so that a rarer poll shows."""
     inside = [text(bench, "serveurs_mon"), text(bench, "serveurs6_mon")]
+    made = outages or {**OUTAGES, text(bench, "page_en_erreur"): "error"}
     services = [
         {
             "id": text(bench, name),
@@ -126,7 +128,7 @@ def _trial(bench: Bench, outages: dict[str, str] | None = None, watch: float = 1
     ]
     return {
         "services": services,
-        "outages": {text(bench, name): state for name, state in (outages or OUTAGES).items()},
+        "outages": {text(bench, name): state for name, state in made.items()},
         "recipient": text(bench, "astreinte"),
         "mail": {"leg": "wan", "address": text(bench, "siege_mail")},
         "watch": watch,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from graders.check import check
+from graders.cp07_protection import post
 from graders.expect import Expect
 from graders.vantage import number, text
 from labs.variants import render
@@ -20,7 +21,8 @@ BAN_SECONDS, EARLY, LATE = 45.0, 10.0, 20.0
 sooner or later than asked it may end."""
 PAUSE = 90.0
 """Seconds before the intruder's last password: within the subject's five minutes, who goes slowly is banned too."""
-ALERT_SECONDS = 60.0
+ALERT_SECONDS, ALERT_GRACE = 60.0, 30.0
+"""How long after the ban its message may come (the subject says a minute); what a busy machine gets beyond that."""
 TRIES = 5
 """Attempts after a restart, each half a minute at least: what bans may start minutes after SSH on a busy machine."""
 LASTING = 25.0
@@ -65,16 +67,20 @@ def check_ban(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
 def check_alert(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     """Chaque bannissement est annoncé par un courriel au destinataire des alertes.
 
-    Un message qui nomme l'adresse bannie arrive à la messagerie du siège, pour le destinataire demandé ; aucun
-    n'annonce l'adresse qui n'a pas été bannie.
+    Un message qui nomme l'adresse bannie arrive à la messagerie du siège, pour le destinataire demandé, dans la minute
+    (une demi-minute de tolérance) ; aucun n'annonce l'adresse qui n'a pas été bannie.
     """
+    post.require(bench, probe)
     seen = probe.call("intrusion.trial", timeout=_limit(bench), reuse=True, **_trial(bench))
     intruder, other = seen["intruder"]["address"], seen["below"]["address"]
     told = probe.call("mail.received", timeout=ALERT_SECONDS + 10, words=[intruder], others=[other],
                       window=ALERT_SECONDS, since=seen["began"])  # fmt: skip
     label = f"message à {text(bench, 'adresse_alertes')} avec l'adresse bannie ({intruder})"
-    found = _for_us(bench, told[intruder])
-    expect.true(label, "un au moins", "un au moins" if found else "aucun", found)
+    found, ban = _for_us(bench, told[intruder]), seen["intruder"]["since"]
+    late = round(min(one["at"] for one in found) - ban) if found and ban is not None else 0
+    limit = ALERT_SECONDS + ALERT_GRACE
+    observed = "aucun" if not found else f"{late} s après le bannissement" if late > limit else "à temps"
+    expect.true(label, f"un au moins, en {limit:g} s", observed, bool(found) and late <= limit)
     # One that quotes the log of the ban names the others who failed shortly before.
     announced = [one for one in told[other] if one not in told[intruder]]
     label = f"message qui n'annonce qu'une adresse non bannie ({other})"
@@ -122,7 +128,7 @@ def _answered(yes: bool) -> str:
     return "a une réponse" if yes else "sans réponse"
 
 
-def _for_us(bench: Bench, messages: list[dict[str, Any]]) -> bool:
-    """Whether one of these messages went to the recipient of the alerts."""
+def _for_us(bench: Bench, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of these messages that went to the recipient of the alerts."""
     wanted = text(bench, "adresse_alertes").lower()
-    return any(wanted in (name.lower() for name in one["recipients"]) for one in messages)
+    return [one for one in messages if wanted in (name.lower() for name in one["recipients"])]

@@ -8,6 +8,7 @@ from email.message import EmailMessage
 from typing import TYPE_CHECKING, Any
 
 from graders import samples
+from graders.probe_client import ProbeError
 from graders.vantage import text
 
 if TYPE_CHECKING:
@@ -20,6 +21,13 @@ DATE = "@DATE@"
 SENDER = "claire.martin@fournisseur.example"
 STRANGER = "victime@ailleurs.example"
 DELIVERY_SECONDS, SETTLE_SECONDS = 60.0, 8.0
+CLEAN_TWINS = (
+    "fichier EICAR",
+    "EICAR dans une archive zip",
+    "échantillon de l'agence",
+    "échantillon dans une archive zip",
+)
+"""Dangerous files whose harmless twins are sent too: one of each extension, so that nobody refuses by the name."""
 HANDING_SECONDS = 300.0
 """For all letters together: a filter may take its time with each."""
 
@@ -102,11 +110,10 @@ def letters(bench: Bench, probe: ProbeClient, occasion: str = "") -> list[Letter
         return Letter(label, word, _compose(bench, word, subject, body, attachments), body, attachments, dangerous)
 
     spam = f"Bonjour,\n\n{samples.GTUBE}\n\n{{word}}\n"
-    clean = ("fichier sain de même taille (échantillon de l'agence)",
-             "fichier sain de même taille (échantillon dans une archive zip)")  # fmt: skip
+    clean = tuple(f"fichier sain de même taille ({name})" for name in CLEAN_TWINS)
     return [
         letter("message ordinaire", ORDINARY, "Livraison de jeudi"),
-        letter("message avec deux pièces jointes saines", ORDINARY, "Bon de livraison", *clean),
+        letter("message avec des pièces jointes saines", ORDINARY, "Bon de livraison", *clean),
         letter("message inhabituel mais légitime", UNUSUAL, "RÉUNION DE RENTRÉE : INSCRIVEZ-VOUS !"),
         letter("pièce jointe EICAR", ORDINARY, "Facture", "fichier EICAR", dangerous=True),
         letter("échantillon de l'agence en pièce jointe", ORDINARY, "Devis", "échantillon de l'agence", dangerous=True),
@@ -116,8 +123,25 @@ def letters(bench: Bench, probe: ProbeClient, occasion: str = "") -> list[Letter
     ]
 
 
+def require(bench: Bench, probe: ProbeClient) -> None:
+    """Hand the head office's server a message from beside it. Raises ProbeError when it does not take it."""
+    address, word = text(bench, "messagerie"), probe.nonce("head office's mail")
+    message = {"id": "témoin", "sender": SENDER, "recipient": recipient(bench),
+               "data": note(word, SENDER, recipient(bench))}  # fmt: skip
+    told = probe.call("mail.send", "serveurs", reuse=True, address=address, port=25, messages=[message], window=10.0)
+    seen = probe.call("mail.received", reuse=True, words=[word], window=10.0)
+    if told["témoin"]["state"] != "accepted" or not seen[word]:
+        raise ProbeError(
+            f"the probe's own mail server {address} takes nothing: restart plateau-messagerie on the probe"
+        )
+
+
 def hand_over(bench: Bench, probe: ProbeClient, chosen: list[Letter]) -> Trial:
-    """Hand letters over from the Internet and see which reach the head office; the same letters are sent once."""
+    """Hand letters over from the Internet and see which reach the head office; the same letters are sent once.
+
+    Raises ProbeError when the head office's server, which is the probe's, takes no mail.
+    """
+    require(bench, probe)
     messages = [
         {"id": one.label, "sender": SENDER, "recipient": recipient(bench), "data": base64.b64encode(one.data).decode()}
         for one in chosen

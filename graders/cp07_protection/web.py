@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 Ask = dict[str, Any]
 FORBIDDEN = ("interdit_jeux", "interdit_paris", "interdit_partage")
 OPEN, REFUSED = "ouverte", "refusée"
+"""A page."""
+THROUGH, STOPPED = "ouvert", "refusé"
+"""A tunnel."""
 PATIENCE = 12.0
 """Seconds that one page may take."""
 
@@ -51,16 +54,21 @@ def fetch(
     return answers
 
 
-def tunnels(bench: Bench, probe: ProbeClient, asks: Sequence[tuple[str, int]]) -> dict[str, dict[str, Any]]:
-    """The answers of proxy.tunnel, by `host:port`; the far ends listen at the web site's address."""
-    web = text(bench, "internet_web")
+def tunnels(
+    bench: Bench, probe: ProbeClient, asks: Sequence[tuple[str, int]], *, beyond: str = "wan"
+) -> dict[str, dict[str, Any]]:
+    """The answers of proxy.tunnel, by `host:port`.
+
+    The far ends listen at the web site's address or, `beyond` being the servers' network, at the probe's own there.
+    """
+    end = text(bench, "internet_web" if beyond == "wan" else "serveurs_controle")
     wanted = [{"id": f"{host}:{port}", "host": host, "port": port, **account(bench)} for host, port in asks]
-    listen = sorted({(web, port) for _, port in asks})
+    listen = sorted({(end, port) for _, port in asks})
     answers: dict[str, dict[str, Any]] = probe.call(
         "proxy.tunnel",
         timeout=10.0 * len(asks) + 5,
         origin="lan",
-        beyond="wan",
+        beyond=beyond,
         listen=listen,
         **proxy(bench),
         asks=wanted,
@@ -73,6 +81,11 @@ def shown(answer: dict[str, Any], opened: bool) -> str:
     if opened:
         return OPEN
     return f"{REFUSED} (code {answer['status']})" if answer["status"] else f"pas de réponse ({answer['reason']})"
+
+
+def tunnelled(answer: dict[str, Any]) -> str:
+    """What became of a tunnel, for the candidate."""
+    return THROUGH if answer["through"] else STOPPED
 
 
 def forbidden_pages(bench: Bench, word: str) -> list[tuple[str, str]]:

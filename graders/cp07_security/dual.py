@@ -104,17 +104,20 @@ def spoofed(bench: Bench, family: str) -> list[dict[str, Any]]:
             )
             shots.append(shot(label, protocol, here[zone], reached[other], int(port or 0)))
         requests.append({**toward_router(bench, ipv6), "watch": [other], "shots": shots})
-    for zone, other in (ZONES, ZONES[::-1]):
+    for zone, other, near in (("lan", "serveurs", 22), ("serveurs", "lan", 80)):
         router = text(bench, f"{zone}{FAMILIES[family]}_passerelle")
         card = {"origin": zone, "via": router, "mac": bench.node("rtr").mac(zone)}
-        label = f"{flows.NAMES[zone]} vers Internet, TCP 80"
-        sources = {
-            f"{CONTROL} : {label}": here[zone],
-            f"{label}, adresse usurpée ({flows.NAMES[other]})": here[other],
-            f"{label}, adresse étrangère à l'agence": far,
-        }
-        shots = [shot(name, "tcp", source, outside, 80) for name, source in sources.items()]
-        requests.append({**card, "watch": ["wan"], "shots": shots})
+        shots = []
+        for to, target, tried in (("wan", outside, 80), (other, reached[other], near)):
+            label = f"{flows.NAMES[zone]} vers {flows.NAMES[to]}, TCP {tried}"
+            sources = {
+                f"{CONTROL} : {label}": here[zone],
+                f"{label}, adresse usurpée ({flows.NAMES[other]})": here[other],
+            }
+            if to == "wan":
+                sources[f"{label}, adresse étrangère à l'agence"] = far
+            shots += [shot(name, "tcp", source, target, tried) for name, source in sources.items()]
+        requests.append({**card, "watch": ["wan", other], "shots": shots})
     return requests
 
 

@@ -44,9 +44,10 @@ def trial(
 
     The intruder waits `pause` seconds before the last password. `began`: when it all began (time(2)). `clean`: both
     were greeted before. `below` and `intruder`: their address, how many passwords were refused, and
-    `banned`: seconds from the last of them to the first greeting that did not come, None when all came for `ban_window`
-    seconds. `others`: whether the address below and the leg's own were greeted while the intruder was not. `released`:
-    seconds from the last refusal to the first greeting that came again, None when none came for `watch` seconds.
+    `banned`: seconds from the last of them to the first greeting that did not come, which was at `since` (time(2));
+    None when all came for `ban_window` seconds. `others`: whether the address below and the leg's own were greeted
+    while the intruder was not. `released`: seconds from the last refusal to the first greeting that came again, None
+    when none came for `watch` seconds.
 
     >>> trial(legs, origin="lan", network="10.1.2.0/24", pool=["10.1.2.220", "10.1.2.221"], address="10.1.130.10",
     ...       failures=5, watch=120)
@@ -116,13 +117,13 @@ def _fail(address: str, source: str, count: int, window: float, pause: float = 0
             pause = 0.0
         some = _bad_passwords(address, source, min(PROMPTS, left - 1 if pause else left))
         refused, vain = refused + some, 0 if some else vain + 1
-    last, banned = time.monotonic(), None
+    last, banned, since = time.monotonic(), None, None
     while banned is None and time.monotonic() - last < window:
         time.sleep(PAUSE)
-        began = time.monotonic()
+        began, now = time.monotonic(), time.time()
         if _silent(address, source):
-            banned = round(began - last, 1)
-    return {"address": source, "refused": refused, "banned": banned}, last
+            banned, since = round(began - last, 1), now
+    return {"address": source, "refused": refused, "banned": banned, "since": since}, last
 
 
 def _bad_passwords(address: str, source: str, count: int) -> int:

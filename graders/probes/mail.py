@@ -59,7 +59,8 @@ def received(
 
     At most `window` seconds, and `settle` more for what might still come. `others` are looked for and not waited for;
     what came before `since` (seconds of the probe's clock, time(2)) is not looked at. A
-    message: sender, recipients, subject, text (of all its text parts), attachments (sha256 of each part that is none).
+    message: at (when it came, time(2)), sender, recipients, subject, text (of all its text parts), attachments (sha256
+    of each part that is none).
 
     >>> received(["n0123456789ab"], window=5)
     {'n0123456789ab': [{'sender': 'x@y.example', 'recipients': ['z@auch.test'], 'subject': '...', ...}]}
@@ -119,7 +120,7 @@ def _new(folder: Path, known: set[str], since: float) -> Iterator[tuple[str, dic
     for path in sorted(folder.glob("*.json")):
         if path.name not in known and int(path.stem) >= since * 1e9:
             try:
-                yield path.name, _read(json.loads(path.read_text()))
+                yield path.name, {"at": int(path.stem) / 1e9, **_read(json.loads(path.read_text()))}
             except FileNotFoundError:
                 continue  # the oldest go when there are many
 

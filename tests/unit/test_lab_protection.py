@@ -127,6 +127,10 @@ def test_letters_are_whole_messages(letters: list[post.Letter]) -> None:
         assert found == [joined.content for joined in one.attachments]
     assert not letters[0].dangerous
     assert not letters[-1].dangerous
+    ends = [{part.get_filename(".").rpartition(".")[2] for part in email.message_from_bytes(one.data).walk()}
+            for one in letters]  # fmt: skip
+    dangerous = set[str]().union(*(end for end, one in zip(ends, letters, strict=True) if one.dangerous))
+    assert dangerous <= ends[1], "whoever refuses by the name refuses what is clean"
     assert sum(one.dangerous for one in letters) == 4
 
 
@@ -221,6 +225,54 @@ def test_another_port_of_srv_must_not_lead_to_the_web(served: tuple[int, ...], g
     check_proxy._compare_other_ports(bench, cast("ProbeClient", probe), expect)
     assert probe.asked == {25, 3129}
     assert [one.ok for one in expect.comparisons] == [good]
+
+
+class Ways(Words):
+    """A probe for which tunnels of these kinds open, and mail goes so far."""
+
+    def __init__(self, *opened: str, accepted: bool = True, kept: bool = True) -> None:
+        self.opened, self.accepted, self.kept = opened, accepted, kept
+
+    def call(self, name: str, *_: Any, **asked: Any) -> Any:
+        if name == "proxy.tunnel":
+            opens = {one["id"]: one["port"] == 443 or asked["beyond"] in self.opened for one in asked["asks"]}
+            return {place: {"through": through} for place, through in opens.items()}
+        if name == "mail.send":
+            return {one["id"]: {"state": "accepted" if self.accepted else "unanswered"} for one in asked["messages"]}
+        assert name == "mail.received"
+        return {word: [{}] if self.kept else [] for word in asked["words"]}
+
+
+@pytest.mark.parametrize(("opened", "wrong"), [((), 0), (("serveurs",), 2), (("wan",), 5)])
+def test_a_tunnel_to_another_port_is_seen_wherever_it_leads(opened: tuple[str, ...], wrong: int) -> None:
+    """The router may be what stops those to the Internet."""
+    bench, expect = bench_of("protection", 0), Expect()
+    check_proxy._compare_tunnels(bench, cast("ProbeClient", Ways(*opened)), expect, "www.a.example")
+    assert len([one for one in expect.comparisons if not one.ok]) == wrong
+
+
+@pytest.mark.parametrize("broken", [{"accepted": False}, {"kept": False}])
+def test_nobody_is_judged_by_a_mail_server_of_ours_that_takes_nothing(broken: dict[str, bool]) -> None:
+    bench = bench_of("protection", 0)
+    post.require(bench, cast("ProbeClient", Ways()))
+    with pytest.raises(ProbeError, match="takes nothing"):
+        post.require(bench, cast("ProbeClient", Ways(**broken)))
+
+
+@pytest.mark.parametrize(("came", "good"), [(2.0, True), (85.0, True), (120.0, False), (None, False)])
+def test_an_alert_comes_within_a_minute_of_the_ban(came: float | None, good: bool) -> None:
+    bench, expect = bench_of("protection", 0), Expect()
+    told = {"began": 0.0, "below": {"address": "10.0.0.220"}, "intruder": {"address": "10.0.0.221", "since": 100.0}}
+    alert = [] if came is None else [{"at": 100.0 + came, "recipients": [str(bench.values["adresse_alertes"])]}]
+
+    class Alerted(Ways):
+        def call(self, name: str, *_: Any, **asked: Any) -> Any:
+            if name == "intrusion.trial":
+                return told
+            return {"10.0.0.221": alert, "10.0.0.220": []} if "since" in asked else super().call(name, **asked)
+
+    check_intrusion.check_alert(bench, cast("ProbeClient", Alerted()), expect)
+    assert [one.ok for one in expect.comparisons] == [good, True]
 
 
 def _unpacked(content: bytes) -> bytes:

@@ -60,6 +60,8 @@ def test_files_of_the_probe_are_what_their_readers_accept() -> None:
     known = {(one["name"], one["leg"], one["address"].partition("/")[0], one["port"]) for one in equipment}
     assert {(one["id"], one["leg"], one["address"], one["port"]) for one in asked["services"]} == known
     assert set(asked["outages"]) < {one["name"] for one in equipment}
+    made = {tuple(check_monitoring._trial(bench_of("supervision", one))["outages"].values()) for one in range(8)}
+    assert made == {("error", "stopped", "off", "slow"), ("off", "stopped", "error", "slow")}
 
 
 @pytest.mark.parametrize(
@@ -92,6 +94,12 @@ def test_forged_sources_are_not_those_of_where_they_come_from(family: str) -> No
             inside = own is not None and ipaddress.ip_address(one["source"]) in own
             assert inside is one["id"].startswith(dual.CONTROL)
             assert (":" in one["source"]) is (":" in one["address"]) is (":" in request["via"])
+    inside = [one for one in dual.spoofed(bench, family) if one["origin"] in networks]
+    for request in inside:
+        near = {ipaddress.ip_address(one["address"]) in networks[other]
+                for other in set(networks) - {request["origin"]} for one in request["shots"]}  # fmt: skip
+        assert near == {True, False}, "toward the other network and toward the Internet"
+        assert set(request["watch"]) == {"wan", *networks} - {request["origin"]}
 
 
 def test_what_the_head_office_may_not_reach_is_told_by_who_answers() -> None:

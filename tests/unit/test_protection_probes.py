@@ -206,6 +206,8 @@ def test_mail_that_came_before_is_not_looked_at(tmp_path: Path) -> None:
         return len(mail.received(["10.9.9.220"], window=0.0, since=since, folder=str(tmp_path))["10.9.9.220"])
 
     assert [count(0.0), count(150.0), count(250.0)] == [2, 1, 0]
+    both = mail.received(["10.9.9.220"], window=0.0, folder=str(tmp_path))["10.9.9.220"]
+    assert [one["at"] for one in both] == [100.0, 200.0]
 
 
 SSH = """
