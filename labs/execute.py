@@ -69,11 +69,7 @@ class Executor:
         work: list[tuple[str, str, Callable[[], None]]] = []
         for bench in benches:
             identity.ensure_keys(bench, self._files)
-        # All at once: a cluster's network is changed, and applied, a single time.
-        segments = [segment for bench in benches for segment in bench.segments]
-        specs = [node.spec for bench in benches for node in bench.nodes]
-        with self._journal.step("segments", ", ".join(str(bench.key) for bench in benches)):
-            self._hypervisor.ensure_segments(segments, specs, Deadline.after(SEGMENTS_SECONDS + len(segments)))
+        self._ensure_segments(benches)
         # A machine may have to wait for all the others before its turn comes.
         patience = NODE_SECONDS + plan.seconds
         for bench in benches:
@@ -112,17 +108,38 @@ class Executor:
         self._parallel([(key.candidate, "", delete(key)) for key in bench_keys], outcome)
         return outcome
 
-    def snapshot(self, benches: Sequence[Bench], name: str) -> Outcome:
-        """Take the snapshot `name` of every graded node (and of the probe, whose state belongs to it)."""
-        return self._on_each(benches, f"snapshot {name}", lambda node: self._snapshot(node, name))
+    def snapshot(self, benches: Sequence[Bench], name: str, *, replace: bool = True) -> Outcome:
+        """Take the snapshot `name` of every graded node (and of the probe, whose state belongs to it).
+
+        Unless it may `replace` one, a node that has such a snapshot keeps it, and does not count as changed.
+        """
+
+        def take(node: BenchNode) -> bool:
+            key = node.spec.key
+            if not replace and name in self._hypervisor.snapshots(key, Deadline.after(WAKE_SECONDS)):
+                return False
+            self._wake(node)  # a machine that sleeps in its snapshot may never wake again
+            self._hypervisor.snapshot(key, name, Deadline.after(NODE_SECONDS))
+            return True
+
+        return self._on_each(benches, f"snapshot {name}", take)
 
     def rollback(self, benches: Sequence[Bench], name: str) -> Outcome:
-        """Return every node of the benches to the snapshot `name`."""
+        """Return every node of the benches to the snapshot `name`, on networks that work."""
 
-        def back(node: BenchNode) -> None:
+        def back(node: BenchNode) -> bool:
             self._hypervisor.rollback(node.spec.key, name, Deadline.after(NODE_SECONDS))
+            return True
 
+        self._ensure_segments(benches)
         return self._on_each(benches, f"rollback {name}", back)
+
+    def _ensure_segments(self, benches: Sequence[Bench]) -> None:
+        """All at once: a cluster's network is changed, and applied, a single time."""
+        segments = [segment for bench in benches for segment in bench.segments]
+        specs = [node.spec for bench in benches for node in bench.nodes]
+        with self._journal.step("segments", ", ".join(str(bench.key) for bench in benches)):
+            self._hypervisor.ensure_segments(segments, specs, Deadline.after(SEGMENTS_SECONDS + len(segments)))
 
     def _prepare(self, benches: Sequence[Bench], actions: Mapping[NodeKey, NodePlan], outcome: Outcome) -> None:
         """Put what is taken as given on the machines that were just made, then mark them ready.
@@ -149,16 +166,17 @@ class Executor:
 
         return run
 
-    def _on_each(self, benches: Sequence[Bench], action: str, work: Callable[[BenchNode], None]) -> Outcome:
+    def _on_each(self, benches: Sequence[Bench], action: str, work: Callable[[BenchNode], bool]) -> Outcome:
         outcome = Outcome()
 
         def one(node: BenchNode) -> Callable[[], None]:
             def run() -> None:
                 with self._journal.step(action, node.spec.key):
-                    work(node)
-                self._progress(f"{node.spec.key.candidate}/{node.name}", f"{action}: done")
+                    changed = work(node)
+                told = "done" if changed else "was there, kept"
+                self._progress(f"{node.spec.key.candidate}/{node.name}", f"{action}: {told}")
                 with self._lock:
-                    outcome.changed += 1
+                    outcome.changed += changed
 
             return run
 
@@ -175,10 +193,6 @@ class Executor:
         if slept:
             self._step("wake", node, lambda: hypervisor.start(key, deadline))
         return slept
-
-    def _snapshot(self, node: BenchNode, name: str) -> None:
-        self._wake(node)  # a machine that sleeps in its snapshot may never wake again
-        self._hypervisor.snapshot(node.spec.key, name, Deadline.after(NODE_SECONDS))
 
     def _node_work(
         self, bench: Bench, node: BenchNode, plan: NodePlan, patience: float, outcome: Outcome

@@ -109,8 +109,8 @@ def grade(
     The graders inherit `lock`, the session's: should this process be killed, nobody else works on the benches before
     they have ended.
 
-    Raises PlateauError, naming the log, when a grader ended without measuring, and InterruptedRunError once `cancelled`
-    is set; no grader is left running then.
+    Raises PlateauError, naming the log, when a grader ended without measuring, after the others have ended, and
+    InterruptedRunError once `cancelled` is set; no grader is left running then.
     """
     parts = run_folder / PARTS
     done = [_Grader(one, parts / one) for one in candidates if ended(parts / one)]
@@ -129,7 +129,6 @@ def grade(
                 assert grader.process is not None
                 if grader.process.poll() is not None:
                     running.remove(grader)
-                    _finish(grader, run_folder)
                     done.append(grader)
             time.sleep(0.2)
     finally:
@@ -138,6 +137,10 @@ def grade(
             process.terminate()
         for process in processes:
             process.wait()
+    if lost := [_why(grader, run_folder) for grader in done if not ended(grader.folder)]:
+        count = len(done) - len(lost)
+        kept = f"; {count} of {len(candidates)} are measured: --resume goes on with the others" if count else ""
+        raise PlateauError(f"{'; '.join(lost)}{kept}")
     records = run_folder / "records.jsonl"
     _join([part.records for part in sorted(done, key=lambda part: candidates.index(part.candidate))], records)
     for part in done:
@@ -224,14 +227,13 @@ def _show(grader: _Grader, progress: Callable[[str, str], None]) -> None:
             return
 
 
-def _finish(grader: _Grader, run_folder: Path) -> None:
-    if ended(grader.folder):
-        return
+def _why(grader: _Grader, run_folder: Path) -> str:
+    """Why a grader measured nothing, as far as its log tells; the log is kept."""
     log = run_folder / f"grader-{grader.candidate}.log"
     shutil.copyfile(grader.folder / "grader.log", log)
     words = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
     reason = next((line for line in words if line.startswith(("ERROR", "E  "))), words[-1] if words else "no message")
-    raise PlateauError(f"{grader.candidate}: the grader did not measure: {reason.strip()} (see {log})")
+    return f"{grader.candidate}: the grader did not measure: {reason.strip()} (see {log})"
 
 
 def _join(parts: Sequence[Path], target: Path) -> None:

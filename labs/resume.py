@@ -88,12 +88,14 @@ def require(session: Session) -> Interrupted:
     changed = sorted(name for name in set(before) | set(now) if before.get(name) != now.get(name))
     if changed:
         raise InputError(
-            f"{found.folder.name}: --resume: {', '.join(changed)} changed since it began; leave --resume out, so that "
-            "all candidates are graded alike"
+            f"{found.folder.name}: --resume: {', '.join(changed)} changed since it began; --anew, so that all "
+            "candidates are graded alike"
         )
     strangers = sorted(set(found.candidates) - {one.id for one in session.candidates})
     if strangers:
-        raise InputError(f"{found.folder.name}: --resume: {', '.join(strangers)} left the session; leave --resume out")
+        raise InputError(
+            f"{found.folder.name}: --resume: {', '.join(strangers)} left the session; --anew grades the others"
+        )
     return found
 
 

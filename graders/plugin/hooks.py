@@ -246,8 +246,9 @@ def pytest_runtest_makereport(
         note_exception(measured, problem)
         with contextlib.suppress(PlateauError):
             run.look_again(bench_run)
-        # A machine that the check itself restarted or switched off may be down by it, not by its candidate.
-        if not (measured.acted or isinstance(problem, TraceError)):
+        # A machine that the check itself restarted or switched off may be down by it, not by its candidate; and without
+        # a probe nothing is seen of any machine.
+        if not (bench_run.broken or measured.acted or isinstance(problem, TraceError)):
             outcome = run.node_down(bench_run, spec) or outcome
     outcome = run.explained(bench_run, spec, outcome)
     record = run.record(bench_run, spec, outcome, measured, item.stash[BEGAN])

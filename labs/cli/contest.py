@@ -115,7 +115,7 @@ class _Case:
         """Measure again on the bench as it was at the bell; the former results are not touched."""
         from graders.dossier.manifest import digest
         from graders.records import load
-        from labs.cli.grading import OnChange, require_running
+        from labs.cli.grading import OnChange, require_benches
         from labs.cli.output import Progress
         from labs.cli.provisioning import go_back
         from labs.grade import Selection, grade
@@ -124,7 +124,7 @@ class _Case:
 
         self._require_open()
         opened = self._opened
-        hosts = require_running(self.session, [self.candidate])
+        hosts = require_benches(self.session, [self.candidate], as_they_are=False)
         try:
             go_back(str(self.session.path), self.candidate, "frozen")
         except typer.Exit:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from labs.cli.options import CandidateOption, JsonOption, LangOption, SessionArg
-from labs.errors import InputError, PlateauError
+from labs.errors import InputError, InterruptedRunError, PlateauError
 
 if TYPE_CHECKING:
     from graders.records import Run
@@ -42,6 +42,9 @@ def grade(
         bool,
         typer.Option("--resume", help="Take up the last run, which was interrupted: only what it did not measure."),
     ] = False,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Grade everybody again although the last run, interrupted, measured some.")
+    ] = False,
     json: JsonOption = False,
     lang: LangOption = "fr",
 ) -> None:
@@ -52,7 +55,11 @@ def grade(
     selection = Selection(keyword, tuple(check or ()), reboot)
     if resume and (candidate or selection != Selection()):
         raise InputError("--resume takes up what was asked then: leave --candidate, -k, --check and --no-reboot out")
-    summary, paths = grade_session(session, candidate, selection, quiet=json, lang=lang, resume=resume)
+    try:
+        summary, paths = grade_session(session, candidate, selection, quiet=json, lang=lang, resume=resume, anew=anew)
+    except KeyboardInterrupt:
+        again = f"plateau grade {session} --resume goes on with those who are not measured"
+        raise InterruptedRunError(f"interrupted; {again}") from None
     if json:
         print_json({**summary, "documents": {name: str(path) for name, path in paths.items()}})
     else:
@@ -73,9 +80,19 @@ def _tell_copies(name: str, folder: Path) -> None:
 
 
 def grade_session(
-    name: str, ids: list[str] | None, selection: Selection, *, quiet: bool, lang: str, resume: bool = False
+    name: str,
+    ids: list[str] | None,
+    selection: Selection,
+    *,
+    quiet: bool,
+    lang: str,
+    resume: bool = False,
+    anew: bool = False,
 ) -> tuple[dict[str, Any], dict[str, Path]]:
-    """The work of `grade`: summary and documents."""
+    """The work of `grade`: summary and documents.
+
+    Raises InputError when the last run was interrupted and measured somebody, unless it is taken up or begun `anew`.
+    """
     from graders.records import load
     from graders.report import summary
     from labs import resume as interrupted
@@ -93,13 +110,16 @@ def grade_session(
         if resume:
             run = interrupted.require(loaded)
             chosen, selection, folder, left = list(run.candidates), run.selection, run.folder, list(run.left)
-            hosts = require_running(loaded, left)
+            hosts = require_benches(loaded, left)
             _tell_resumed(run)
         else:
             chosen = left = [one.id for one in loaded.select(ids)]
-            hosts = require_running(loaded, chosen)
-            if earlier := interrupted.find(loaded):
-                _tell_interrupted(loaded, earlier)
+            hosts = require_benches(loaded, chosen)
+            if not anew and (earlier := interrupted.find(loaded)) and earlier.measured:
+                raise InputError(
+                    f"{earlier.folder.name} was interrupted with {len(earlier.measured)} of {len(earlier.candidates)} "
+                    f"candidates measured; plateau grade {name} --resume takes it up, --anew grades from the beginning"
+                )
             folder = new_run_folder(loaded)
             interrupted.keep(loaded, folder, chosen, selection)
         with progress.inner.showing():
@@ -202,17 +222,6 @@ class OnChange:
             self.inner(subject, step)
 
 
-def _tell_interrupted(loaded: Session, run: Interrupted) -> None:
-    from labs.cli.output import err
-
-    count = f"{len(run.measured)} of {len(run.candidates)} candidates measured"
-    err.print(
-        f"{run.folder.name} was interrupted with {count}; all are graded anew now. "
-        f"To take it up instead: Ctrl-C, then plateau grade {loaded.path} --resume",
-        markup=False, soft_wrap=True,
-    )  # fmt: skip
-
-
 def _tell_resumed(run: Interrupted) -> None:
     from labs.cli.output import err
 
@@ -226,18 +235,34 @@ def _tell_resumed(run: Interrupted) -> None:
         )  # fmt: skip
 
 
-def require_running(loaded: Session, candidates: list[str]) -> dict[str, set[str]]:
-    """The hosts that carry each candidate's machines. Raises InputError when a bench is not up."""
+def require_benches(loaded: Session, candidates: list[str], *, as_they_are: bool = True) -> dict[str, set[str]]:
+    """The hosts that carry each candidate's machines. Raises InputError when one has no bench.
+
+    Benches that are graded as they are: also when a machine of the centre is stopped, as after the host's restart,
+    since nothing could be measured. Stopped machines of candidates are told: what is asked of them will be missing.
+    """
+    from labs.cli.output import err
     from labs.hypervisors import open_hypervisor
     from labs.hypervisors.base import Power
 
     up: dict[str, set[str]] = {}
+    stopped: list[str] = []
     for status in open_hypervisor(loaded.profile).list_nodes(loaded.uid):
         if status.power is not Power.ABSENT:
             up.setdefault(status.key.candidate, set()).add(status.host)
+        if status.power is Power.STOPPED and status.key.candidate in candidates:
+            stopped.append(f"{status.key.candidate}/{status.key.node}")
     absent = [one for one in candidates if one not in up]
     if absent:
         raise InputError(f"{loaded.name}: no bench of {', '.join(absent)} is up; run plateau up first")
+    graded = {node.name for node in loaded.lab.graded_nodes}
+    if as_they_are and (ours := [one for one in stopped if one.partition("/")[2] not in graded]):
+        raise InputError(f"{loaded.name}: {', '.join(ours)} is stopped, and measures the others; run plateau up first")
+    if as_they_are and stopped:
+        err.print(
+            f"{', '.join(stopped)}: stopped, so that what is asked of it is not there; Ctrl-C and plateau up starts it",
+            markup=False, soft_wrap=True,
+        )  # fmt: skip
     return up
 
 

@@ -109,13 +109,28 @@ def bring_up(loaded: Session, hypervisor: Hypervisor, benches: list[Bench], *, q
     return outcome
 
 
-def freeze(session: SessionArg, candidate: CandidateOption = None) -> None:
-    """At the bell: a snapshot `frozen` of every machine, disk and memory."""
+def freeze(
+    session: SessionArg,
+    candidate: CandidateOption = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also machines that are frozen: their earlier state is lost.")
+    ] = False,
+) -> None:
+    """At the bell: a snapshot `frozen` of every machine, disk and memory. Those that are frozen stay as they were."""
     from labs.cli.output import out
 
     loaded, hypervisor, benches = open_session(session, candidate)
-    outcome = _with_executor(loaded, hypervisor, "freeze", lambda executor: executor.snapshot(benches, "frozen"))
-    out.print(f"{outcome.changed} machines frozen; go back with: plateau reset {session} CANDIDATE --to frozen")
+    outcome = _with_executor(
+        loaded, hypervisor, "freeze", lambda executor: executor.snapshot(benches, "frozen", replace=again)
+    )
+    machines = sum(len(bench.nodes) for bench in benches)
+    failed = sum(len(nodes) for nodes in outcome.errors.values())
+    kept = machines - outcome.changed - failed
+    told = f"; {kept} were frozen before and stay so (--again takes them as they are now)" if kept else ""
+    out.print(
+        f"{outcome.changed} machines frozen{told}; go back with: plateau reset {session} CANDIDATE --to frozen",
+        markup=False, soft_wrap=True,
+    )  # fmt: skip
     _fail_on(outcome)
 
 

@@ -77,7 +77,7 @@ def test_the_whole_path_of_a_contestation(place: Path, monkeypatch: pytest.Monke
     case = _Case(load_session(str(place)), "c02", "CP06-S1.a", place.parent / "contests")
     with pytest.raises(InputError, match="no bench of c02 is up; run plateau up first"):
         case.regrade()
-    monkeypatch.setattr("labs.cli.grading.require_running", lambda session, ids: {one: {"local"} for one in ids})
+    monkeypatch.setattr("labs.cli.grading.require_benches", lambda session, ids, **_: {one: {"local"} for one in ids})
     monkeypatch.setattr("labs.cli.provisioning.go_back", no_way_back)
     with pytest.raises(PlateauError, match="cannot go back to the bell, as told above; only `plateau freeze "):
         case.regrade()

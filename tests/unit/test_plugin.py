@@ -255,6 +255,15 @@ def test_probe_down_is_an_error_for_everybody(world):
     assert "the probe is not there" in one.message
 
 
+def test_a_bench_that_its_centre_lost_is_held_against_nobody(world):
+    """A host that was restarted: the probe is down, and so is everything else."""
+    world.checks(PAIR.format(observed=1))
+    world.machines(**{name: {"power": "stopped"} for name in ("probe", "rtr", "srv", "ws")})
+    result = world.grade("--candidate", "bob", "--no-reboot")
+    assert result.returncode == 4
+    assert {str(one.verdict) for one in world.records().values()} == {"error"}
+
+
 def test_records_survive_a_kill(world):
     world.checks('''
     @check("CP06-S5.a")

@@ -35,8 +35,11 @@ class Machines:
         self.nodes: dict[NodeKey, bool] = {}
         self.told: list[tuple[str, str]] = []
         self.sleeping: set[NodeKey] = set()
+        self.frozen: set[NodeKey] = set()
+        self.networks = 0
 
-    def ensure_segments(self, wanted: Any, nodes: Any, deadline: Any) -> None: ...
+    def ensure_segments(self, wanted: Any, nodes: Any, deadline: Any) -> None:
+        self.networks += 1
 
     def ensure_node(self, spec: NodeSpec, deadline: Any) -> None:
         self.nodes.setdefault(spec.key, False)
@@ -52,7 +55,15 @@ class Machines:
 
     def snapshot(self, key: NodeKey, name: str, deadline: Any) -> None:
         assert key not in self.sleeping
+        self.frozen.add(key)
         self.told.append((name, key.node))
+
+    def snapshots(self, key: NodeKey, deadline: Any) -> list[str]:
+        return ["frozen"] if key in self.frozen else []
+
+    def rollback(self, key: NodeKey, name: str, deadline: Any) -> None:
+        assert self.networks > 1, "a host that was restarted has no switches"
+        self.told.append((f"back to {name}", key.node))
 
     def wait_agent(self, key: NodeKey, deadline: Any) -> None: ...
 
@@ -139,6 +150,23 @@ def test_machines_that_sleep_are_woken(world: World) -> None:
     assert world.executor.snapshot(world.benches, "frozen").errors == {}
     told = world.taken()
     assert told.index(("wake", "srv")) < told.index(("frozen", "srv"))
+
+
+def test_the_bell_rings_once(world: World) -> None:
+    """A freeze that is run again takes what the first one missed, and leaves the others as they were at the bell."""
+    world.up()
+    world.machines.frozen = {world.key("ws"), world.key("probe")}
+    world.taken()
+    assert world.executor.snapshot(world.benches, "frozen", replace=False).changed == 2
+    assert sorted(world.taken()) == [("frozen", "rtr"), ("frozen", "srv")]
+    assert world.executor.snapshot(world.benches, "frozen").changed == 4
+
+
+def test_the_networks_are_there_before_machines_go_back(world: World) -> None:
+    world.up()
+    world.taken()
+    assert world.executor.rollback(world.benches, "frozen").errors == {}
+    assert {what for what, _ in world.taken()} == {"back to frozen"}
 
 
 def test_what_somebody_works_in_is_left_alone(world: World) -> None:

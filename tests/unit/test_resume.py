@@ -51,9 +51,9 @@ class Place:
         (folder / "world.json").write_text("{}")
         self.session = load_session(str(folder / "session.yaml"))
 
-    def grade(self, *, resumed=False, selection=CHECKS):
+    def grade(self, *, resumed=False, anew=False, selection=CHECKS):
         path = str(self.folder / "session.yaml")
-        return grade_session(path, None, selection, quiet=True, lang="fr", resume=resumed)
+        return grade_session(path, None, selection, quiet=True, lang="fr", resume=resumed, anew=anew)
 
     @property
     def graded(self) -> list[str]:
@@ -150,11 +150,12 @@ def test_all_measured_and_only_the_report_missing(interrupted):
     assert len(load(folder / "records.jsonl").records) == 3
 
 
-def test_a_new_grading_says_that_one_was_interrupted(interrupted, capsys):
-    interrupted.grade()
-    told = " ".join(capsys.readouterr().err.split())
-    assert "was interrupted with 1 of 3 candidates measured; all are graded anew now" in told
-    assert "--resume" in told
+def test_whoever_is_measured_is_not_graded_again_by_an_oversight(interrupted):
+    with pytest.raises(InputError, match=r"with 1 of 3 candidates measured; .* --resume takes it up, --anew"):
+        interrupted.grade()
+    assert len(interrupted.runs()) == 1
+    interrupted.grade(anew=True)
+    assert interrupted.graded == ["alice", "bob", "alice", "bob", "chloe"]
     assert resume.find(interrupted.session) is None, "the newest run is whole"
     with pytest.raises(InputError, match="was not interrupted"):
         interrupted.grade(resumed=True)
@@ -211,6 +212,22 @@ def test_a_grader_that_does_not_measure_is_an_error(place, monkeypatch):
     with pytest.raises(PlateauError, match="alice: the grader did not measure"):
         place.grade()
     assert resume.require(place.session).left == ("alice", "bob", "chloe")
+
+
+def test_a_grader_that_is_killed_takes_nobody_with_it(place, monkeypatch):
+    (place.folder / "hang-bob").touch()
+
+    def kill(grader, _progress):
+        if grader.candidate == "bob" and "bob" in place.graded and (place.folder / "hang-bob").exists():
+            grader.process.kill()
+            (place.folder / "hang-bob").unlink()
+
+    monkeypatch.setattr("labs.grade._show", kill)
+    with pytest.raises(PlateauError, match=r"^bob: the grader did not measure: .*; 2 of 3 are measured: --resume goes"):
+        place.grade()
+    assert resume.require(place.session).left == ("bob",)
+    place.grade(resumed=True, selection=Selection())
+    assert place.graded == ["alice", "bob", "chloe", "bob"]
 
 
 def test_hosts_of_the_hypervisor_are_not_crowded(place):
