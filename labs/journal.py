@@ -1,11 +1,12 @@
 """The journal of a session: what was about to be done, written before, and what came of it, written after.
 
-It explains a run that was killed and drives no decision: the hypervisor is the truth, and a lost journal is
-simply begun again.
+It explains a run that was killed and drives no decision: the hypervisor is the truth, a lost or damaged journal is
+simply begun again, and on a full disk work goes on without one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import threading
@@ -40,13 +41,18 @@ class Journal:
     """An SQLite file in WAL mode, shared by the threads of a run."""
 
     def __init__(self, path: Path, verb: str) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._verb = verb
         self._lock = threading.Lock()
-        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=NORMAL")
-        self._database.executescript(SCHEMA)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._database = _open(path)
+        except (OSError, sqlite3.OperationalError):  # no space, or nothing may be written there
+            self._database = _open(":memory:")
+        except sqlite3.DatabaseError:
+            path.replace(path.with_name(f"{path.name}.damaged"))
+            for beside in ("-wal", "-shm"):
+                path.with_name(f"{path.name}{beside}").unlink(missing_ok=True)
+            self._database = _open(path)
 
     def close(self) -> None:
         with self._lock:
@@ -83,5 +89,14 @@ class Journal:
         return last.detail if last.outcome == "failed" else f"{last.verb} was interrupted during {last.action}"
 
     def _write(self, statement: str, values: tuple[object, ...]) -> int:
-        with self._lock:
+        with self._lock, contextlib.suppress(sqlite3.OperationalError):
             return int(self._database.execute(statement, values).lastrowid or 0)
+        return 0
+
+
+def _open(path: Path | str) -> sqlite3.Connection:
+    database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
+    database.execute("PRAGMA journal_mode=WAL")
+    database.execute("PRAGMA synchronous=NORMAL")
+    database.executescript(SCHEMA)
+    return database

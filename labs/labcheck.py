@@ -257,7 +257,7 @@ def _check_addresses(benches: list[Bench], problems: _Problems) -> None:
     path = problems.file.parent / "addresses.yaml"
     if not path.is_file():
         return
-    data = read_yaml(path) or {}
+    data = subject.read_addresses(path)
     lab = benches[0].session.lab
     plugged = {node.name: {name for nic in node.nics for name in _segments(nic)} for node in lab.nodes}
     for node, segments in data.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -26,9 +27,10 @@ def exclusive(path: Path, verb: str) -> Iterator[int]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise EnvironmentLackError(f"{path.parent.name}: {_holder(path)}; wait for it, or stop it") from None
-        lock.truncate(0)
-        lock.write(json.dumps({"pid": os.getpid(), "verb": verb, "since": time.strftime("%H:%M:%S")}))
-        lock.flush()
+        with contextlib.suppress(OSError):  # a full disk: `down`, which frees it, must go on; the lock is held anyway
+            os.truncate(lock.fileno(), 0)
+            holder = {"pid": os.getpid(), "verb": verb, "since": time.strftime("%H:%M:%S")}
+            os.write(lock.fileno(), json.dumps(holder).encode())
         yield lock.fileno()
 
 

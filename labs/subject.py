@@ -52,16 +52,27 @@ def html_page(bench: Bench, language: Language = "fr") -> str:
 
 def addresses(bench: Bench) -> dict[tuple[str, str], str]:
     """What the lab's addresses.yaml tells of (node, segment); empty when it has none."""
-    from labs.models.loader import read_yaml
-
     path = lab_folder(bench) / "addresses.yaml"
     if not path.is_file():
         return {}
     return {
         (str(node), str(segment)): render(str(template), bench.values)
-        for node, segments in (read_yaml(path) or {}).items()
+        for node, segments in read_addresses(path).items()
         for segment, template in segments.items()
     }
+
+
+def read_addresses(path: Path) -> Any:
+    """addresses.yaml: machine -> segment -> address. Raises InputError naming the line that is not so."""
+    from labs.models.loader import line_of, read_yaml
+
+    data: Any = read_yaml(path) or {}
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: must be machines, with their segments and addresses under each")
+    for node, segments in data.items():
+        if not isinstance(segments, dict):
+            raise InputError(f"{path}:{line_of(data, [node])}: {node}: must hold segments, with an address each")
+    return data
 
 
 def lab_folder(bench: Bench) -> Path:
@@ -115,6 +126,8 @@ def _rendered(bench: Bench, language: Language, drawing: str) -> str:
         source = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; the lab has no subject in {language!r}") from None
+    except UnicodeDecodeError as problem:
+        raise InputError(f"{path}: not UTF-8 ({problem.reason} at byte {problem.start}); save it as UTF-8") from None
     try:
         text = template_environment().from_string(source).render(context(bench, language, drawing))
     except (TemplateError, ValueError, TypeError) as problem:

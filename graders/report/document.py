@@ -182,7 +182,7 @@ def level_of(w: Writer, row: GridRow) -> str:
     if row.row.human:
         return w.t(f"level_{row.mark.level}") if row.mark else w.t("to_mark")
     if row.overridden:
-        return f"{w.t.count('decided_checks', row.overridden)} : {w.t(row.result.value).lower()}"
+        return f"{w.t.count('decided_checks', row.overridden)}{w.t('colon')}{w.t(row.result.value).lower()}"
     return "–"
 
 

@@ -27,10 +27,10 @@ def write(result: RunResult, referential: Referential, lang: str) -> bytes:
         for column, one in enumerate((c for activity in activities for c in activity.competences), 3):
             wrap(put(sheet, line, column, _word(w, one)), one.machine.value if one.machine else None)
     detail = book.create_sheet(w.t("competences")[:31])
-    titles = ["identity", "candidate", "competence", "criterion", "value", "machine", "checks_heading", "person"]
+    titles = ["identity", "candidate", "competence", "criterion", "wording", "machine", "checks_heading", "person"]
     headings(
         detail,
-        [*(w.t(key) for key in titles), w.t("jury_comment"), w.t("satisfied")],
+        [*(w.t(key) for key in titles), w.t("evaluator_comment"), w.t("satisfied")],
         [12, 26, 10, 10, 48, 18, 24, 18, 40, 14],
     )
     line = 2
@@ -59,5 +59,5 @@ def _word(w: Writer, one: GridCompetence) -> str:
         [f"{w.t(f'level_{level}')} × {count}" for level, count in one.levels.items()]
         + ([w.t.count("decided_checks", one.overridden)] if one.overridden else [])
     )
-    opinion = f"{w.t('satisfied')} : {w.t(str(one.opinion.satisfied))}" if one.opinion else ""
+    opinion = f"{w.t('satisfied')}{w.t('colon')}{w.t(str(one.opinion.satisfied))}" if one.opinion else ""
     return "\n".join(part for part in (machine, person, opinion) if part)

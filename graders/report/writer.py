@@ -81,7 +81,8 @@ def signed(w: Writer, candidate: CandidateResult, entry: RowMark | Opinion) -> s
     """Who marked, and when."""
     assert candidate.rubric
     who = w.shown(candidate.rubric.who(entry), 80) or w.t("no_name")
-    return w.t("opinion_by", who=who, date=w.date(candidate.rubric.when(entry)))
+    when = candidate.rubric.when(entry)
+    return w.t("opinion_by", who=who, date=w.date(when)) if when else f"{who}, {w.t('no_date')}"
 
 
 def overridden(w: Writer, original: Record, override: Override) -> str:

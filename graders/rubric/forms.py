@@ -14,12 +14,14 @@ from graders.referentials import Referential, Row
 from graders.report.aggregate import CandidateResult
 from graders.report.messages import Messages
 from graders.report.text import short, visible
-from labs.models.loader import read_yaml
+from labs.errors import InputError
+from labs.models.loader import line_of, read_yaml
 from labs.sessionfiles import write_private
 
 HEAD = """\
 Grille d'évaluation humaine. À remplir : level, comment ; et, si besoin, evaluator et date d'une ligne.
   level : 1 insuffisant, 2 fragile, 3 satisfaisant, 4 très satisfaisant ; vide tant que rien n'est évalué.
+  comment : entre guillemets dès que le texte contient « : » ou commence par un signe.
   competences, satisfied : oui ou non, l'avis de l'évaluateur sur l'ensemble des critères.
   overrides : pour s'écarter d'un verdict de la machine, avec un motif ; les deux restent visibles :
     - {check: CP06-S1.a, phase: live, verdict: passed, reason: "…", evaluator: "…", date: 2026-11-23}
@@ -41,7 +43,7 @@ def write(path: Path, candidate: CandidateResult, session: str, referential: Ref
 
     Raises InputError when the file is there and is not YAML.
     """
-    form: Any = read_yaml(path) if path.exists() else CommentedMap()
+    form: Any = _typed(path) if path.exists() else CommentedMap()
     if not path.exists():
         form.yaml_set_start_comment(HEAD)
     _keep(form, {"candidate": candidate.bench.candidate, "name": visible(candidate.bench.name)})
@@ -62,6 +64,22 @@ def write(path: Path, candidate: CandidateResult, session: str, referential: Ref
         _keep(entry, dict.fromkeys(TYPED_OPINION))
     _keep(form, {"overrides": CommentedSeq()})
     save(path, form)
+
+
+def _typed(path: Path) -> Any:
+    """The form as people left it. Raises InputError, naming the line, when its parts are not what they must be."""
+    form: Any = read_yaml(path)
+    if not isinstance(form, dict):
+        raise InputError(f"{path}: not a form of marks; delete it, and `plateau rubric` writes it again")
+    for part in ("rows", "competences"):
+        entries = form.setdefault(part, CommentedMap())
+        if not isinstance(entries, dict):
+            raise InputError(f"{path}:{line_of(form, [part])}: {part}: must hold one entry a line, each with its name")
+        for name, entry in entries.items():
+            if not isinstance(entry, dict):
+                where = f"{path}:{line_of(form, [part, name])}"
+                raise InputError(f"{where}: {part}.{name}: must hold its fields; take it out, and it is written again")
+    return form
 
 
 def save(path: Path, form: Any) -> None:

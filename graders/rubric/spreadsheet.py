@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 from graders.report.workbook import headings, pack, put, wrap
 from graders.rubric import Opinion, RowMark, Rubric
@@ -60,13 +61,18 @@ def read_into(path: Path, form_path: Path) -> int:
 
     try:
         book = load_workbook(path, data_only=True)
-    except (InvalidFileException, OSError, KeyError, ValueError) as problem:
+    except (InvalidFileException, BadZipFile, OSError, KeyError, ValueError) as problem:
         raise InputError(f"{path}: not a spreadsheet that can be read ({problem})") from None
     form: Any = read_yaml(form_path)
     joined = 0
-    for title, section, fields in ((ROWS, "rows", ROW_FIELDS), (COMPETENCES, "competences", OPINION_FIELDS)):
+    sheets = ((ROWS, "rows", ROW_FIELDS, ROW_TITLES), (COMPETENCES, "competences", OPINION_FIELDS, OPINION_TITLES))
+    for title, section, fields, columns in sheets:
         if title not in book.sheetnames:
             raise InputError(f"{path}: no sheet {title!r}; delete the file, and `plateau rubric` writes it again")
+        found = [cell.value for cell in book[title][1]][: len(columns)]
+        if found != columns:
+            missing = next((one for one in columns if one not in found), columns[0])
+            raise InputError(f"{path}: {title}!1: no column {missing!r} in its place; put it back, or delete the file")
         for line, cells in enumerate(book[title].iter_rows(min_row=2), 2):
             name = cells[0].value
             if name is None:
@@ -107,6 +113,8 @@ def _plain(value: object) -> object:
         return value.date()
     if isinstance(value, float) and value.is_integer():
         return int(value)
+    if isinstance(value, str) and value.strip().lower() in {"oui", "non"}:
+        return value.strip().lower()
     return value.strip() if isinstance(value, str) else value
 
 

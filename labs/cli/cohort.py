@@ -97,6 +97,8 @@ def rows(loaded: Session, hypervisor: Hypervisor, benches: list[Bench]) -> list[
 
 def as_table(listed: list[dict[str, Any]]) -> Any:
     """The rows for people."""
+    from rich.markup import escape
+
     from labs.cli.output import table
 
     shown = table("Candidate", "Machine", "State", "SSH", "Since", "Last error")
@@ -109,6 +111,6 @@ def as_table(listed: list[dict[str, Any]]) -> Any:
             f"[{colour}]{row['state']}[/]",
             row["ssh"] or "",
             since,
-            row["last_error"] or "",
+            escape(row["last_error"] or ""),
         )
     return shown

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labs.cli.options import CandidateOption, JsonOption, SessionArg
+from labs.cli.options import CandidateOption, JsonOption, LangOption, SessionArg
 from labs.errors import InputError, PlateauError
 
 if TYPE_CHECKING:
@@ -60,23 +60,32 @@ def dossier(
     run: Annotated[str | None, typer.Option("--run", help="Name of the run's folder; the newest by default.")] = None,
     key_file: KeyOption = None,
     json: JsonOption = False,
+    lang: LangOption = "fr",
 ) -> None:
     """Seal each candidate's records, evidence, marks, subject and versions in <candidate>.dossier.zip."""
     from graders import report
     from graders.dossier import SUFFIX, DossierError, collect, keys
+    from labs.cli.grading import documents
     from labs.cli.output import out, print_json
-    from labs.cli.runs import find_run, load_run
+    from labs.cli.runs import find_run, load_run, require_candidates, tell_partial
     from labs.models.session import load_session
     from labs.paths import centre_key
     from labs.sessionfiles import write_private
 
     loaded = load_session(session)
     folder = find_run(loaded, run)
-    graded = [bench.candidate for bench in load_run(folder).benches]
-    chosen = [one.id for one in loaded.select(candidate)] if candidate else graded
+    recorded = load_run(folder)
+    chosen = [one.id for one in loaded.select(candidate)] if candidate else [one.candidate for one in recorded.benches]
+    require_candidates(folder, recorded, chosen)
+    if not candidate and not run:
+        tell_partial(loaded, folder, recorded)
     written = []
     try:
         signer = keys.load(key_file or centre_key())
+        # What is sealed says the same as the records and marks that are sealed with it.
+        documents(folder, lang, chosen, None, pdf=True)
+        for one in chosen:
+            _refuse_stale(folder, loaded.path, one)
         sources = report.read(folder)
         for one in chosen:
             path = folder / f"{one}{SUFFIX}"
@@ -91,6 +100,21 @@ def dossier(
         return
     for path in written:
         out.print(str(path), soft_wrap=True)
+
+
+def _refuse_stale(folder: Path, session: Path, candidate: str) -> None:
+    """Raise InputError for a document of one certificate that was made before people decided something."""
+    from graders import contest, rubric
+    from graders.report import PDF_FOLDER
+
+    decided = (rubric.folder_for(folder) / f"{candidate}.yaml", contest.folder_for(folder) / f"{candidate}.jsonl")
+    latest = max((path.stat().st_mtime for path in decided if path.is_file()), default=0.0)
+    for path in sorted((folder / PDF_FOLDER).glob(f"{candidate}-CCP*.pdf")):
+        if path.stat().st_mtime < latest:
+            ccp = path.stem.rpartition("-")[2]
+            raise InputError(
+                f"{path}: older than what people decided since; plateau report {session} --ccp {ccp} makes it again"
+            )
 
 
 def verify(

@@ -125,7 +125,7 @@ def grade_session(
         with progress.inner.showing():
             run_graders(loaded, chosen, folder, progress, lock=lock, selection=selection, hosts=hosts)
         (folder / interrupted.NAME).unlink(missing_ok=True)
-    paths, rubrics = _documents(folder, lang, None, None, pdf=True)
+    paths, rubrics = documents(folder, lang, None, None, pdf=True)
     return summary.build(load(folder / "records.jsonl"), rubrics), paths
 
 
@@ -149,7 +149,7 @@ def report(
     """Render the documents again from the records of a run and from what people marked."""
     from graders.report import summary
     from labs.cli.output import out, print_json
-    from labs.cli.runs import find_run, load_run
+    from labs.cli.runs import find_run, load_run, require_candidates, tell_partial
     from labs.models.session import load_session
 
     _require_language(lang)
@@ -157,12 +157,15 @@ def report(
     chosen = [one.id for one in loaded.select(candidate)] if candidate else None
     folder = find_run(loaded, run)
     recorded = load_run(folder)
+    require_candidates(folder, recorded, chosen or ())
+    if not chosen and not run:
+        tell_partial(loaded, folder, recorded)
     if rejudge:
         _rejudge(loaded, folder, recorded)
     if first_ccp and not ccp:
         raise InputError("--first-ccp goes with --ccp: it says until when that certificate counts")
     first = first_ccp.date() if first_ccp else None
-    paths, rubrics = _documents(folder, lang, chosen, ccp, pdf=pdf, first=first)
+    paths, rubrics = documents(folder, lang, chosen, ccp, pdf=pdf, first=first)
     built = summary.build(load_run(folder), rubrics)
     if json:
         print_json({**built, "documents": {name: str(path) for name, path in paths.items()}})
@@ -185,7 +188,7 @@ def _require_language(lang: str) -> None:
         raise InputError(f"--lang {lang}: must be fr or en")
 
 
-def _documents(
+def documents(
     folder: Path, lang: str, candidates: list[str] | None, ccp: str | None, *, pdf: bool, first: date | None = None
 ) -> tuple[dict[str, Path], Mapping[str, Rubric]]:
     """Every document of a run, and the marks that went into them. Raises PlateauError when one cannot be made."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -25,9 +26,10 @@ from labs.cli import (
     rubric,
     work,
 )
-from labs.errors import PlateauError
+from labs.errors import EnvironmentLackError, PlateauError
 
 INTERRUPTED = 130
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 app = typer.Typer(
     name="plateau",
@@ -73,7 +75,9 @@ UsageError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
 
 def main() -> None:
     """Run the command line; every error a user can cause ends as one line on standard error."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for polite in (signal.SIGTERM, signal.SIGHUP):  # the second when its terminal is closed, unless under nohup(1)
+        if signal.getsignal(polite) is not signal.SIG_IGN:
+            signal.signal(polite, _interrupt)
     try:
         status = app(standalone_mode=False)
         if status == INTERRUPTED:
@@ -94,6 +98,13 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as problem:
+        if problem.filename is None and problem.errno not in FULL:
+            raise
+        place = f"{problem.filename}: " if problem.filename else ""
+        way_out = "; free some space (plateau down ends benches)" if problem.errno in FULL else ""
+        sys.stderr.write(f"plateau: {place}{problem.strerror}{way_out}\n")
+        sys.exit(EnvironmentLackError.exit_code)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -18,8 +18,8 @@ DONE = frozenset({"ready", "deleted", "built"})
 ROWS = 40
 """Machines shown one by one."""
 REDRAWN_SECONDS = 0.1
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, emoji=False)
+err = Console(stderr=True, highlight=False, emoji=False)
 
 
 def print_json(data: Any) -> None:

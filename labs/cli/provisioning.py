@@ -138,10 +138,15 @@ def reset(
     session: SessionArg,
     candidate: CandidateArg,
     to: Annotated[str, typer.Option("--to", help="baseline (as received) or frozen (as at the bell).")] = "baseline",
+    yes: Annotated[bool, typer.Option("--yes", help="In an exam: the candidate's work may be lost.")] = False,
 ) -> None:
     """Return one candidate's bench to what it received (prepared, in a training version), or to the bell."""
     from labs.cli.output import out
+    from labs.models.session import load_session
 
+    loaded = load_session(session)
+    if loaded.file.mode == "exam" and to == "baseline" and not yes:
+        raise InputError(f"{loaded.path}: mode: exam: the work of {candidate} would be lost; --yes if that is meant")
     out.print(f"{candidate}: {go_back(session, candidate, to)} machines back at {to}")
 
 
@@ -246,6 +251,8 @@ def _with_executor(loaded: Session, hypervisor: Hypervisor, verb: str, work: Any
 def _report(
     loaded: Session, hypervisor: Hypervisor, benches: list[Bench], outcome: Outcome, *, json: bool, seconds: float
 ) -> None:
+    from rich.markup import escape
+
     from labs.cli.output import duration, out, print_json
     from labs.sessionfiles import SessionFiles
 
@@ -272,14 +279,16 @@ def _report(
     out.print(f"access sheets and subjects: {files.access}")
     for candidate, nodes in outcome.errors.items():
         for node, problem in nodes.items():
-            out.print(f"[red]{candidate}/{node}[/]: {problem}")
+            out.print(f"[red]{candidate}/{node}[/]: {escape(problem)}")
 
 
 def _fail_on(outcome: Outcome) -> None:
+    from rich.markup import escape
+
     from labs.cli.output import err
 
     for candidate, nodes in outcome.errors.items():
         for node, problem in nodes.items():
-            err.print(f"[red]{candidate}/{node}[/]: {problem}")
+            err.print(f"[red]{candidate}/{node}[/]: {escape(problem)}")
     if outcome.errors:
         raise typer.Exit(1)

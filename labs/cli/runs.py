@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,38 @@ def find_run(session: Session, name: str | None) -> Path:
     if name is not None and name not in runs:
         raise InputError(f"--run {name}: no such run; known: {', '.join(runs[-5:])}")
     return results / (name or runs[-1])
+
+
+def require_candidates(folder: Path, run: Run, wanted: Iterable[str]) -> None:
+    """Raise InputError, naming a run that has them, when `run` lacks some of the candidates that are asked for."""
+    missing = sorted(set(wanted) - {bench.candidate for bench in run.benches})
+    if missing:
+        other = _newest_with(folder, set(missing))
+        way_out = f"--run {other} has" if other else "no run has"
+        raise InputError(f"{folder.name}: nothing was measured of {', '.join(missing)}; {way_out}")
+
+
+def tell_partial(session: Session, folder: Path, run: Run) -> None:
+    """One line when a run is of a part of the session, as after `grade -c`, and another one is of more."""
+    from labs.cli.output import err
+
+    graded = {bench.candidate for bench in run.benches}
+    everybody = {one.id for one in session.candidates}
+    if graded < everybody and (other := _newest_with(folder, everybody)):
+        err.print(
+            f"{folder.name} is of {', '.join(sorted(graded))} alone; --run {other} is of everybody",
+            markup=False, soft_wrap=True,
+        )  # fmt: skip
+
+
+def _newest_with(folder: Path, wanted: set[str]) -> str | None:
+    for path in sorted(folder.parent.glob(f"*/{RECORDS}"), reverse=True):
+        try:
+            if path.parent != folder and wanted <= {bench.candidate for bench in load_run(path.parent).benches}:
+                return path.parent.name
+        except PlateauError:
+            continue
+    return None
 
 
 def load_run(folder: Path) -> Run:

@@ -94,7 +94,7 @@ def solve(session: SessionArg, candidate: CandidateOption = None) -> None:
 
 
 def solve_benches(session: str, candidates: list[str] | None, progress: Callable[[str, str], None]) -> None:
-    """The work of `solve`. Raises PlateauError naming the first task that failed."""
+    """The work of `solve`. Raises PlateauError naming the first task that failed, InputError for an exam."""
     from labs import ansible
     from labs.bench import compute_benches
     from labs.hypervisors import open_hypervisor
@@ -105,6 +105,8 @@ def solve_benches(session: str, candidates: list[str] | None, progress: Callable
     from labs.sessionfiles import SessionFiles
 
     loaded = load_session(session)
+    if loaded.file.mode == "exam":
+        raise InputError(f"{loaded.path}: mode: exam: solve does the candidates' work for them; try it in a training")
     files = SessionFiles(loaded.folder)
     hypervisor = open_hypervisor(loaded.profile)
     benches = compute_benches(loaded, candidates)

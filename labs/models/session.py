@@ -160,6 +160,8 @@ def read_candidates(path: Path) -> tuple[Candidate, ...]:
         raise InputError(f"{path}: no such file; candidates_csv names a file beside session.yaml") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not UTF-8; save the file as CSV UTF-8") from None
+    except OSError as problem:
+        raise InputError(f"{path}: {problem.strerror}; candidates_csv names a file beside session.yaml") from None
     lines = text.splitlines()
     delimiter = ";" if lines and lines[0].count(";") >= lines[0].count(",") and ";" in lines[0] else ","
     rows = csv.DictReader(lines, delimiter=delimiter)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -184,6 +186,63 @@ def test_key_dossier_and_verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert answer.stderr.startswith("c01.dossier.zip: records.jsonl:1: its content was changed\n")
     assert json.loads(plateau("verify", made[0], "--json").stdout)["good"] is False
     assert "not a dossier" in refusal("verify", path)
+
+
+def test_what_was_decided_is_in_the_documents_that_are_sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    people = "candidates:\n  - {id: c01, name: Marie}\n  - {id: c02, name: Thomas}\n"
+    path = write_session(tmp_path / "s", SESSION.partition("candidates:")[0] + people)
+    run = tmp_path / "s" / "results" / "r1"
+    run.mkdir(parents=True)
+    write(graded(), run)
+    plateau("key", "new")
+    assert plateau("report", path, "--ccp", "CCP2").returncode == 0
+    reason = "Le jury a vu le contraire sur le poste."
+    (tmp_path / "s" / "marks").mkdir()
+    assert plateau("rubric", path).returncode == 0
+    form = tmp_path / "s" / "marks" / "c01.yaml"
+    override = (
+        f'overrides: [{{check: CP06-S1.a, verdict: passed, reason: "{reason}", evaluator: Anne, date: 2026-11-23}}]'
+    )
+    form.write_text(form.read_text().replace("overrides: []", override))
+    assert "c01-CCP2.pdf: older than what people decided since" in refusal("dossier", path)
+    (run / "pdf" / "c01-CCP2.pdf").unlink()
+    made = json.loads(plateau("dossier", path, "-c", "c01", "--json").stdout)["dossiers"]
+    with zipfile.ZipFile(made[0]) as archive:
+        assert reason in archive.read("run/html/c01.html").decode()
+
+
+def test_a_run_of_a_part_of_the_session_says_so(tmp_path: Path) -> None:
+    people = "candidates:\n  - {id: c01, name: Marie}\n  - {id: c02, name: Thomas}\n"
+    path = write_session(tmp_path / "s", SESSION.partition("candidates:")[0] + people)
+    whole = graded()
+    kept = [one for one in whole.benches if one.candidate == "c01"]
+    records = [one for one in whole.records if one.candidate == "c01"]
+    for name, run in (("r1", whole), ("r2", dataclasses.replace(whole, benches=kept, records=records))):
+        (tmp_path / "s" / "results" / name).mkdir(parents=True)
+        write(run, tmp_path / "s" / "results" / name)
+    for verb in ("report", "rubric", "dossier"):
+        assert "r2: nothing was measured of c02; --run r1 has" in refusal(verb, path, "-c", "c02")
+    assert "r2 is of c01 alone; --run r1 is of everybody" in plateau("rubric", path).stderr
+
+
+def test_what_an_exam_does_not_allow_by_an_oversight(tmp_path: Path) -> None:
+    path = write_session(tmp_path, SESSION + "mode: exam\n")
+    assert "solve does the candidates' work for them" in refusal("solve", path)
+    assert "would be lost; --yes if that is meant" in refusal("reset", path, "alex")
+
+
+def test_a_session_on_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    path = write_session(tmp_path, SESSION)
+    code = (
+        "import errno, labs.lock, labs.cli.main as m\n"
+        "def full(*_): raise OSError(errno.ENOSPC, 'No space left on device')\n"
+        "labs.lock.exclusive = full; import labs.cli.provisioning\n"
+        f"import sys; sys.argv = ['plateau', 'down', {str(path)!r}]; m.main()"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert answer.returncode == 3
+    assert answer.stderr.startswith("plateau: No space left on device; free some space")
 
 
 def test_version_and_help() -> None:

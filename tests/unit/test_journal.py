@@ -87,3 +87,23 @@ def test_lost_journal_is_begun_again(tmp_path: Path) -> None:
         file.unlink()
     with contextlib.closing(Journal(path, "up")) as journal:
         assert journal.steps() == []
+
+
+def test_a_damaged_journal_is_set_aside(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    path.write_bytes(b"not a database at all" * 100)
+    with contextlib.closing(Journal(path, "status")) as journal:
+        assert journal.steps() == []
+    assert (tmp_path / "journal.db.damaged").read_bytes().startswith(b"not a database")
+
+
+def test_work_goes_on_without_a_journal(tmp_path: Path) -> None:
+    """On a full disk `down` must run: it is what frees it."""
+    (tmp_path / "file").touch()
+    with contextlib.closing(Journal(tmp_path / "file" / "journal.db", "down")) as journal, journal.step("delete", "a"):
+        pass
+    with contextlib.closing(Journal(tmp_path / "journal.db", "down")) as journal:
+        journal._database.execute("PRAGMA max_page_count=1")
+        for _ in range(300):
+            with journal.step("delete", "x" * 500):
+                pass

@@ -104,6 +104,44 @@ def test_the_spreadsheet_joins_the_form_and_never_replaces_it(tmp_path: Path) ->
     assert path.read_bytes() == before
 
 
+def test_a_spreadsheet_that_was_damaged_is_told(tmp_path: Path) -> None:
+    from openpyxl import load_workbook
+
+    path, grid_path = form_of(tmp_path), tmp_path / "c01.xlsx"
+    spreadsheet.write(grid_path, load(path, Rubric))
+    whole = grid_path.read_bytes()
+    grid_path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"c01\.xlsx: not a spreadsheet that can be read"):
+        spreadsheet.read_into(grid_path, path)
+    grid_path.write_bytes(whole)
+    book = load_workbook(grid_path)
+    book[spreadsheet.ROWS].delete_cols(7)
+    book.save(grid_path)
+    with pytest.raises(InputError, match=r"c01\.xlsx: Grille!1: no column 'Évaluateur' in its place"):
+        spreadsheet.read_into(grid_path, path)
+    grid_path.write_bytes(whole)
+    book = load_workbook(grid_path)
+    book[spreadsheet.COMPETENCES].cell(2, 3).value = " Oui"
+    book.save(grid_path)
+    assert spreadsheet.read_into(grid_path, path) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", r"c01\.yaml: not a form of marks"),
+        ("bonjour\n", r"c01\.yaml: not a form of marks"),
+        ("candidate: c01\nrows:\n", r"c01\.yaml:2: rows: must hold one entry a line"),
+        ("rows: [a]\n", r"c01\.yaml:1: rows: must hold one entry a line"),
+        ("rows:\n  CP06-O1: 3\n", r"c01\.yaml:2: rows\.CP06-O1: must hold its fields"),
+    ],
+)
+def test_a_form_that_is_none_is_told(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "c01.yaml").write_text(text)
+    with pytest.raises(InputError, match=told):
+        form_of(tmp_path)
+
+
 def rubric_of(**fields: object) -> Rubric:
     return Rubric.model_validate({"candidate": "c01", "session": "s", "referential": "tssi-2013", **fields})
 
