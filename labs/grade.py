@@ -32,8 +32,8 @@ UNUSED = ("cacheprovider", "capture", "doctest", "junitxml", "legacypath", "logg
 straight to its log."""
 LEAN = ("-q", *(f"-pno:{name}" for name in UNUSED))
 """Options of a grader."""
-PARTS, END = "parts", "end"
-"""In a run's folder: one folder a candidate, with the file that says that its grading ended."""
+PARTS, END, LOG = "parts", "end", "grader.log"
+"""In a run's folder: one folder a candidate, with the file that says that its grading ended, and the grader's words."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,8 @@ class Selection:
     """The machines were restarted before: the persistence phase takes them as they are."""
     needs: bool = False
     """Also the checks that those of `checks` come after."""
+    frozen: bool = False
+    """Each bench goes back to the bell just before it is measured."""
 
     def arguments(self) -> list[str]:
         """For `pytest graders/`."""
@@ -69,7 +71,7 @@ class _Grader:
     candidate: str
     folder: Path
     process: subprocess.Popen[bytes] | None = None
-    """None when it ended in an earlier process of this run."""
+    """None when it ended in an earlier process of this run, or never began."""
 
     @property
     def records(self) -> Path:
@@ -100,11 +102,14 @@ def grade(
     selection: Selection = EVERYTHING,
     hosts: Mapping[str, Set[str]] | None = None,
     cancelled: threading.Event | None = None,
+    before: Callable[[str], None] | None = None,
 ) -> Path:
     """Grade the candidates' benches and return the joined records.
 
     A candidate whose grading ended in this folder before (labs.resume) is not graded again. `hosts` says which hosts of
     the hypervisor carry a candidate's machines: the profile caps the gradings on each.
+
+    `before` is called with a candidate just before their bench is measured; when it raises PlateauError it is not.
 
     The graders inherit `lock`, the session's: should this process be killed, nobody else works on the benches before
     they have ended.
@@ -123,11 +128,10 @@ def grade(
                 raise InterruptedRunError("the grading was cut short")
             while (chosen := _next(waiting, running, _parallel(session), cap)) is not None:
                 waiting.remove(chosen)
-                running.append(_start(session, chosen, parts, selection, lock))
+                running.append(_start(session, chosen, parts, selection, lock, before))
             for grader in list(running):
                 _show(grader, progress)
-                assert grader.process is not None
-                if grader.process.poll() is not None:
+                if grader.process is None or grader.process.poll() is not None:
                     running.remove(grader)
                     done.append(grader)
             time.sleep(0.2)
@@ -144,7 +148,7 @@ def grade(
     records = run_folder / "records.jsonl"
     _join([part.records for part in sorted(done, key=lambda part: candidates.index(part.candidate))], records)
     for part in done:
-        shutil.copyfile(part.folder / "grader.log", run_folder / f"grader-{part.candidate}.log")
+        shutil.copyfile(part.folder / LOG, run_folder / f"grader-{part.candidate}.log")
         for path in part.folder.glob("snapshots/*"):
             (run_folder / "snapshots").mkdir(exist_ok=True)
             path.replace(run_folder / "snapshots" / path.name)
@@ -187,17 +191,30 @@ def ended(part: Path) -> bool:
     return status in KEPT and (part / "records.jsonl").is_file()
 
 
-def _start(session: Session, candidate: str, parts: Path, selection: Selection, lock: int) -> _Grader:
+def _start(
+    session: Session,
+    candidate: str,
+    parts: Path,
+    selection: Selection,
+    lock: int,
+    before: Callable[[str], None] | None,
+) -> _Grader:
     folder = parts / candidate
     shutil.rmtree(
         folder, ignore_errors=True
     )  # of a grading that was interrupted: its measurements do not mix with new ones
     folder.mkdir(parents=True)
+    try:
+        if before:
+            before(candidate)
+    except PlateauError as problem:
+        (folder / LOG).write_text(f"ERROR {problem}\n", encoding="utf-8")
+        return _Grader(candidate, folder)
     command = [sys.executable, "-m", "pytest", str(GRADERS), *LEAN]
     command += ["--session", str(session.path), "--candidate", candidate, "--run-dir", str(folder)]
     command += ["--end-file", str(folder / END)]
     command += selection.arguments()
-    with (folder / "grader.log").open("wb") as log:
+    with (folder / LOG).open("wb") as log:
         process = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -230,7 +247,7 @@ def _show(grader: _Grader, progress: Callable[[str, str], None]) -> None:
 def _why(grader: _Grader, run_folder: Path) -> str:
     """Why a grader measured nothing, as far as its log tells; the log is kept."""
     log = run_folder / f"grader-{grader.candidate}.log"
-    shutil.copyfile(grader.folder / "grader.log", log)
+    shutil.copyfile(grader.folder / LOG, log)
     words = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
     reason = next((line for line in words if line.startswith(("ERROR", "E  "))), words[-1] if words else "no message")
     return f"{grader.candidate}: the grader did not measure: {reason.strip()} (see {log})"

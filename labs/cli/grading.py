@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -38,6 +39,9 @@ def grade(
     reboot: Annotated[
         bool, typer.Option("--reboot/--no-reboot", help="Measure again what must survive a restart of the machines.")
     ] = True,
+    frozen: Annotated[
+        bool, typer.Option("--frozen", help="Put each bench back to the bell (plateau freeze) before measuring it.")
+    ] = False,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Take up the last run, which was interrupted: only what it did not measure."),
@@ -52,9 +56,10 @@ def grade(
     from labs.cli.output import out, print_json
     from labs.grade import Selection
 
-    selection = Selection(keyword, tuple(check or ()), reboot)
+    selection = Selection(keyword, tuple(check or ()), reboot, frozen=frozen)
     if resume and (candidate or selection != Selection()):
-        raise InputError("--resume takes up what was asked then: leave --candidate, -k, --check and --no-reboot out")
+        others = "--candidate, -k, --check, --frozen and --no-reboot"
+        raise InputError(f"--resume takes up what was asked then: leave {others} out")
     try:
         summary, paths = grade_session(session, candidate, selection, quiet=json, lang=lang, resume=resume, anew=anew)
     except KeyboardInterrupt:
@@ -110,11 +115,11 @@ def grade_session(
         if resume:
             run = interrupted.require(loaded)
             chosen, selection, folder, left = list(run.candidates), run.selection, run.folder, list(run.left)
-            hosts = require_benches(loaded, left)
+            hosts = require_benches(loaded, left, as_they_are=not selection.frozen)
             _tell_resumed(run)
         else:
             chosen = left = [one.id for one in loaded.select(ids)]
-            hosts = require_benches(loaded, chosen)
+            hosts = require_benches(loaded, chosen, as_they_are=not selection.frozen)
             if not anew and (earlier := interrupted.find(loaded)) and earlier.measured:
                 raise InputError(
                     f"{earlier.folder.name} was interrupted with {len(earlier.measured)} of {len(earlier.candidates)} "
@@ -122,11 +127,35 @@ def grade_session(
                 )
             folder = new_run_folder(loaded)
             interrupted.keep(loaded, folder, chosen, selection)
-        with progress.inner.showing():
-            run_graders(loaded, chosen, folder, progress, lock=lock, selection=selection, hosts=hosts)
+        with progress.inner.showing(), contextlib.ExitStack() as opened:
+            before = opened.enter_context(_back_to_the_bell(loaded, progress)) if selection.frozen else None
+            run_graders(loaded, chosen, folder, progress, lock=lock, selection=selection, hosts=hosts, before=before)
         (folder / interrupted.NAME).unlink(missing_ok=True)
     paths, rubrics = documents(folder, lang, None, None, pdf=True)
     return summary.build(load(folder / "records.jsonl"), rubrics), paths
+
+
+@contextlib.contextmanager
+def _back_to_the_bell(loaded: Session, progress: Callable[[str, str], None]) -> Iterator[Callable[[str], None]]:
+    """What takes a candidate's bench back to its frozen state. That raises PlateauError when a machine has none."""
+    from labs.bench import compute_bench
+    from labs.cli.opening import open_journal
+    from labs.execute import Executor
+    from labs.hypervisors import open_hypervisor
+    from labs.prepare import require_same_version
+    from labs.sessionfiles import SessionFiles
+
+    files, hypervisor = SessionFiles(loaded.folder), open_hypervisor(loaded.profile)
+    require_same_version(loaded, hypervisor, files)
+    with open_journal(files, "grade") as journal:
+        executor = Executor(loaded, hypervisor, journal, progress)
+
+        def back(candidate: str) -> None:
+            bench = compute_bench(loaded, loaded.candidate(candidate))
+            for problem in executor.rollback([bench], "frozen").errors.get(candidate, {}).values():
+                raise PlateauError(f"not back at the bell: {problem}")
+
+        yield back
 
 
 def report(

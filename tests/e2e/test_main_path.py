@@ -91,10 +91,7 @@ def test_main_path(place: Place) -> None:
     assert document(plateau("up", session, "--json"))["changed"] == 0
     expect_a_fault_to_be_seen_and_repaired(session)
 
-    assert plateau("freeze", session).returncode == 0
-    ssh(session, "ws", "echo later >/root/later; sync")
-    assert plateau("reset", session, "alex", "--to", "frozen").returncode == 0
-    assert ssh(session, "ws", "test -e /root/later && echo there || echo gone") == "gone"
+    expect_the_bell_to_ring_once(session)
     assert "eth1" in ssh(session, "ws", "ip -4 -o address show dev eth1")
 
     assert plateau("reset", session, "alex").returncode == 0
@@ -107,7 +104,7 @@ def test_main_path(place: Place) -> None:
     found = document(plateau("down", session, "--json"))
     assert (found["deleted"], found["left"]) == (4, [])
     assert place.left() == []
-    assert len(list(session.with_name("results").glob("*/report.html"))) == 5
+    assert len(list(session.with_name("results").glob("*/report.html"))) == 6
     assert plateau("grade", session).returncode == 2
 
 
@@ -123,6 +120,20 @@ def expect_a_fault_to_be_seen_and_repaired(session: Path) -> None:
     assert plateau("solve", session).returncode == 0
     assert plateau("grade", session, "--check", "CP03-S2.a", "--no-reboot").returncode == 4
     assert last_verdicts(session) == {"CP03-S2.a": "passed"}
+
+
+def expect_the_bell_to_ring_once(session: Path) -> None:
+    """A second freeze leaves the machines as they were at the first; they go back there, and are graded as they were."""
+    late = "test -e /root/later && echo there || echo gone"
+    assert "4 machines frozen; go back" in plateau("freeze", session).stdout
+    ssh(session, "ws", "echo later >/root/later; sync")
+    assert "0 machines frozen; 4 were frozen before" in plateau("freeze", session).stdout
+    assert plateau("reset", session, "alex", "--to", "frozen").returncode == 0
+    assert ssh(session, "ws", late) == "gone"
+    ssh(session, "ws", "echo later >/root/later; sync; ip address flush dev eth1")
+    assert plateau("grade", session, "--frozen", "--check", "CP03-S2.a", "--no-reboot").returncode == 4
+    assert last_verdicts(session) == {"CP03-S2.a": "passed"}
+    assert ssh(session, "ws", late) == "gone"
 
 
 def last_verdicts(session: Path) -> dict[str, str]:

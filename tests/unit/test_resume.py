@@ -1,5 +1,6 @@
 """Taking up an interrupted grading run: what was measured is kept, the rest is measured, and nothing is mixed."""
 
+import contextlib
 import json
 import os
 from dataclasses import replace
@@ -228,6 +229,26 @@ def test_a_grader_that_is_killed_takes_nobody_with_it(place, monkeypatch):
     assert resume.require(place.session).left == ("bob",)
     place.grade(resumed=True, selection=Selection())
     assert place.graded == ["alice", "bob", "chloe", "bob"]
+
+
+def test_each_bench_goes_back_to_the_bell_before_it_is_measured(place, monkeypatch):
+    told = []
+
+    @contextlib.contextmanager
+    def bell(*_):
+        def back(candidate):
+            told.append((candidate, len(place.graded)))
+            if candidate == "bob" and len(told) < 4:
+                raise PlateauError("not back at the bell: no snapshot 'frozen'")
+
+        yield back
+
+    monkeypatch.setattr("labs.cli.grading._back_to_the_bell", bell)
+    with pytest.raises(PlateauError, match=r"^bob: the grader did not measure: ERROR not back at the bell"):
+        place.grade(selection=replace(CHECKS, frozen=True))
+    assert told == [("alice", 0), ("bob", 1), ("chloe", 1)]
+    place.grade(resumed=True, selection=Selection())
+    assert told[3:] == [("bob", 2)], "what was asked then"
 
 
 def test_hosts_of_the_hypervisor_are_not_crowded(place):
