@@ -123,7 +123,7 @@ def expect_a_fault_to_be_seen_and_repaired(session: Path) -> None:
 
 
 def expect_the_bell_to_ring_once(session: Path) -> None:
-    """A second freeze leaves the machines as they were at the first; they go back there, and are graded as they were."""
+    """A second freeze leaves machines as they were at the first; they go back there, and are graded as they were."""
     late = "test -e /root/later && echo there || echo gone"
     assert "4 machines frozen; go back" in plateau("freeze", session).stdout
     ssh(session, "ws", "echo later >/root/later; sync")
