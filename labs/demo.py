@@ -33,7 +33,7 @@ def run_demo(*, keep: bool) -> None:
         return result
 
     def graded() -> tuple[dict[str, Any], dict[str, Any]]:
-        return grade_session(SESSION, None, Selection(), quiet=False, lang="fr")
+        return grade_session(SESSION, None, Selection(), quiet=False, lang="fr", anew=True)
 
     def up() -> None:
         outcome = bring_up(session, hypervisor, compute_benches(session), quiet=False)
