@@ -1,6 +1,7 @@
 """Sent to a candidate's machine: run a program as a scheduler would, and tell how fast the machine is.
 
-A program gets what a terminal and a scheduler give one; when it is stopped, so are its children.
+A program gets what a terminal and a scheduler give one, their umask included (ours is stricter, and would close what it
+leaves open); when it is stopped, so are its children.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def attempt(
                                      env={**environment, **HOME, **own, **language}, start_new_session=True, cwd=cwd,
                                      preexec_fn=lambda: _limit(largest), user=account,  # noqa: PLW1509  # no threads
                                      group=pwd.getpwnam(account).pw_gid if account else None,
-                                     extra_groups=[] if account else None)  # fmt: skip
+                                     extra_groups=[] if account else None, umask=0o022)  # fmt: skip
         except OSError as problem:
             if problem.errno == errno.ENOEXEC and command[0] != SHELL:
                 return attempt([SHELL, *command], seconds, cwd, account, home, locale, largest)

@@ -255,6 +255,15 @@ def test_after_a_run_that_does_not_end_no_other_is_made(monkeypatch: pytest.Monk
     assert (made, [one["status"] for one in told]) == ([0, 1], [0, *[None] * 4])
 
 
+def test_a_program_has_the_umask_of_a_scheduler_and_not_ours() -> None:
+    """What a script leaves open must be seen open, although our programs on the machines run under 077."""
+    before = os.umask(0o077)
+    try:
+        assert remote_launch.attempt(["/bin/sh", "-c", "umask"], 5.0)[1] == "0022\n"
+    finally:
+        os.umask(before)
+
+
 def test_what_a_late_program_started_is_stopped_too(tmp_path: Path) -> None:
     """Also in a session of its own, as that of `su -c` is."""
     program = f"setsid sh -c 'echo $$ >{tmp_path}/pid; exec sleep 1000' & wait"
