@@ -97,7 +97,8 @@ def read_directory(bench: Bench, probe: ProbeClient, patience: Deadline | None =
 
     patience: how long a controller that was restarted is waited for.
     """
-    told = probe.call("ldap.search", LEG, timeout=30, reuse=True, **everything(bench))
+    # One that is starting is asked afresh: its silence is no answer for the checks that come after.
+    told = probe.call("ldap.search", LEG, timeout=30, reuse=patience is None, **everything(bench))
     for _ in patience.ticks(RETURN_TICK) if patience else ():
         if told["code"] not in NOT_YET:
             break
