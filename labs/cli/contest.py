@@ -102,13 +102,11 @@ class _Case:
     def open(self, reason: str, by: str | None, run: str | None) -> None:
         """Freeze the evidence and note the contested verdicts."""
         from graders.contest import is_open
-        from labs.cli.runs import find_run, load_run, require_candidates
+        from labs.cli.runs import open_run
 
         if is_open(self.mine):
             raise InputError(f"{self.check} of {self.candidate} is contested already; next: --regrade or --decide")
-        folder = find_run(self.session, run)
-        recorded = load_run(folder)
-        require_candidates(folder, recorded, [self.candidate])
+        folder, recorded = open_run(self.session, run, [self.candidate])
         found = self._records(recorded, folder)
         evidence = self._freeze(folder)
         self._append("opened", found, folder.name, reason=reason, by=by or "", evidence=evidence)

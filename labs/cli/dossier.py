@@ -65,20 +65,16 @@ def dossier(
     """Seal each candidate's records, evidence, marks, subject and versions in <candidate>.dossier.zip."""
     from graders import report
     from graders.dossier import SUFFIX, DossierError, collect, keys
-    from labs.cli.grading import documents
     from labs.cli.output import out, print_json
-    from labs.cli.runs import find_run, load_run, require_candidates, tell_partial
+    from labs.cli.runs import documents, open_run
     from labs.models.session import load_session
     from labs.paths import centre_key
     from labs.sessionfiles import write_private
 
     loaded = load_session(session)
-    folder = find_run(loaded, run)
-    recorded = load_run(folder)
-    chosen = [one.id for one in loaded.select(candidate)] if candidate else [one.candidate for one in recorded.benches]
-    require_candidates(folder, recorded, chosen)
-    if not candidate and not run:
-        tell_partial(loaded, folder, recorded)
+    named = [one.id for one in loaded.select(candidate)] if candidate else None
+    folder, recorded = open_run(loaded, run, named)
+    chosen = named or [bench.candidate for bench in recorded.benches]
     written = []
     try:
         signer = keys.load(key_file or centre_key())

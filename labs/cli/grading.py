@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
-from datetime import date, datetime
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +15,6 @@ from labs.errors import InputError, InterruptedRunError, PlateauError
 
 if TYPE_CHECKING:
     from graders.records import Run
-    from graders.rubric import Rubric
     from labs.grade import Selection
     from labs.models.session import Session
     from labs.resume import Interrupted
@@ -57,6 +56,8 @@ def grade(
     from labs.grade import Selection
 
     selection = Selection(keyword, tuple(check or ()), reboot, frozen=frozen)
+    if resume and anew:
+        raise InputError("--resume takes the last run up, --anew begins another: give one of them")
     if resume and (candidate or selection != Selection()):
         others = "--candidate, -k, --check, --frozen and --no-reboot"
         raise InputError(f"--resume takes up what was asked then: leave {others} out")
@@ -102,13 +103,14 @@ def grade_session(
     from graders.report import summary
     from labs import resume as interrupted
     from labs.cli.output import Progress
+    from labs.cli.runs import documents, require_language
     from labs.grade import grade as run_graders
     from labs.grade import new_run_folder
     from labs.lock import exclusive
     from labs.models.session import load_session
     from labs.sessionfiles import SessionFiles
 
-    _require_language(lang)
+    require_language(lang)
     loaded = load_session(name)
     progress = OnChange(Progress(quiet))
     with exclusive(SessionFiles(loaded.folder).lock, "grade") as lock:
@@ -178,17 +180,13 @@ def report(
     """Render the documents again from the records of a run and from what people marked."""
     from graders.report import summary
     from labs.cli.output import out, print_json
-    from labs.cli.runs import find_run, load_run, require_candidates, tell_partial
+    from labs.cli.runs import documents, load_run, open_run, require_language
     from labs.models.session import load_session
 
-    _require_language(lang)
+    require_language(lang)
     loaded = load_session(session)
     chosen = [one.id for one in loaded.select(candidate)] if candidate else None
-    folder = find_run(loaded, run)
-    recorded = load_run(folder)
-    require_candidates(folder, recorded, chosen or ())
-    if not chosen and not run:
-        tell_partial(loaded, folder, recorded)
+    folder, recorded = open_run(loaded, run, chosen)
     if rejudge:
         _rejudge(loaded, folder, recorded)
     if first_ccp and not ccp:
@@ -210,26 +208,6 @@ def _rejudge(loaded: Session, folder: Path, recorded: Run) -> None:
     found = rejudge(loaded, folder, recorded)
     if found:
         raise PlateauError(f"{folder}: judged again, {len(found)} verdicts differ: {'; '.join(found)}")
-
-
-def _require_language(lang: str) -> None:
-    if lang not in {"fr", "en"}:
-        raise InputError(f"--lang {lang}: must be fr or en")
-
-
-def documents(
-    folder: Path, lang: str, candidates: list[str] | None, ccp: str | None, *, pdf: bool, first: date | None = None
-) -> tuple[dict[str, Path], Mapping[str, Rubric]]:
-    """Every document of a run, and the marks that went into them. Raises PlateauError when one cannot be made."""
-    from graders.report import read, write_all, write_pdfs
-
-    try:
-        paths = write_all(folder, lang)
-        if pdf:
-            paths |= write_pdfs(folder, lang, candidates, ccp, first)
-        return paths, read(folder).rubrics
-    except (OSError, ValueError) as problem:
-        raise PlateauError(str(problem)) from None
 
 
 def demo(

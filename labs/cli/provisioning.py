@@ -14,6 +14,8 @@ from labs.cli.options import CandidateArg, CandidateOption, JsonOption, SessionA
 from labs.errors import EnvironmentLackError, InputError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from labs.bench import Bench
     from labs.execute import Outcome
     from labs.hypervisors.base import Hypervisor
@@ -251,8 +253,6 @@ def _with_executor(loaded: Session, hypervisor: Hypervisor, verb: str, work: Any
 def _report(
     loaded: Session, hypervisor: Hypervisor, benches: list[Bench], outcome: Outcome, *, json: bool, seconds: float
 ) -> None:
-    from rich.markup import escape
-
     from labs.cli.output import duration, out, print_json
     from labs.sessionfiles import SessionFiles
 
@@ -277,18 +277,20 @@ def _report(
     else:
         out.print("everything was up already; nothing was changed")
     out.print(f"access sheets and subjects: {files.access}")
-    for candidate, nodes in outcome.errors.items():
-        for node, problem in nodes.items():
-            out.print(f"[red]{candidate}/{node}[/]: {escape(problem)}")
+    _tell_errors(outcome, out)
 
 
 def _fail_on(outcome: Outcome) -> None:
-    from rich.markup import escape
-
     from labs.cli.output import err
+
+    _tell_errors(outcome, err)
+    if outcome.errors:
+        raise typer.Exit(1)
+
+
+def _tell_errors(outcome: Outcome, console: Console) -> None:
+    from rich.markup import escape
 
     for candidate, nodes in outcome.errors.items():
         for node, problem in nodes.items():
-            err.print(f"[red]{candidate}/{node}[/]: {escape(problem)}")
-    if outcome.errors:
-        raise typer.Exit(1)
+            console.print(f"[red]{candidate}/{node}[/]: {escape(problem)}")

@@ -33,19 +33,15 @@ def rubric(
     from graders.report import aggregate
     from graders.rubric import Rubric, forms, spreadsheet
     from labs.cli.output import out, print_json, table
-    from labs.cli.runs import find_run, load_run, require_candidates, tell_partial
+    from labs.cli.runs import open_run
     from labs.models.loader import load
     from labs.models.session import load_session
     from labs.sessionfiles import SessionFiles
 
     loaded = load_session(session)
-    chosen = {one.id for one in loaded.select(candidate)}
+    chosen = [one.id for one in loaded.select(candidate)]
     files = SessionFiles(loaded.folder)
-    folder = find_run(loaded, run)
-    found = load_run(folder)
-    require_candidates(folder, found, chosen if candidate else ())
-    if not candidate and not run:
-        tell_partial(loaded, folder, found)
+    _, found = open_run(loaded, run, chosen if candidate else None)
     try:
         referential = referentials.load(found.header.referential)
     except ValueError as problem:

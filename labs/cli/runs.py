@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,10 @@ from labs.errors import InputError, PlateauError
 from labs.sessionfiles import SessionFiles
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from graders.records import Run
+    from graders.rubric import Rubric
     from labs.models.session import Session
 
 RECORDS = "records.jsonl"
@@ -27,8 +30,21 @@ def find_run(session: Session, name: str | None) -> Path:
     return results / (name or runs[-1])
 
 
-def require_candidates(folder: Path, run: Run, wanted: Iterable[str]) -> None:
-    """Raise InputError, naming a run that has them, when `run` lacks some of the candidates that are asked for."""
+def open_run(session: Session, name: str | None, wanted: Sequence[str] | None) -> tuple[Path, Run]:
+    """A run by its name, or the newest, and what it holds.
+
+    Raises InputError when one of the candidates `wanted` is not in it. When none are named, and no run: one line says
+    that the newest is of a part of the session.
+    """
+    folder = find_run(session, name)
+    run = load_run(folder)
+    _require(folder, run, wanted or ())
+    if not (wanted or name):
+        _tell_partial(session, folder, run)
+    return folder, run
+
+
+def _require(folder: Path, run: Run, wanted: Sequence[str]) -> None:
     missing = sorted(set(wanted) - {bench.candidate for bench in run.benches})
     if missing:
         other = _newest_with(folder, set(missing))
@@ -36,7 +52,7 @@ def require_candidates(folder: Path, run: Run, wanted: Iterable[str]) -> None:
         raise InputError(f"{folder.name}: nothing was measured of {', '.join(missing)}; {way_out}")
 
 
-def tell_partial(session: Session, folder: Path, run: Run) -> None:
+def _tell_partial(session: Session, folder: Path, run: Run) -> None:
     """One line when a run is of a part of the session, as after `grade -c`, and another one is of more."""
     from labs.cli.output import err
 
@@ -67,3 +83,27 @@ def load_run(folder: Path) -> Run:
         return load(folder / RECORDS)
     except (OSError, ValueError) as problem:
         raise PlateauError(str(problem)) from None
+
+
+def documents(
+    folder: Path, lang: str, candidates: list[str] | None, ccp: str | None, *, pdf: bool, first: date | None = None
+) -> tuple[dict[str, Path], Mapping[str, Rubric]]:
+    """Write every document of a run; their paths, and the marks that went into them.
+
+    Raises InputError for a language that there is not, PlateauError when one cannot be made.
+    """
+    from graders.report import read, write_all, write_pdfs
+
+    require_language(lang)
+    try:
+        paths = write_all(folder, lang)
+        if pdf:
+            paths |= write_pdfs(folder, lang, candidates, ccp, first)
+        return paths, read(folder).rubrics
+    except (OSError, ValueError) as problem:
+        raise PlateauError(str(problem)) from None
+
+
+def require_language(lang: str) -> None:
+    if lang not in {"fr", "en"}:
+        raise InputError(f"--lang {lang}: must be fr or en")

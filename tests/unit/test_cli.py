@@ -165,13 +165,19 @@ def test_lab_check() -> None:
     assert "well formed" in answer.stdout
 
 
-def test_key_dossier_and_verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+def graded_session(folder: Path) -> tuple[Path, Path]:
+    """A session of two with one run, `r1`: its file, and the run's folder."""
     people = "candidates:\n  - {id: c01, name: Marie}\n  - {id: c02, name: Thomas}\n"
-    path = write_session(tmp_path / "s", SESSION.partition("candidates:")[0] + people)
-    run = tmp_path / "s" / "results" / "r1"
+    path = write_session(folder / "s", SESSION.partition("candidates:")[0] + people)
+    run = folder / "s" / "results" / "r1"
     run.mkdir(parents=True)
     write(graded(), run)
+    return path, run
+
+
+def test_key_dossier_and_verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    path, _ = graded_session(tmp_path)
     assert "plateau key new" in refusal("dossier", path)
     assert "public key" in plateau("key", "new").stdout
     assert "there is a key already" in refusal("key", "new")
@@ -190,11 +196,7 @@ def test_key_dossier_and_verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_what_was_decided_is_in_the_documents_that_are_sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    people = "candidates:\n  - {id: c01, name: Marie}\n  - {id: c02, name: Thomas}\n"
-    path = write_session(tmp_path / "s", SESSION.partition("candidates:")[0] + people)
-    run = tmp_path / "s" / "results" / "r1"
-    run.mkdir(parents=True)
-    write(graded(), run)
+    path, run = graded_session(tmp_path)
     plateau("key", "new")
     assert plateau("report", path, "--ccp", "CCP2").returncode == 0
     reason = "Le jury a vu le contraire sur le poste."
@@ -213,14 +215,13 @@ def test_what_was_decided_is_in_the_documents_that_are_sealed(tmp_path: Path, mo
 
 
 def test_a_run_of_a_part_of_the_session_says_so(tmp_path: Path) -> None:
-    people = "candidates:\n  - {id: c01, name: Marie}\n  - {id: c02, name: Thomas}\n"
-    path = write_session(tmp_path / "s", SESSION.partition("candidates:")[0] + people)
+    path, run = graded_session(tmp_path)
     whole = graded()
     kept = [one for one in whole.benches if one.candidate == "c01"]
     records = [one for one in whole.records if one.candidate == "c01"]
-    for name, run in (("r1", whole), ("r2", dataclasses.replace(whole, benches=kept, records=records))):
-        (tmp_path / "s" / "results" / name).mkdir(parents=True)
-        write(run, tmp_path / "s" / "results" / name)
+    part = run.with_name("r2")
+    part.mkdir()
+    write(dataclasses.replace(whole, benches=kept, records=records), part)
     for verb in ("report", "rubric", "dossier"):
         assert "r2: nothing was measured of c02; --run r1 has" in refusal(verb, path, "-c", "c02")
     assert "r2 is of c01 alone; --run r1 is of everybody" in plateau("rubric", path).stderr
