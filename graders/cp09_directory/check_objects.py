@@ -21,10 +21,12 @@ from graders.agency import (
     people,
     person,
     read_directory,
+    search,
     ticket,
 )
 from graders.check import check
 from graders.cp09_directory.check_controller import STATES, in_words
+from graders.cp09_directory.trial import Trial, Undo, accepted
 from graders.expect import Expect, show
 from graders.probe_client import ProbeClient, ProbeError
 from graders.vantage import text
@@ -41,13 +43,13 @@ def _start(bench: Bench, probe: ProbeClient) -> None:
     probe.prefetch("kerberos.obtain", LEG, timeout=50, **ticket(bench, leaver.login, text(bench, "mdp_agence")))
 
 
-@check("CP09-S2.a", causes=("CP09-S1.a",), nodes=("dc",), early=_start)
-def check_people(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
+@check("CP09-S2.a", causes=("CP09-S1.a",), nodes=("dc",), seconds=120, early=_start)
+def check_people(bench: Bench, probe: ProbeClient, expect: Expect, undo: Undo) -> None:
     """Les unités d'organisation et les comptes de l'agence sont dans l'annuaire, à leur place.
 
     Une personne de l'agence lit l'annuaire en LDAPS : arborescence, comptes du tableau (prénom et nom avec leurs
     accents, nom de connexion, unité d'organisation), aucun mot de passe qui n'expire jamais, ni par le compte ni par la
-    règle du domaine.
+    règle du domaine. Les comptes d'essai du centre entrent avec leur mot de passe ; un verrou y est d'abord levé.
     """
     directory, problem = read_directory(bench, probe)
     label = "annuaire lu par une personne de l'agence"
@@ -64,7 +66,10 @@ def check_people(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
         found = parent((directory.account(login) or {"dn": ""})["dn"]).lower()
         expect.true(f"unité du compte {login}", unit, found or "compte absent", found == f"ou={unit.lower()},{agency}")
         exempt = state_of(directory.account(login)) & NEVER_EXPIRES
-        expect.equal(f"mot de passe de {login} dispensé d'expirer", "non", "oui" if exempt else "non")
+        expect.equal(f"{login}, « le mot de passe n'expire jamais »", "non", "oui" if exempt else "non")
+        if account := directory.account(login):
+            Trial(bench, probe, undo).let_in(account)
+            expect.equal(f"{login}, mot de passe donné", "accepté", accepted(bench, probe, login, []))
     age = longest_age(bench, probe)
     expect.true("durée de vie des mots de passe du domaine", "limitée", "limitée" if age else "illimitée", bool(age))
 
@@ -112,8 +117,7 @@ def longest_age(bench: Bench, probe: ProbeClient) -> int:
 
     Raises ProbeError when ordinary people may not read it.
     """
-    asked = {**everything(bench), "scope": "base", "filter": "(objectClass=*)", "attributes": ["maxPwdAge"]}
-    told = probe.call("ldap.search", LEG, timeout=30, **asked)
+    told = search(bench, probe, scope="base", filter="(objectClass=*)", attributes=["maxPwdAge"])
     value = first(told["entries"][0] if told["entries"] else None, "maxpwdage")
     if not value.lstrip("-").isdigit():
         raise ProbeError(f"maxPwdAge of the domain could not be read: {told['reason'] or value!r}")

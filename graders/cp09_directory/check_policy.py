@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import string
-from typing import Any
 
-from graders.agency import LEG, Entry, bind_name, first, person, read_directory
+from graders.agency import Entry, first, read_directory, search
 from graders.check import check
-from graders.cp09_directory.trial import TICKETS, Trial, Undo, trial_account
+from graders.cp09_directory.trial import TICKETS, Trial, Undo, accepted, trial_account
 from graders.expect import Expect
-from graders.probe_client import ProbeClient, ProbeError
+from graders.probe_client import ProbeClient
 from graders.vantage import number, text
 from labs.bench import Bench
 
@@ -63,8 +62,8 @@ def expect_lockout(
     trial.let_in(account)
     expect.require(expect.equal(f"ticket de {login}", "obtenu", trial.ticket(login, usual)))
     undo(f"verrou de {login}", lambda: trial.unlock(login, account))
-    accepted = still_accepted(bench, probe, login, limit - 1)
-    expect.equal(f"{login}, bon mot de passe après {limit - 1} erreurs", "accepté", accepted)
+    seen = still_accepted(bench, probe, login, limit - 1)
+    expect.equal(f"{login}, bon mot de passe après {limit - 1} erreurs", "accepté", seen)
     still_accepted(bench, probe, login, limit)
     state = trial.ticket(login, usual)
     expect.equal(f"{login}, ticket avec le bon mot de passe après {limit} erreurs", TICKETS["revoked"], state)
@@ -75,11 +74,7 @@ def expect_lockout(
 def still_accepted(bench: Bench, probe: ProbeClient, login: str, errors: int) -> str:
     """Whether the account's password is accepted after so many wrong ones. Raises ProbeError when nothing answers."""
     wrong = [f"Faux-{probe.nonce(f'{login} {errors} {index}')}" for index in range(errors)]
-    codes = probe.call("ldap.binds", LEG, timeout=60, address=text(bench, "lan_dc"), user=bind_name(bench, login),
-                       passwords=[*wrong, text(bench, "mdp_essai")])  # fmt: skip
-    if None in codes:
-        raise ProbeError("ldap.binds: the directory stopped answering")
-    return "accepté" if codes[-1] == 0 else "refusé"
+    return accepted(bench, probe, login, wrong)
 
 
 def lockout_duration(bench: Bench, probe: ProbeClient, trial: Trial, account: Entry) -> str:
@@ -88,12 +83,7 @@ def lockout_duration(bench: Bench, probe: ProbeClient, trial: Trial, account: En
     own = first(trial.read(account["dn"], ["msDS-ResultantPSO"]), "msds-resultantpso")
     if own:
         return first(trial.read(own, ["msDS-LockoutDuration"]), "msds-lockoutduration")
-    reader: dict[str, Any] = {
-        "user": bind_name(bench, person(bench, "commerciale").login),
-        "password": text(bench, "mdp_agence"),
-    }
-    rules = probe.call("ldap.search", LEG, timeout=30, address=text(bench, "lan_dc"), base=text(bench, "base_dn"),
-                       scope="base", attributes=["lockoutDuration"], **reader)  # fmt: skip
+    rules = search(bench, probe, scope="base", filter="(objectClass=*)", attributes=["lockoutDuration"])
     return first(rules["entries"][0], "lockoutduration") if rules["entries"] else ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from graders.agency import LEG, Directory, everything, first, person
+from graders.agency import LEG, Directory, first, person, search
 from graders.cables import Cables
 from graders.check import check
 from graders.cp09_directory.check_controller import SERVICES, act, data
@@ -132,7 +132,7 @@ def session_without(
     """A session on ws with a password that the controller which is left has just been given."""
     left = other(cut)
     trial = Trial(bench, probe, undo, ADDRESSES[left])
-    told = probe.call("ldap.search", LEG, timeout=30, **{**everything(bench), "address": text(bench, ADDRESSES[left])})
+    told = search(bench, probe, address=text(bench, ADDRESSES[left]))
     account = trial_account(Directory(told["entries"]), "commerce")
     expect.require(expect.true(f"compte {ACCOUNT}, selon {left}", "présent", "présent" if account else
                                told["reason"] or "absent", account is not None))  # fmt: skip

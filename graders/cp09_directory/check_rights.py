@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from graders.agency import (
@@ -23,27 +24,40 @@ from graders.agency import (
 from graders.check import check
 from graders.cp09_directory.check_controller import act
 from graders.cp09_directory.trial import Trial, Undo, trial_account
-from graders.expect import Expect, show
+from graders.expect import Expect, converge, show
 from graders.probe_client import ProbeClient
 from graders.vantage import text
 from labs.bench import Bench
+from labs.deadline import Deadline
 
 PRIVILEGED = {512: "Admins du domaine", 519: "Administrateurs de l'entreprise", 518: "Administrateurs du schéma"}
 """RID -> name of the group (MS-ADTS 6.1.1.6)."""
+OPERATORS = {548: "Opérateurs de compte", 549: "Opérateurs de serveur", 551: "Opérateurs de sauvegarde"}
+"""The same, of BUILTIN: whoever is in them may become administrator."""
 VISITS_SECONDS = 160
+RECOVERY_SECONDS = 400.0
+"""As for the session on ws (CP09-S4.b): winbind may believe for 300 s that an account is not there."""
+JOINED = {
+    "GG_Commerce": [("commun", "write"), ("procedures", "list")],
+    "GG_Technique": [("procedures", "write")],
+    "GG_Direction": [("direction", "write")],
+}
+"""Group -> what who has just joined it may do, with what the groups before it give."""
+Act = tuple[str, str, str, str]
+"""Login, verb, path and text of smb.use."""
 
 
 def _start(bench: Bench, probe: ProbeClient) -> None:
-    probe.prefetch("smb.use", LEG, timeout=VISITS_SECONDS, **_visits(bench, probe))
+    probe.prefetch("smb.use", LEG, timeout=VISITS_SECONDS, **Visit(bench, probe).asked)
 
 
-@check("CP09-S3.a", causes=("CP09-S2.a", "CP09-S1.d", "CP09-S1.a"), nodes=("dc",), seconds=180)
+@check("CP09-S3.a", causes=("CP09-S2.a", "CP09-S2.b", "CP09-S1.d", "CP09-S1.a"), nodes=("dc",), seconds=240)
 def check_delegation(bench: Bench, probe: ProbeClient, expect: Expect, undo: Undo) -> None:
     """L'assistance réinitialise les mots de passe de l'unité Commerce, et ceux-là seulement.
 
     Avec le compte de l'assistante, la sonde change le mot de passe du compte d'essai de Commerce, qui obtient alors un
-    ticket avec le nouveau ; elle essaie la même chose sur celui de Direction, dont le mot de passe reste le même. Une
-    personne qui n'est pas de l'assistance n'y arrive pas non plus dans Commerce.
+    ticket avec le nouveau ; elle essaie la même chose sur celui de Direction, dont le mot de passe reste le même. Le
+    compte d'essai de Direction n'arrive à rien dans Commerce ; mis dans GG_Assistance le temps de l'essai, il y arrive.
     """
     directory, problem = read_directory(bench, probe)
     expect.require(expect.true("annuaire lu par une personne de l'agence", "oui", problem or "oui", not problem))
@@ -55,27 +69,39 @@ def check_delegation(bench: Bench, probe: ProbeClient, expect: Expect, undo: Und
         expect.require(expect.true(label, "présent", "présent" if account else "absent", bool(account)))
         assert account is not None
         new = trial.new_password(f"delegation {unit}")
-        told = trial.reset(account, new, bind_name(bench, helper), text(bench, "mdp_agence"))
-        wanted = "acceptée" if allowed else "refusée"
-        observed = trial.answer(told)
-        expect.true(f"réinitialisation de essai.{unit} par {helper}", wanted, observed,
-                    observed == wanted)  # fmt: skip
+        told = trial.answer(trial.reset(account, new, bind_name(bench, helper), text(bench, "mdp_agence")))
+        expect.equal(f"réinitialisation de essai.{unit} par {helper}", "acceptée" if allowed else "refusée", told)
         label = f"ticket de essai.{unit} avec le mot de passe que l'assistante a voulu donner"
         expect.equal(label, "obtenu" if allowed else "refusé", trial.ticket(f"essai.{unit}", new))
-    account, other = trial_account(directory, "commerce"), person(bench, "stagiaire").login
+    account, joins = trial_account(directory, "commerce"), trial_account(directory, "direction")
     assert account is not None
-    told = trial.reset(account, trial.new_password("delegation to others"), bind_name(bench, other),
-                       text(bench, "mdp_agence"))  # fmt: skip
-    expect.equal(f"réinitialisation de essai.commerce par {other}", "refusée", trial.answer(told))
+    assert joins is not None
+    secret = trial.new_password("delegation to others")
+    told = trial.answer(trial.give(joins, secret))
+    expect.require(expect.equal("réinitialisation de essai.direction par l'administrateur", "acceptée", told))
+    for added, wanted in (("", "refusée"), (", mis dans GG_Assistance", "acceptée")):
+        if added:
+            _expect_joined(expect, trial, directory, joins, "GG_Assistance")
+        new = trial.new_password(f"delegation to others{added}")
+        told = trial.answer(trial.reset(account, new, bind_name(bench, "essai.direction"), secret))
+        expect.equal(f"réinitialisation de essai.commerce par essai.direction{added}", wanted, told)
 
 
-@check("CP09-S3.b", causes=("CP09-S1.d", "CP09-S1.a", "CP09-S2.b"), nodes=("srv", "dc"), seconds=360, early=_start)
+def _expect_joined(expect: Expect, trial: Trial, directory: Directory, account: Entry, name: str) -> None:
+    group = directory.account(name)
+    told = trial.answer(trial.enrol(account, group)) if group else "groupe absent"
+    label = f"ajout de {first(account, 'samaccountname')} à {name} par l'administrateur"
+    expect.require(expect.equal(label, "acceptée", told))
+
+
+@check("CP09-S3.b", causes=("CP09-S1.d", "CP09-S1.a", "CP09-S2.b"), nodes=("srv", "dc"), seconds=420, early=_start)
 def check_shares(bench: Bench, probe: ProbeClient, expect: Expect, undo: Undo) -> None:
     """Chacun lit, écrit, ou ne voit rien, sur chaque partage de srv, comme dans le tableau.
 
     Cinq personnes essaient vraiment, chacune avec son mot de passe : écrire un fichier, puis lire celui d'une personne
     qui en a le droit et, pour qui n'a pas celui d'écrire, le remplacer. srv reconnaît aussi le compte d'essai de
-    Commerce à un mot de passe que seul l'annuaire connaît.
+    Commerce à un mot de passe que seul l'annuaire connaît, et lui donne les droits des groupes où il est mis le temps
+    de l'essai.
     """
     trial = Trial(bench, probe, undo)
     for who in ("stagiaire", "assistante"):
@@ -83,20 +109,20 @@ def check_shares(bench: Bench, probe: ProbeClient, expect: Expect, undo: Undo) -
         expect.equal(
             f"ticket de {login}, qui n'a droit à rien", "obtenu", trial.ticket(login, text(bench, "mdp_agence"))
         )
-    asked = _visits(bench, probe)
-    visits = probe.call("smb.use", LEG, timeout=VISITS_SECONDS, **asked)
-    told = dict(zip(map(tuple, asked["acts"]), visits, strict=True))
-    for share, rights in SHARES.items():
-        for who, right in rights.items():
-            login = person(bench, who).login
-            written = told[_write(bench, probe, share, who)]
-            read = told[_read(bench, probe, share, who)]
-            observed = granted(written, read, _word(probe, share))
-            expect.equal(f"{share} : {login}", right, observed)
-            if right != WRITE:
-                replaced = told[_replace(bench, probe, share, who)]
-                expect.equal(f"{share} : écriture de {login} dans le fichier d'un autre", "refusée", act(replaced))
+    visit = Visit(bench, probe)
+    visit.compare(expect, visit.made())
     _expect_of_the_domain(bench, probe, expect, trial)
+
+
+@check("CP09-S3.d", needs=("CP09-S3.b",), causes=("CP09-S1.f",), nodes=("srv", "dc"), phase="reboot", seconds=900)
+def check_shares_after_reboot(bench: Bench, probe: ProbeClient, expect: Expect, deadline: Deadline) -> None:
+    """Après un redémarrage, chacun retrouve les partages de srv, avec ses droits.
+
+    Toutes les machines ont redémarré ensemble ; personne n'est intervenu. Les cinq personnes refont leurs essais.
+    """
+    visit = Visit(bench, probe, " after a restart")
+    told = converge(deadline.sooner(RECOVERY_SECONDS), visit.made, visit.good, interval=3.0)
+    visit.compare(expect, told)
 
 
 def _expect_of_the_domain(bench: Bench, probe: ProbeClient, expect: Expect, trial: Trial) -> None:
@@ -115,22 +141,32 @@ def _expect_of_the_domain(bench: Bench, probe: ProbeClient, expect: Expect, tria
                           people={login: password}, acts=[[login, "list", "", ""]],
                           again=password == new)[0]  # fmt: skip
         expect.equal(f"liste des partages de srv par {login}, avec {label}", wanted, act(seen))
+    for group, verbs in JOINED.items():
+        _expect_joined(expect, trial, directory, account, group)
+        acts = [[login, verb, f"{share}/{wrong}.txt" if verb == "write" else share, wrong] for share, verb in verbs]
+        acts += [[login, "delete", path, ""] for _, verb, path, _ in acts if verb == "write"]
+        told_of = probe.call("smb.use", LEG, timeout=80, address=text(bench, "lan_srv"), domain=text(bench, "netbios"),
+                             people={login: new}, acts=acts)  # fmt: skip
+        for (share, verb), seen in zip(verbs, told_of, strict=False):
+            what = "écriture" if verb == "write" else "lecture"
+            expect.equal(f"{share} : {what} de {login}, mis dans {group}", "accordée", act(seen))
 
 
 @check("CP09-S3.c", causes=("CP09-S2.a", "CP09-S1.a"), nodes=("dc",))
 def check_privileged(bench: Bench, probe: ProbeClient, expect: Expect) -> None:
     """Aucune personne de l'agence n'est administrateur du domaine.
 
-    Les groupes privilégiés, lus avec leurs groupes imbriqués, ne contiennent que le compte d'administrateur d'origine
-    et, sur un contrôleur Windows, celui du centre.
+    Les groupes privilégiés, dont ceux des opérateurs, lus avec leurs groupes imbriqués, ne contiennent que le compte
+    d'administrateur d'origine et, sur un contrôleur Windows, celui du centre.
     """
     directory, problem = read_directory(bench, probe)
     expect.require(expect.true("annuaire lu par une personne de l'agence", "oui", problem or "oui", not problem))
     for rid, name in PRIVILEGED.items():
         _expect_alone(expect, name, directory, directory.by_rid(rid), "")
-    builtin = next((one for one in directory.entries if sid_of(one) == "S-1-5-32-544"), None)
     windows = bench.node("dc").model.windows
-    _expect_alone(expect, "Administrateurs", directory, builtin, windows.user if windows else "")
+    _expect_alone(expect, "Administrateurs", directory, directory.builtin(544), windows.user if windows else "")
+    for rid, name in OPERATORS.items():
+        _expect_alone(expect, name, directory, directory.builtin(rid), "")
 
 
 def _expect_alone(expect: Expect, name: str, directory: Directory, group: Entry | None, centre: str) -> None:
@@ -161,44 +197,69 @@ def granted(written: dict[str, str], read: dict[str, str], word: str) -> str:
     return f"écriture : {act(written)} ; lecture : {act(read)}"
 
 
-def _word(probe: ProbeClient, share: str) -> str:
-    return probe.nonce(f"share {share}")
+class Visit:
+    """What people do on the shares of srv, with files of one purpose.
 
-
-def _owner(share: str) -> str:
-    """Who leaves the file that the others try to read: the last one who may write."""
-    return [who for who, right in SHARES[share].items() if right == WRITE][-1]
-
-
-def _path(probe: ProbeClient, share: str, who: str) -> str:
-    return f"{share}/{_word(probe, share)}-{who}.txt"
-
-
-def _write(bench: Bench, probe: ProbeClient, share: str, who: str) -> tuple[str, str, str, str]:
-    return (person(bench, who).login, "write", _path(probe, share, who), _word(probe, share))
-
-
-def _read(bench: Bench, probe: ProbeClient, share: str, who: str) -> tuple[str, str, str, str]:
-    return (person(bench, who).login, "read", _path(probe, share, _owner(share)), "")
-
-
-def _replace(bench: Bench, probe: ProbeClient, share: str, who: str) -> tuple[str, str, str, str]:
-    return (person(bench, who).login, "write", _path(probe, share, _owner(share)), "remplacé")
-
-
-def _visits(bench: Bench, probe: ProbeClient) -> dict[str, Any]:
-    """Everybody writes a file, then reads the one of somebody entitled; who may not write puts another in its place.
-
-    In the end each deletes their own.
+    Everybody writes a file, then reads the one of somebody entitled; who may not write puts another in its place. In
+    the end each deletes their own.
     """
-    cells = [(share, who) for share, rights in SHARES.items() for who in rights]
-    acts = [_write(bench, probe, share, who) for share, who in cells]
-    acts += [_read(bench, probe, share, who) for share, who in cells]
-    acts += [_replace(bench, probe, share, who) for share, who in cells if SHARES[share][who] != WRITE]
-    acts += [(person(bench, who).login, "delete", _path(probe, share, who), "") for share, who in cells]
-    return {
-        "address": text(bench, "lan_srv"),
-        "domain": text(bench, "netbios"),
-        "people": {person(bench, who).login: text(bench, "mdp_agence") for who in STAFF},
-        "acts": [list(act) for act in acts],
-    }
+
+    def __init__(self, bench: Bench, probe: ProbeClient, purpose: str = "") -> None:
+        self._bench, self._probe = bench, probe
+        self._words = {share: probe.nonce(f"share {share}{purpose}") for share in SHARES}
+        self._cells = [(share, who) for share, rights in SHARES.items() for who in rights]
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """Parameters of smb.use."""
+        acts = [self._write(*cell) for cell in self._cells]
+        acts += [self._read(*cell) for cell in self._cells]
+        acts += [self._replace(share, who) for share, who in self._cells if SHARES[share][who] != WRITE]
+        acts += [(self._login(who), "delete", self._path(share, who), "") for share, who in self._cells]
+        return {
+            "address": text(self._bench, "lan_srv"),
+            "domain": text(self._bench, "netbios"),
+            "people": {self._login(who): text(self._bench, "mdp_agence") for who in STAFF},
+            "acts": [list(one) for one in acts],
+        }
+
+    def made(self) -> dict[Act, dict[str, str]]:
+        """What came of each act."""
+        asked = self.asked
+        told = self._probe.call("smb.use", LEG, timeout=VISITS_SECONDS, **asked)
+        return dict(zip(map(tuple, asked["acts"]), told, strict=True))
+
+    def good(self, told: dict[Act, dict[str, str]]) -> bool:
+        return all(wanted == seen for _, wanted, seen in self._rows(told))
+
+    def compare(self, expect: Expect, told: dict[Act, dict[str, str]]) -> None:
+        for row in self._rows(told):
+            expect.equal(*row)
+
+    def _rows(self, told: dict[Act, dict[str, str]]) -> Iterator[tuple[str, str, str]]:
+        for share, who in self._cells:
+            login, right = self._login(who), SHARES[share][who]
+            observed = granted(told[self._write(share, who)], told[self._read(share, who)], self._words[share])
+            yield f"{share} : {login}", right, observed
+            if right != WRITE:
+                replaced = told[self._replace(share, who)]
+                yield f"{share} : écriture de {login} dans le fichier d'un autre", "refusée", act(replaced)
+
+    def _login(self, who: str) -> str:
+        return person(self._bench, who).login
+
+    def _path(self, share: str, who: str) -> str:
+        return f"{share}/{self._words[share]}-{who}.txt"
+
+    def _owned(self, share: str) -> str:
+        """The file that the others try to read: of the last one who may write."""
+        return self._path(share, [who for who, right in SHARES[share].items() if right == WRITE][-1])
+
+    def _write(self, share: str, who: str) -> Act:
+        return self._login(who), "write", self._path(share, who), self._words[share]
+
+    def _read(self, share: str, who: str) -> Act:
+        return self._login(who), "read", self._owned(share), ""
+
+    def _replace(self, share: str, who: str) -> Act:
+        return self._login(who), "write", self._owned(share), "remplacé"

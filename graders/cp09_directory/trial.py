@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from graders.agency import LEG, Directory, bind_name, first, ticket
+from graders.agency import LEG, NOT_THEM, NOT_YET, Directory, bind_name, first, ticket
 from graders.probe_client import ProbeError
 from graders.vantage import text
 
@@ -31,6 +31,15 @@ def trial_account(directory: Directory, unit: str) -> Entry | None:
     return directory.account(f"essai.{unit}")
 
 
+def accepted(bench: Bench, probe: ProbeClient, login: str, wrong: list[str]) -> str:
+    """Whether the directory accepts a test account's own password, after those. Raises ProbeError when it is silent."""
+    codes = probe.call("ldap.binds", LEG, timeout=60, address=text(bench, "lan_dc"), user=bind_name(bench, login),
+                       passwords=[*wrong, text(bench, "mdp_essai")])  # fmt: skip
+    if None in codes:
+        raise ProbeError("ldap.binds: the directory stopped answering")
+    return "accepté" if codes[-1] == 0 else "refusé"
+
+
 class Trial:
     """Gives test accounts other passwords; the one of the subject is put back when the check has ended (`undo`).
 
@@ -49,24 +58,15 @@ class Trial:
     def reset(self, account: Entry, password: str, user: str, secret: str) -> dict[str, Any]:
         """Ask the directory, as `user`, to give the account that password; what ldap.change answered."""
         self._remember(account)
-        return self._change(account, {"unicodePwd": password}, user, secret)
+        return self._ask("ldap.change", dn=account["dn"], values={"unicodePwd": password}, user=user, password=secret)
 
-    def administer(self, account: Entry, values: dict[str, str]) -> dict[str, Any]:
-        """Change attributes as the domain's administrator."""
-        for name in ADMINISTRATORS:
-            told = self._change(account, values, bind_name(self.bench, name), text(self.bench, "mdp_admin"))
-            if told["code"] != 49:
-                break
-        return told
+    def administer(self, account: Entry, values: dict[str, str], how: str = "replace") -> dict[str, Any]:
+        """Change attributes as the domain's administrator; `how` as ldap.change has it."""
+        return self._as_administrator("ldap.change", dn=account["dn"], values=values, how=how)
 
     def read(self, base: str, attributes: list[str]) -> Entry:
         """Attributes of one entry as the domain's administrator sees them; nothing when they cannot be read."""
-        for name in ADMINISTRATORS:
-            told = self.probe.call("ldap.search", LEG, timeout=30, address=self._address, base=base,
-                                   scope="base", attributes=attributes, user=bind_name(self.bench, name),
-                                   password=text(self.bench, "mdp_admin"))  # fmt: skip
-            if told["code"] != 49:
-                break
+        told = self._as_administrator("ldap.search", base=base, scope="base", attributes=attributes)
         return dict(told["entries"][0]) if told["entries"] else {}
 
     def give(self, account: Entry, password: str) -> dict[str, Any]:
@@ -76,13 +76,13 @@ class Trial:
 
     def move(self, dn: str, parent: str) -> dict[str, Any]:
         """Put an entry under another parent as the domain's administrator; what ldap.move answered."""
-        for name in ADMINISTRATORS:
-            told = self.probe.call("ldap.move", LEG, timeout=30, address=self._address, dn=dn, parent=parent,
-                                   user=bind_name(self.bench, name),
-                                   password=text(self.bench, "mdp_admin"))  # fmt: skip
-            if told["code"] != 49:
-                break
-        return dict(told)
+        return self._as_administrator("ldap.move", dn=dn, parent=parent)
+
+    def enrol(self, account: Entry, group: Entry) -> dict[str, Any]:
+        """Put the account into a group until the check has ended; what ldap.change answered."""
+        login, name = first(account, "samaccountname"), first(group, "samaccountname")
+        self._undo(f"{login} dans {name}", lambda: self._take_out(account, group))
+        return self.administer(group, {"member": account["dn"]}, "add")
 
     def ticket(self, login: str, password: str) -> str:
         """How the Kerberos service answers that password, in words: a silence is no refusal."""
@@ -106,17 +106,36 @@ class Trial:
         """What the directory answered to a change, in words."""
         if told["code"] == 0:
             return "acceptée"
-        return "refusée" if told["code"] in REFUSALS else told["reason"] or "pas de réponse"
+        return "refusée" if told["code"] in REFUSALS else told["reason"]
 
-    def _change(self, account: Entry, values: dict[str, str], user: str, secret: str) -> dict[str, Any]:
-        told = self.probe.call("ldap.change", LEG, timeout=30, address=self._address, dn=account["dn"],
-                               values=values, user=user, password=secret)  # fmt: skip
-        return dict(told)
+    def _as_administrator(self, probe: str, **asked: Any) -> dict[str, Any]:
+        for name in ADMINISTRATORS:
+            told = self._ask(probe, user=bind_name(self.bench, name), password=text(self.bench, "mdp_admin"), **asked)
+            if told["code"] != NOT_THEM:
+                break
+        return told
+
+    def _ask(self, probe: str, **asked: Any) -> dict[str, Any]:
+        """What the controller answers, asked twice if need be. Raises ProbeError when it is silent: that is no no."""
+        for _ in range(2):
+            told = self.probe.call(probe, LEG, timeout=30, address=self._address, **asked)
+            if told["code"] not in NOT_YET:
+                return dict(told)
+        raise ProbeError(f"{probe}: the directory does not answer: {told['reason']}")
+
+    def _take_out(self, account: Entry, group: Entry) -> None:
+        """Raises ProbeError when the account stays in the group."""
+        told = self.administer(group, {"member": account["dn"]}, "delete")
+        left = self.read(group["dn"], ["member"]).get("member", ()) if told["code"] != 0 else ()
+        if account["dn"].lower() in {dn.lower() for dn in left}:
+            raise ProbeError(f"{account['dn']} could not be taken out of {group['dn']}: {told['reason']}")
 
     def _remember(self, account: Entry) -> None:
+        """Once for each account: let it in, so that a trial of the candidate's does not count, and note the undoing."""
         login = str(account["samaccountname"][0])
         if login not in self._changed:
             self._changed.add(login)
+            self.let_in(account)
             self._undo(f"mot de passe de {login}", lambda: self._put_back(login, account))
 
     def _put_back(self, login: str, account: Entry) -> None:

@@ -13,16 +13,25 @@ from graders.errand import Errand
 from graders.expect import Expect, show
 from graders.login import Login
 from graders.probe_client import ProbeClient
+from graders.vantage import text
+from labs.bench import Bench
 from labs.deadline import Deadline
 
 SCRIPT = "/usr/local/bin/preparer-dossiers"
 HEADER = "identifiant;nom;service"
 MANY_SECONDS = 300.0
-"""More than the subject gives for 500 people: how fast a script goes here depends on the centre's machines too."""
-# The script itself, links followed, then every folder above it.
+"""For 500 people, as the subject says."""
+OF_OTHERS = ["/home", "/tmp", "/var/tmp"]  # noqa: S108  # nothing is written there
+"""Where others than root may put a program in the place of one that the script calls."""
+# The script itself, links followed, then every folder above it; `+` where an access list says more than the mode.
 OWNERS = """
 f=$(readlink -e %s) || exit 0
-while stat -c '%%U %%G %%a %%n' "$f" && [ "$f" != / ]; do f=$(dirname "$f"); done
+while :; do
+  case $(ls -ld "$f") in ??????????+*) list=+ ;; *) list=- ;; esac
+  stat -c "%%U %%G %%a $list %%n" "$f"
+  [ "$f" != / ] || break
+  f=$(dirname "$f")
+done
 """
 
 
@@ -102,28 +111,29 @@ def check_result(probe: ProbeClient, login: Login, expect: Expect, deadline: Dea
 
 
 @check("CP10-S2.b", causes=("CP10-S2.a",), nodes=("srv",), seconds=120,
-       errands=lambda _bench, probe: [_behaviour(probe)])  # fmt: skip
-def check_behaviour(probe: ProbeClient, login: Login, expect: Expect, deadline: Deadline) -> None:
+       errands=lambda bench, probe: [_behaviour(bench, probe)])  # fmt: skip
+def check_behaviour(bench: Bench, probe: ProbeClient, login: Login, expect: Expect, deadline: Deadline) -> None:
     """Le script peut être relancé, simulé, et dit quand il échoue.
 
     Une simulation annonce chaque dossier et ne crée rien ; un second passage réussit sans rien changer, ni les fichiers
-    déposés depuis ; un export absent donne un code de retour non nul et un message sur la sortie d'erreur.
+    déposés depuis ; un export absent, ou illisible pour le compte de la tâche, donne un code de retour non nul et un
+    message sur la sortie d'erreur.
     """
     rows = two_rows(probe)
-    dry, once, twice, absent = answers(login, _behaviour(probe), deadline)
+    dry, once, twice, absent, unreadable = answers(login, _behaviour(bench, probe), deadline)
     expect.require(expect.equal("simulation : code de retour", "0", status(dry)))
     expect.equal("simulation : dossiers créés", {}, dry["tree"])
-    silent = unannounced(rows, dry["out"] + "\n" + dry["err"])
-    expect.all_of("simulation : dossiers annoncés", "tous", silent, len(rows))
+    silent = unannounced(rows, dry["out"])
+    expect.all_of("simulation : dossiers annoncés sur la sortie standard", "tous", silent, len(rows))
     expect.equal("premier passage : code de retour", "0", status(once))
     expect.equal("premier passage : dossiers manquants", [], misplaced(rows, once["tree"]))
     expect.equal("second passage : code de retour", "0", status(twice))
     expect.equal("second passage : dossiers changés", "non", "non" if twice["start"] == twice["tree"] else "oui")
-    failed = absent["status"] not in {None, 0}
-    expect.true("export absent : code de retour", "non nul", status(absent), failed)
-    told = "rien" if not absent["err"].strip() else "un message"
-    expect.equal("export absent : sortie d'erreur", "un message", told)
-    expect.equal("export absent : dossiers créés", {}, absent["tree"])
+    for what, one in (("export absent", absent), ("export illisible", unreadable)):
+        expect.true(f"{what} : code de retour", "non nul", status(one), one["status"] not in {None, 0})
+        told = "rien" if not one["err"].strip() else "un message"
+        expect.equal(f"{what} : sortie d'erreur", "un message", told)
+        expect.equal(f"{what} : dossiers créés", {}, one["tree"])
 
 
 @check("CP10-C4.a", causes=("CP10-S2.a",), nodes=("srv",), errands=lambda _bench, probe: [_safety(probe)])
@@ -131,17 +141,22 @@ def check_safety(probe: ProbeClient, login: Login, expect: Expect, deadline: Dea
     """Le script appartient à root et n'est modifiable que par lui ; les dossiers créés ne sont pas ouverts à tous.
 
     Sont regardés le fichier du script, les dossiers où il se trouve vraiment, et les droits d'un dossier qu'il crée.
+    Il est lancé là où les dossiers personnels et temporaires sont vides : un programme qui s'y trouve peut être changé
+    par d'autres que root.
     """
     lines = login("srv").run(OWNERS, SCRIPT).stdout.splitlines()
     expect.require(expect.equal("script", "présent", "présent" if lines else "absent"))
     for index, line in enumerate(lines):
-        owner, group, mode, name = line.split(" ", 3)
+        owner, group, mode, listed, name = line.split(" ", 4)
         expect.require(expect.equal(f"{name} : propriétaire", "root", owner))
-        # A folder may be its group's: Debian has given /usr/local to `staff`, which nobody is in.
-        shared = int(mode, 8) & 0o002 or (int(mode, 8) & 0o020 and index == 0 and group != "root")
+        # A folder may be its group's: Debian has given /usr/local to `staff`, which nobody is in. With an access list,
+        # the group's bits say what the list gives at most.
+        theirs = listed == "+" or (index == 0 and group != "root")
+        shared = int(mode, 8) & 0o002 or (int(mode, 8) & 0o020 and theirs)
         expect.equal(f"{name} : modifiable par d'autres que root", "non", "oui" if shared else "non")
     row = one_row(probe)
     (told,) = answers(login, _safety(probe), deadline)
+    expect.require(expect.equal(f"sans ce que contiennent {', '.join(OF_OTHERS)} : code de retour", "0", status(told)))
     mode = told["tree"].get(f"{row.team}/{row.login}/", "dossier absent")
     expect.equal("droits d'un dossier de personne", "750", mode)
 
@@ -154,14 +169,17 @@ def run(
     options: list[str] | None = None,
     seconds: float = 30.0,
     used: list[str] | None = None,
+    hidden: list[str] | None = None,
+    account: str = "",
 ) -> dict[str, Any]:
     """One run of the script: its export (None: the file does not exist), and the folder that it is given.
 
-    In folders of `used`, somebody has left a file, and a line in the one that is there.
+    In folders of `used`, somebody has left a file, and a line in the one that is there; those of `hidden` are empty for
+    the script. It is run by root, or by `account`, who then may not read the export.
     """
     text = None if lines is None else "\n".join(lines) + "\n"
     return {"name": name, "text": text, "root": root or f"racine-{name}", "options": options or [],
-            "seconds": seconds, "used": used or []}  # fmt: skip
+            "seconds": seconds, "used": used or [], "hidden": hidden or [], "account": account}  # fmt: skip
 
 
 def errand(runs: list[dict[str, Any]]) -> Errand:
@@ -191,10 +209,10 @@ def misplaced(rows: list[Row], tree: dict[str, str]) -> list[str]:
         wanted[f"{row.team}/{row.login}/"] = ""
         wanted[f"{row.team}/{row.login}/LISEZMOI.txt"] = row.name
     wrong = [f"{name} en trop" for name in tree if name not in wanted]
-    for name, text in wanted.items():
+    for name, content in wanted.items():
         if name not in tree:
             wrong.append(f"{name} absent")
-        elif text and tree[name].splitlines()[:1] != [text]:
+        elif content and tree[name].splitlines()[:1] != [content]:
             wrong.append(f"{name} : autre texte")
     return sorted(wrong)
 
@@ -217,15 +235,16 @@ def _results(probe: ProbeClient) -> Errand:
     ])  # fmt: skip
 
 
-def _behaviour(probe: ProbeClient) -> Errand:
+def _behaviour(bench: Bench, probe: ProbeClient) -> Errand:
     lines = [HEADER, *(row.text for row in two_rows(probe))]
     return errand([
         run("essai", lines, root="simulation", options=["--simulation"]),
         run("essai", lines, root="reel"),
         run("essai", lines, root="reel", used=[f"{row.team}/{row.login}" for row in two_rows(probe)]),
         run("absent", None, root="absent"),
+        run("illisible", lines, account=text(bench, "tache_compte")),
     ])  # fmt: skip
 
 
 def _safety(probe: ProbeClient) -> Errand:
-    return errand([run("droits", [HEADER, one_row(probe).text])])
+    return errand([run("droits", [HEADER, one_row(probe).text], hidden=OF_OTHERS)])

@@ -88,7 +88,7 @@ echo {ending}
 END = "fin-de-la-nuit"
 
 
-@check("CP10-S3.a", causes=("CP10-S2.a",), nodes=("srv",), phase="reboot", seconds=600)
+@check("CP10-S3.a", causes=("CP10-S2.a",), nodes=("srv",), phase="reboot", seconds=600, disturbing=True)
 def check_task(bench: Bench, probe: ProbeClient, login: Login, expect: Expect, deadline: Deadline) -> None:
     """Chaque nuit, à l'heure dite, srv prépare seul les dossiers du dernier export, sous le compte demandé.
 

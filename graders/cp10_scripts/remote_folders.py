@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import shutil
 import tempfile
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 from graders.remote_launch import attempt, pace
 
 PLACE = "/srv"
+HIDE = 'while [ "$1" != -- ]; do ! [ -d "$1" ] || mount -t tmpfs tmpfs "$1" || exit; shift; done; shift; exec "$@"'
+"""Folders, `--`, then a program that sees them empty (unshare(1))."""
 
 
 def tree(root: str) -> dict[str, str]:
@@ -27,6 +30,14 @@ def tree(root: str) -> dict[str, str]:
     return found
 
 
+def known(account: str) -> str | None:
+    """The account that runs a program (None: root), or nobody's where the machine does not have it."""
+    try:
+        return pwd.getpwnam(account).pw_name if account else None
+    except KeyError:
+        return "nobody"
+
+
 def trial(script: str, run: dict[str, Any], place: str) -> dict[str, Any]:
     """One run, in a folder of its own under `place`."""
 
@@ -37,6 +48,7 @@ def trial(script: str, run: dict[str, Any], place: str) -> dict[str, Any]:
     if run["text"] is not None:
         with open(source, "w", encoding="utf-8") as stream:
             stream.write(run["text"])
+        os.chmod(source, 0o600 if run["account"] else 0o644)
     os.makedirs(root, exist_ok=True)
     for folder in run["used"]:
         if os.path.isdir(os.path.join(root, folder)):
@@ -44,7 +56,10 @@ def trial(script: str, run: dict[str, Any], place: str) -> dict[str, Any]:
                 with open(os.path.join(root, folder, name), "a", encoding="utf-8") as stream:
                     stream.write("travail\n")
     before, start = others(), tree(root)
-    status, out, err, late = attempt([script, *run["options"], source, root], run["seconds"], place)
+    command = [script, *run["options"], source, root]
+    if run["hidden"]:
+        command = ["unshare", "--mount", "/bin/sh", "-c", HIDE, "sh", *run["hidden"], "--", *command]
+    status, out, err, late = attempt(command, run["seconds"], place, known(run["account"]))
     return {"status": status, "out": out[-4000:], "err": err[-600:], "tree": tree(root), "start": start,
             "strays": sorted(others() - before), "pace": pace() if late else 0.0}  # fmt: skip
 
@@ -52,6 +67,7 @@ def trial(script: str, run: dict[str, Any], place: str) -> dict[str, Any]:
 def main(text: str) -> None:
     """`text`: {"script": path, "runs": […]}. Prints what each run gave, in JSON."""
     asked = json.loads(text)
+    os.umask(0o022)  # as the folders of an export are: ours is stricter
     place = os.path.realpath(tempfile.mkdtemp(prefix="controle-", dir=PLACE))
     os.chmod(place, 0o755)
     try:

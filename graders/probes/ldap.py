@@ -42,9 +42,18 @@ def search(
 
 
 def change(
-    address: str, dn: str, values: dict[str, str], *, user: str, password: str, window: float = 25.0
+    address: str,
+    dn: str,
+    values: dict[str, str],
+    *,
+    user: str,
+    password: str,
+    how: str = "replace",
+    window: float = 25.0,
 ) -> dict[str, Any]:
-    """Replace attributes of an entry over LDAPS; `code` is 0 when the directory accepted.
+    """Change attributes of an entry over LDAPS; `code` is 0 when the directory accepted.
+
+    `how`: `replace` what is there, or `add` or `delete` a value (RFC 4511, 4.6).
 
     `unicodePwd` is the new password, encoded as MS-ADTS 3.1.1.3.1.5 wants it.
 
@@ -53,7 +62,7 @@ def change(
     """
     lines = ["changetype: modify"]
     for name, value in values.items():
-        lines += [f"replace: {name}", _line(name, _encoded(name, value)), "-"]
+        lines += [f"{how}: {name}", _line(name, _encoded(name, value)), "-"]
     return _modify(address, dn, lines, user, password, window)
 
 

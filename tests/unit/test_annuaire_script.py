@@ -3,30 +3,52 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from graders import programs
+from graders.check import spec_of
 from graders.cp10_scripts import check_folders, remote_folders, runner
 from graders.cp10_scripts.check_folders import HEADER, Row, hidden_rows, misplaced, run, unannounced
+from graders.expect import Expect, Unmet
 from graders.probe_client import ProbeError
 from labs.deadline import Deadline
 from labs.models.lab import load_lab
 from labs.models.mutants import load_mutants
 from labs.paths import PLAYBOOKS
+from labs.variants import render
+from tests.unit.lab_data import bench_of
+from tests.unit.layered_machine import LayeredMachine
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from graders.login import Login
+    from labs.models.mutants import Mutant
 
 SCRIPTS = [
     PLAYBOOKS / "roles" / role / "tree" / "usr" / "local" / "bin" / "preparer-dossiers"
     for role in ("annuaire_srv", "annuaire_alt_srv")
 ]
+
+
+AS_ROOT = os.geteuid() == 0
+"""Only root of this computer runs a script under another account, and owns what a script is judged by."""
+BENCH = bench_of("annuaire", 0)
+MUTANTS = [
+    one
+    for one in load_mutants(load_lab("annuaire"))
+    if AS_ROOT and one.id.startswith(("CP10-S2.", "CP10-C4.")) and "setfacl" not in str(one.run)
+]
+"""But the one whose tool a lab's machine has, and this computer may not."""
 
 
 def grade_script(script: Path, folder: Path, *runs: dict[str, Any]) -> list[dict[str, Any]]:
@@ -65,6 +87,46 @@ def test_the_scripts_of_the_solutions_do_what_is_asked(script: Path, tmp_path: P
     assert (absent["status"], absent["tree"]) == (1, {})
     assert absent["err"]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def machine() -> Iterator[LayeredMachine]:
+    one = LayeredMachine()
+    yield one
+    one.close()
+
+
+def grade(machine: LayeredMachine) -> set[str]:
+    """Checks that the script on a machine does not pass."""
+    failed = set()
+    given = {"bench": BENCH, "probe": SimpleNamespace(nonce=lambda _purpose: "nmot"), "login": machine}
+    for function in (check_folders.check_result, check_folders.check_behaviour, check_folders.check_safety):
+        spec = spec_of(function)
+        assert spec is not None
+        wanted = inspect.signature(function).parameters.keys() & given.keys()
+        try:
+            expect = Expect()
+            function(**{name: given[name] for name in wanted}, expect=expect, deadline=Deadline.after(120))
+            expect.conclude()
+        except Unmet:
+            failed.add(spec.id)
+    return failed
+
+
+@pytest.mark.parametrize("script", SCRIPTS if AS_ROOT else [], ids=["python", "bash"] if AS_ROOT else [])
+def test_the_scripts_of_the_solutions_pass(script: Path, machine: LayeredMachine) -> None:
+    machine.put(check_folders.SCRIPT, script.read_text(), 0o755)
+    assert grade(machine) == set()
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda one: str(one.id))
+def test_a_script_with_a_mistake_does_not_pass(mutant: Mutant, machine: LayeredMachine) -> None:
+    machine.put(check_folders.SCRIPT, SCRIPTS[0].read_text(), 0o755)
+    machine.run("mkdir -p /home/candidat; useradd -M candidat")
+    for program in (mutant.run, mutant.applied):
+        done = machine.run(render(str(program), BENCH.variables))
+        assert done.rc == 0, done.stderr
+    assert set(mutant.kills) <= grade(machine)
 
 
 def test_a_script_that_is_not_there_is_told(tmp_path: Path) -> None:

@@ -138,6 +138,8 @@ def test_who_is_privileged_through_other_groups() -> None:
     assert check_rights.strangers(directory, hidden) == ["CN=inconnu,DC=x"]
     emptied = group("Administrateurs de l'entreprise", rid=519)
     assert check_rights.strangers(directory, emptied) == [], "nobody at all is nobody else"
+    operators = {"dn": "CN=x", "objectclass": ["group"], "objectsid": [sid(32, 548)]}
+    assert agency.Directory([admins, operators]).builtin(548) == operators
 
 
 def test_who_is_privileged_by_primary_group() -> None:
@@ -170,9 +172,11 @@ def test_whose_primary_group_it_is_is_a_member_too() -> None:
 @pytest.mark.parametrize(("value", "age"), [("-36288000000000", 36288000000000), ("0", 0), (str(-(2**63)), 0)])
 def test_how_long_the_passwords_of_a_domain_last(value: str, age: int) -> None:
     entries = [{"dn": BASE, "maxpwdage": [value]}]
-    probe = cast("ProbeClient", SimpleNamespace(call=lambda *_, **__: {"entries": entries, "reason": ""}))
+    probe = cast("ProbeClient", SimpleNamespace(call=lambda *_, **__: {"code": 0, "entries": entries, "reason": ""}))
     assert check_objects.longest_age(BENCH, probe) == age
-    hidden = cast("ProbeClient", SimpleNamespace(call=lambda *_, **__: {"entries": [], "reason": "no right"}))
+    hidden = cast(
+        "ProbeClient", SimpleNamespace(call=lambda *_, **__: {"code": 50, "entries": [], "reason": "no right"})
+    )
     with pytest.raises(ProbeError, match="no right"):
         check_objects.longest_age(BENCH, hidden)
 
@@ -320,8 +324,10 @@ def test_settings_of_a_debian(lines: list[str], wrong: list[str]) -> None:
 class Domain:
     """A probe whose directory holds one password an account, and answers changes with `code`."""
 
-    def __init__(self, code: int = 0) -> None:
+    def __init__(self, code: int | None = 0) -> None:
         self.code, self.passwords = code, {"essai.commerce": str(BENCH.values["mdp_essai"])}
+        self.members: list[str] = []
+        self.locked = "133000000000000000"
 
     def nonce(self, purpose: str) -> str:
         return f"n{abs(hash(purpose)):012x}"[:13]
@@ -331,10 +337,20 @@ class Domain:
             right = self.passwords[asked["user"]] == asked["password"]
             return {"state": "granted" if right else "wrong password", "reason": "", "services": {}}
         if asked["user"].startswith("Administrator@"):
-            return {"code": 49, "reason": "a French server calls it otherwise"}
+            return {"code": 49, "reason": "a French server calls it otherwise", "entries": []}
+        if probe == "ldap.search":
+            entry = {"dn": asked["base"], "member": self.members, "lockouttime": [self.locked]}
+            return {"code": 0, "reason": "", "entries": [entry]}
         if self.code == 0:
-            self.passwords[asked["dn"]] = asked["values"]["unicodePwd"]
+            self._change(asked["dn"], asked["values"], asked.get("how"))
         return {"code": self.code, "reason": "told"}
+
+    def _change(self, dn: str, values: dict[str, str], how: str | None) -> None:
+        self.locked = values.get("lockoutTime", self.locked)
+        if "unicodePwd" in values:
+            self.passwords[dn] = values["unicodePwd"]
+        if "member" in values:
+            {"add": self.members.append, "delete": self.members.remove}[str(how)](values["member"])
 
 
 def test_what_a_trial_changes_is_put_back_once() -> None:
@@ -342,6 +358,7 @@ def test_what_a_trial_changes_is_put_back_once() -> None:
     trial = Trial(BENCH, cast("ProbeClient", domain), lambda what, act: undos.append((what, act)))
     account = {"dn": "essai.commerce", "samaccountname": ["essai.commerce"]}
     assert trial.answer(trial.give(account, "un")) == "acceptée"
+    assert domain.locked == "0", "a lock of the candidate's own trial does not count"
     assert trial.answer(trial.reset(account, "deux", "aide@a", "secret")) == "acceptée"
     assert trial.ticket("essai.commerce", "deux") == "obtenu"
     assert trial.ticket("essai.commerce", "x") == "refusé"
@@ -353,7 +370,42 @@ def test_what_a_trial_changes_is_put_back_once() -> None:
     assert trial.answer(trial.reset(account, "x", "aide@a", "secret")) == "refusée"
     with pytest.raises(ProbeError, match="could not be put back: told"):
         undos[0][1]()
-    assert Trial.answer({"code": None, "reason": "Can't contact LDAP server (-1)"}) == "Can't contact LDAP server (-1)"
+    domain.code = None
+    with pytest.raises(ProbeError, match="the directory does not answer: told"):
+        trial.reset(account, "x", "aide@a", "secret")
+
+
+def test_who_is_put_into_a_group_is_taken_out_again() -> None:
+    domain, undos = Domain(), []
+    trial = Trial(BENCH, cast("ProbeClient", domain), lambda what, act: undos.append((what, act)))
+    account, helpers = user("essai.commerce"), group("GG_Assistance")
+    assert trial.answer(trial.enrol(account, helpers)) == "acceptée"
+    assert domain.members == [account["dn"]]
+    domain.code = 50
+    with pytest.raises(ProbeError, match="could not be taken out of"):
+        undos[0][1]()
+    domain.code = 0
+    undos[0][1]()
+    assert domain.members == []
+    domain.code = 16
+    undos[0][1]()
+    assert [what for what, _ in undos] == ["essai.commerce dans GG_Assistance"]
+
+
+def test_the_next_one_reads_where_somebody_does_not_get_in() -> None:
+    """One account with another password is one mistake, not a directory that cannot be read."""
+    asked: list[str] = []
+
+    def call(_probe: str, _leg: str, **params: Any) -> Any:
+        asked.append(params["user"].partition("@")[0])
+        good = len(set(asked)) > 2
+        return {"code": 0 if good else 49, "reason": "", "entries": [user("lea")] if good else []}
+
+    probe = cast("ProbeClient", SimpleNamespace(call=call))
+    directory, problem = agency.read_directory(BENCH, probe)
+    assert (problem, directory.account("lea")) == ("", user("lea"))
+    assert asked == [agency.person(BENCH, who).login for who in agency.READERS[:3]]
+    assert set(agency.READERS) == set(agency.STAFF)
 
 
 class Rules:
