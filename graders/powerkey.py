@@ -111,7 +111,10 @@ class PowerKey:
 
 
 def _state(hypervisor: Hypervisor, key: NodeKey) -> Becomes:
-    if hypervisor.status(key).power is not Power.RUNNING:
+    power = hypervisor.status(key).power
+    if power is Power.PAUSED:
+        raise HypervisorError(f"{key}: halted by its host, whose disk is full")
+    if power is not Power.RUNNING:
         return Becomes.OFF
     return Becomes.ASLEEP if hypervisor.asleep(key, Deadline.after(QUESTION_SECONDS)) else Becomes.ON
 

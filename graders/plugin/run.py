@@ -28,6 +28,7 @@ from graders.records import NODE_DOWN, BenchHeader, Record, Verdict
 from labs.bench import Bench, compute_bench
 from labs.deadline import Deadline
 from labs.errors import PlateauError
+from labs.hypervisors.base import Power
 from labs.models.session import Candidate, Session
 from labs.paths import CATALOGUE
 from labs.sessionfiles import SessionFiles
@@ -120,8 +121,10 @@ class GradingRun:
             raise PlateauError(run.broken)
         if spec.phase == "reboot" and not run.rebooted:
             self._reboot(run)
-        if self.node_down(run, spec) and self._known_for_long(run):
+        if (self._halted(run, spec) or self.node_down(run, spec)) and self._known_for_long(run):
             self.look_again(run)
+        if halted := self._halted(run, spec):
+            raise PlateauError(f"{halted} was halted by its host, whose disk is full; free space, then plateau up")
         outcome = self.node_down(run, spec)
         same = [name for name in spec.nodes if name in run.unrestarted] if spec.phase == "reboot" else []
         if same and outcome is None:
@@ -148,9 +151,15 @@ class GradingRun:
         """The outcome `blocked` when a machine that the check needs is down."""
         for name in spec.nodes:
             state = run.states.get(name)
-            if state is not None and not state.up:
+            if state is not None and not (state.up or state.power is Power.PAUSED):
                 return Outcome(Verdict.BLOCKED, f"Non évaluable : {state.reason}.", f"{NODE_DOWN}{name}")
         return None
+
+    @staticmethod
+    def _halted(run: BenchRun, spec: CheckSpec) -> str:
+        """A machine that the check needs and its host halted, if there is one: no fault of the candidate's."""
+        halted = (name for name in spec.nodes if name in run.states and run.states[name].power is Power.PAUSED)
+        return next(halted, "")
 
     def look_again(self, run: BenchRun) -> None:
         """Ask again which machines are up (a check could not be measured)."""

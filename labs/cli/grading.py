@@ -257,14 +257,19 @@ def require_benches(loaded: Session, candidates: list[str], *, as_they_are: bool
 
     up: dict[str, set[str]] = {}
     stopped: list[str] = []
+    halted: list[str] = []
     for status in open_hypervisor(loaded.profile).list_nodes(loaded.uid):
         if status.power is not Power.ABSENT:
             up.setdefault(status.key.candidate, set()).add(status.host)
         if status.power is Power.STOPPED and status.key.candidate in candidates:
             stopped.append(f"{status.key.candidate}/{status.key.node}")
+        if status.power is Power.PAUSED and status.key.candidate in candidates:
+            halted.append(f"{status.key.candidate}/{status.key.node}")
     absent = [one for one in candidates if one not in up]
     if absent:
         raise InputError(f"{loaded.name}: no bench of {', '.join(absent)} is up; run plateau up first")
+    if halted:
+        raise InputError(f"{loaded.name}: {', '.join(halted)}: the host's disk is full; free space, then plateau up")
     graded = {node.name for node in loaded.lab.graded_nodes}
     if as_they_are and (ours := [one for one in stopped if one.partition("/")[2] not in graded]):
         raise InputError(f"{loaded.name}: {', '.join(ours)} is stopped, and measures the others; run plateau up first")

@@ -76,6 +76,8 @@ class Power(StrEnum):
     ABSENT = "absent"
     STOPPED = "stopped"
     RUNNING = "running"
+    PAUSED = "paused"
+    """Halted by its host, whose disk is full or fails; what the machine does has no part in it."""
 
 
 @dataclass(frozen=True)
@@ -210,7 +212,7 @@ class Hypervisor(Protocol):
         ...
 
     def start(self, key: NodeKey, deadline: Deadline) -> None:
-        """Power on, or wake from sleep; nothing happens when it runs."""
+        """Power on, wake from sleep, or go on after a full disk; nothing happens when it runs."""
         ...
 
     def stop(self, key: NodeKey, deadline: Deadline, *, force: bool = False) -> None:

@@ -137,6 +137,10 @@ class Proxy:
         self.as_root("POST", f"/nodes/{node}/qemu/{vmid}/status/stop")
         self._guests.pop(vmid, None)
 
+    def halt(self, vmid: int) -> None:
+        """As when the storage of a running machine's disk is full."""
+        self._guests[vmid].halted = True
+
     # --- serving ---------------------------------------------------------------------------------------------------
 
     def _main(self) -> None:
@@ -267,8 +271,8 @@ class Proxy:
             self._born[vmid] = time.monotonic()
         if request.method == "GET" and rest == "/status/current" and vmid in self._guests:
             guest = self._guests[vmid]
-            slept = {"qmpstatus": "suspended"} if guest.asleep else {}
-            return _changed(answer, uptime=int(time.monotonic() - guest.started), **slept)
+            state = "io-error" if guest.halted else "suspended" if guest.asleep else "running"
+            return _changed(answer, uptime=int(time.monotonic() - guest.started), qmpstatus=state)
         return answer
 
     def _timed(self, upid: str, method: str, rest: str, vmid: int, data: dict[str, Any]) -> None:
@@ -292,7 +296,7 @@ class Proxy:
             # Its memory comes back: the agent answers at once.
             self._guests[vmid] = GuestState(now - 3600)
         elif rest == "/status/resume" and vmid in self._guests:
-            self._guests[vmid].asleep = False
+            self._guests[vmid].asleep = self._guests[vmid].halted = False
         elif rest in {"/status/stop", "/status/shutdown"} or (method == "DELETE" and rest == ""):
             self._guests.pop(vmid, None)
 

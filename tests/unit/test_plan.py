@@ -33,6 +33,7 @@ def statuses(power: Power, *, ready: bool) -> list[NodeStatus]:
         (Power.STOPPED, False, Action.RECREATE),
         (Power.RUNNING, False, Action.RECREATE),
         (Power.STOPPED, True, Action.START),
+        (Power.PAUSED, True, Action.START),
         (Power.RUNNING, True, Action.KEEP),
     ],
 )

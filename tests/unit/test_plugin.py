@@ -211,6 +211,19 @@ def test_a_machine_left_asleep_is_woken_and_graded(world):
     assert {str(one.verdict) for one in world.records().values()} == {"passed"}
 
 
+def test_a_machine_that_its_host_halted_is_no_failure(world):
+    """A full disk of the centre's."""
+    world.checks(PAIR.format(observed=1))
+    world.machines(ws={"power": "paused"})
+    world.grade("--candidate", "alice", "--no-reboot")
+    records = world.records()
+    assert {check: str(one.verdict) for (_, check), one in records.items()} == {
+        "CP06-S5.a": "passed",
+        "CP03-S2.a": "error",
+    }
+    assert "halted by its host, whose disk is full" in records["alice", "CP03-S2.a"].message
+
+
 def test_a_silent_probe_does_not_make_a_machine_down(world):
     """Nobody could ask for the machine by ARP: its checks are tried, and tell for themselves."""
     world.checks(PAIR.format(observed=1))

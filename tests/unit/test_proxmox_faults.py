@@ -127,6 +127,17 @@ def test_power_survives(place: Place, driver: ProxmoxHypervisor, fault: Fault) -
     assert driver.status(KEY).power is Power.STOPPED
 
 
+def test_a_machine_goes_on_after_a_full_storage(place: Place, driver: ProxmoxHypervisor) -> None:
+    made(driver)
+    driver.start(KEY, soon())
+    driver.wait_agent(KEY, soon())
+    place.proxy.halt(place.vmid(KEY))
+    assert driver.status(KEY).power is Power.PAUSED
+    assert not driver.asleep(KEY, soon())
+    driver.start(KEY, soon())
+    assert ProxmoxHypervisor(place.profile).status(KEY).power is Power.RUNNING
+
+
 @pytest.mark.parametrize("fault", [None, Fault.LATE_596, Fault.NEVER_596, Fault.NO_WORKER_DONE])
 def test_sleep_ends(place: Place, driver: ProxmoxHypervisor, fault: Fault | None) -> None:
     made(driver)

@@ -26,6 +26,8 @@ from labs.variants import mac_address
 READ_SECONDS = 30.0
 ONLINE_SECONDS = 30.0
 """How long a node is believed to be reachable, or not."""
+IO_ERROR = "io-error"
+"""State of a machine that QEMU halted because its disk could not be written (qemu-qmp-ref(7), RunState)."""
 LATE_CLONE_SECONDS = 40.0
 """How long a clone whose answer was lost is looked for: pveproxy gives up after 30 s, the work goes on."""
 
@@ -343,14 +345,22 @@ class Machines:
         return self._current(machine, deadline).get("qmpstatus") == "suspended"
 
     def wake(self, machine: Machine, deadline: Deadline) -> None:
-        """End its sleep; `resume` does for a suspended machine what a key or a lid does."""
+        """End its sleep, or have it go on after a full disk; nothing happens when it is awake.
+
+        `resume` does for a suspended machine what a key or a lid does.
+        """
+        if self._awake(machine, deadline):
+            return
         settle(
             lambda: self._client.call("POST", f"{machine.path}/status/resume", deadline),
-            lambda: not self.asleep(machine, deadline),
+            lambda: self._awake(machine, deadline),
             self._tasks,
             f"{machine.key}: wake",
             deadline,
         )
+
+    def _awake(self, machine: Machine, deadline: Deadline) -> bool:
+        return self._current(machine, deadline).get("qmpstatus") not in {"suspended", IO_ERROR}
 
     def _current(self, machine: Machine, deadline: Deadline) -> Mapping[str, Any]:
         """Its state, from the node itself; nothing when it is gone."""

@@ -14,7 +14,7 @@ from labs.hypervisors.proxmox.client import Client
 from labs.hypervisors.proxmox.cluster import LISTING_SECONDS, Guest
 from labs.hypervisors.proxmox.failures import ApiError, Kind
 from labs.hypervisors.proxmox.listing import Machine
-from labs.hypervisors.proxmox.machines import Machines
+from labs.hypervisors.proxmox.machines import IO_ERROR, Machines
 from labs.hypervisors.proxmox.power import Power
 from labs.models.proxmox import ProxmoxProfile
 
@@ -89,7 +89,8 @@ class Sightings:
             return NodeStatus(machine.key, Powered.ABSENT, ready=False)
         since = time.time() - int(told.get("uptime") or 0) if told.get("status") == "running" else None
         ready = naming.is_ready(self._profile.tag, str(told.get("tags") or "").split(";"))
-        return self.told(replace(machine, ready=ready), since)
+        halted = told.get("qmpstatus") == IO_ERROR
+        return self.told(replace(machine, ready=ready), since, Powered.PAUSED if halted else Powered.RUNNING)
 
     def listed(self, machine: Machine, guest: Guest | None) -> NodeStatus:
         """From the listing, whose power is some seconds old; asked from the node where it says nothing."""
@@ -100,8 +101,8 @@ class Sightings:
             return known
         return self.told(machine, time.time() - guest.uptime if guest.status == "running" else None)
 
-    def told(self, machine: Machine, since: float | None) -> NodeStatus:
+    def told(self, machine: Machine, since: float | None, power: Powered = Powered.RUNNING) -> NodeStatus:
         """The status to tell, and to remember: the machine runs since that moment, or does not when None."""
         endpoint = (str(self._profile.address(machine.vmid).ip), SSH_PORT)
-        power = Powered.STOPPED if since is None else Powered.RUNNING
-        return self._known.remember(NodeStatus(machine.key, power, machine.ready, endpoint, since, machine.node))
+        found = Powered.STOPPED if since is None else power
+        return self._known.remember(NodeStatus(machine.key, found, machine.ready, endpoint, since, machine.node))

@@ -61,8 +61,7 @@ class Starts:
         with self._lock:
             new = key in self._new
         if not new and self._machines.running(machine, deadline):
-            if self._machines.asleep(machine, deadline):
-                self._machines.wake(machine, deadline)
+            self._machines.wake(machine, deadline)
             return
         self._boots.enter(machine.node, key, deadline)
 

@@ -34,6 +34,11 @@ from labs.models.profile import Profile
 from labs.paths import state_dir
 from labs.sessionfiles import write_private
 
+SUSPENDED, IO_ERROR = "suspended", "io-error"
+"""States of a machine as QEMU calls them (RunState in qemu-qmp-ref(7)); the latter: its disk could not be written."""
+GLANCE = 1.0
+"""Seconds that a monitor is given to tell whether its machine runs."""
+
 
 class QemuHypervisor:
     """Virtual machines of this user on this machine."""
@@ -156,8 +161,11 @@ class QemuHypervisor:
         machine = self._existing(key)
         if machine.pid is not None:
             with self._monitor(key, deadline) as qmp:
-                if _asleep(qmp):
+                state = _state(qmp)
+                if state == SUSPENDED:
                     qmp.command("system_wakeup")
+                elif state == IO_ERROR:
+                    qmp.command("cont")
             return
         if processes.owned(machine.folder):
             self._end_all(machine, deadline)
@@ -274,7 +282,7 @@ class QemuHypervisor:
 
     def asleep(self, key: NodeKey, deadline: Deadline) -> bool:
         with self._monitor(key, deadline) as qmp:
-            return _asleep(qmp)
+            return _state(qmp) == SUSPENDED
 
     def press(self, key: NodeKey, button: str, deadline: Deadline) -> None:
         with self._monitor(key, deadline) as qmp:
@@ -364,7 +372,7 @@ class QemuHypervisor:
         running = machine.pid is not None
         return NodeStatus(
             key=machine.key,
-            power=Power.RUNNING if running else Power.STOPPED,
+            power=_power(machine) if running else Power.STOPPED,
             ready=machine.ready,
             ssh=(self._profile.listen, content.ssh_port),
             since=machine.pid_file.stat().st_mtime if running else None,
@@ -451,8 +459,16 @@ def _leave_shared_memory_out(qmp: Qmp, wanted: bool) -> None:
     qmp.command("migrate-set-capabilities", capabilities=[{"capability": "x-ignore-shared", "state": wanted}])
 
 
-def _asleep(qmp: Qmp) -> bool:
-    return bool(qmp.command("query-status")["status"] == "suspended")
+def _power(machine: Machine) -> Power:
+    """Whether a machine that has a process runs; one whose monitor is busy does."""
+    with contextlib.suppress(HypervisorError, DeadlineError), Qmp(machine.monitor, Deadline.after(GLANCE)) as qmp:
+        if _state(qmp) == IO_ERROR:
+            return Power.PAUSED
+    return Power.RUNNING
+
+
+def _state(qmp: Qmp) -> str:
+    return str(qmp.command("query-status")["status"])
 
 
 def _snapshots(qmp: Qmp) -> list[str]:
