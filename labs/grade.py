@@ -188,7 +188,15 @@ def ended(part: Path) -> bool:
         status = int((part / END).read_text(encoding="ascii"))
     except (OSError, ValueError):
         return False
-    return status in KEPT and (part / "records.jsonl").is_file()
+    return status in KEPT and _measured(part / "records.jsonl")
+
+
+def _measured(records: Path) -> bool:
+    """Whether a candidate is in the records: a grader that stumbled at its first question wrote its own header only."""
+    try:
+        return '"kind": "bench"' in records.read_text(encoding="utf-8")
+    except OSError:
+        return False
 
 
 def _start(

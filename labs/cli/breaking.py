@@ -57,10 +57,8 @@ def break_(
     lang: LangOption = "fr",
 ) -> None:
     """Break solved benches (trainers), and print what the caller says. Exit status 1: --wait ended unrepaired."""
-    from rich.markup import escape
-
     from labs.bench import compute_benches
-    from labs.cli.output import Progress, out, print_json
+    from labs.cli.output import Progress, out, plain, print_json
     from labs.models.faults import find_fault
     from labs.models.session import load_session
     from labs.variants import render
@@ -73,7 +71,7 @@ def break_(
     calls = {bench.candidate.id: render(_text(chosen.call, lang), bench.variables) for bench in benches}
     if not json:
         for who, words in calls.items():
-            out.print(f"[bold]{who}[/]: {escape(words)}")
+            out.print(f"[bold]{who}[/]: {plain(words)}")
     restored: dict[str, float | None] = {}
     if wait:
         restored = wait_repaired(loaded, benches, chosen, began, wait * 60, Progress(quiet=json))

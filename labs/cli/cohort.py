@@ -97,9 +97,7 @@ def rows(loaded: Session, hypervisor: Hypervisor, benches: list[Bench]) -> list[
 
 def as_table(listed: list[dict[str, Any]]) -> Any:
     """The rows for people."""
-    from rich.markup import escape
-
-    from labs.cli.output import table
+    from labs.cli.output import plain, table
 
     shown = table("Candidate", "Machine", "State", "SSH", "Since", "Last error")
     for row in listed:
@@ -111,6 +109,6 @@ def as_table(listed: list[dict[str, Any]]) -> Any:
             f"[{colour}]{row['state']}[/]",
             row["ssh"] or "",
             since,
-            escape(row["last_error"] or ""),
+            plain(row["last_error"] or ""),
         )
     return shown

@@ -28,10 +28,7 @@ def copies(
     json: JsonOption = False,
 ) -> None:
     """Signs of copying, for the trainer to look into. Exit status 1: there are some."""
-    from rich.markup import escape
-
-    from graders.report.text import visible
-    from labs.cli.output import out, print_json, table
+    from labs.cli.output import out, plain, print_json, table
     from labs.cli.runs import find_run
     from labs.models.session import load_session
 
@@ -45,7 +42,7 @@ def copies(
         shown = table("Seen at", "Belongs to", "Value", "", "Where")
         for one in found:
             cells = (one.candidate, one.owner, one.name, one.value, ", ".join(one.places[:6]))
-            shown.add_row(*(escape(visible(cell)) for cell in cells))
+            shown.add_row(*(plain(cell) for cell in cells))
         out.print(shown)
     if found:
         raise typer.Exit(1)

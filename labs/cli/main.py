@@ -117,6 +117,6 @@ def _path(problem: typer.BadParameter) -> str:
 
 
 def _escaped(text: str) -> str:
-    from rich.markup import escape
+    from labs.cli.output import plain
 
-    return escape(text)
+    return plain(text)

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from rich import markup
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 
 DONE = frozenset({"ready", "deleted", "built"})
@@ -20,6 +20,15 @@ ROWS = 40
 REDRAWN_SECONDS = 0.1
 out = Console(highlight=False, emoji=False)
 err = Console(stderr=True, highlight=False, emoji=False)
+
+
+def plain(text: str) -> str:
+    """The text for a console that reads markup, without what a terminal would obey: some of it is said by machines."""
+    if not (text.isascii() and text.isprintable()):
+        from graders.report.text import visible
+
+        text = visible(text)
+    return markup.escape(text)
 
 
 def print_json(data: Any) -> None:
@@ -57,7 +66,7 @@ class Progress:
                     self._drawn = now
                     self._live.update(self._render(), refresh=True)
             elif not self._quiet:
-                err.print(f"{now:7.1f} s  {escape(subject)}: {escape(step)}")
+                err.print(f"{now:7.1f} s  {plain(subject)}: {plain(step)}")
 
     def _render(self) -> Table:
         if len(self._rows) > ROWS:
@@ -65,7 +74,7 @@ class Progress:
         shown = table("", "", "")
         for subject, (step, moment) in self._rows.items():
             colour = "green" if step in DONE else "red" if step.startswith("failed") else "cyan"
-            shown.add_row(f"{moment:6.1f} s", escape(subject), f"[{colour}]{escape(step)}[/]")
+            shown.add_row(f"{moment:6.1f} s", plain(subject), f"[{colour}]{plain(step)}[/]")
         return shown
 
     def _benches(self) -> Table:
@@ -81,7 +90,7 @@ class Progress:
             node, step, moment = max(rows, key=lambda row: row[2])
             told = failed[0] if failed else "" if done == len(rows) else f"{node}: {step}"
             colour = "red" if failed else "green" if done == len(rows) else "cyan"
-            shown.add_row(f"{moment:6.1f} s", escape(bench), f"{done}/{len(rows)}", f"[{colour}]{escape(told)}[/]")
+            shown.add_row(f"{moment:6.1f} s", plain(bench), f"{done}/{len(rows)}", f"[{colour}]{plain(told)}[/]")
         return shown
 
     @contextmanager

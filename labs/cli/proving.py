@@ -61,9 +61,7 @@ def prove(
     json: JsonOption = False,
 ) -> None:
     """Prove a lab or a version: untouched no point, solved all, sabotages seen. Exit status 0 only then."""
-    from rich.markup import escape
-
-    from labs.cli.output import out, print_json
+    from labs.cli.output import out, plain, print_json
     from labs.models import faults as all_faults
     from labs.models import mutants as all_mutants
     from labs.models.lab import load_lab
@@ -95,7 +93,7 @@ def prove(
     else:
         out.print(_figures(data))
         for line in data["wrong"]:
-            out.print(f"[red]not as it should be[/] {escape(line)}")
+            out.print(f"[red]not as it should be[/] {plain(line)}")
         if data["wrong"] and reboot:
             out.print("the same command with --resume tries what could not be, and mutants that were mended since")
         for path in written:

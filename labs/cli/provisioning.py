@@ -289,8 +289,8 @@ def _fail_on(outcome: Outcome) -> None:
 
 
 def _tell_errors(outcome: Outcome, console: Console) -> None:
-    from rich.markup import escape
+    from labs.cli.output import plain
 
     for candidate, nodes in outcome.errors.items():
         for node, problem in nodes.items():
-            console.print(f"[red]{candidate}/{node}[/]: {escape(problem)}")
+            console.print(f"[red]{candidate}/{node}[/]: {plain(problem)}")

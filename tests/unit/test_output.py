@@ -37,3 +37,11 @@ def test_one_row_a_bench_beyond() -> None:
     assert "3/4" in rows["c01"]
     assert "ws: failed: no disk" in rows["c01"]
     assert rows["c02"].split()[-1] == "4/4"
+
+
+def test_what_a_machine_says_does_not_reach_the_terminal() -> None:
+    progress = Progress(quiet=True)
+    progress("alex/ws", "failed: \x1b]52;c;bWFs\x07\x1b[1A[green]ready[/]")
+    text = shown(progress)
+    assert "\x1b]52" not in text
+    assert "⟦U+001B⟧]52;c;bWFs⟦U+0007⟧⟦U+001B⟧[1A[green]ready[/]" in text

@@ -13,7 +13,7 @@ from graders.records import Evidence, dump, load
 from labs import resume
 from labs.cli.grading import grade_session
 from labs.errors import EnvironmentLackError, InputError, PlateauError
-from labs.grade import PARTS, Selection, _Grader, _join, _next, _per_host
+from labs.grade import PARTS, Selection, _Grader, _join, _next, _per_host, ended
 from labs.hypervisors.base import NodeKey, NodeStatus, Power
 from labs.lock import exclusive
 from labs.models.proxmox import Caps, ProxmoxProfile
@@ -149,6 +149,19 @@ def test_all_measured_and_only_the_report_missing(interrupted):
     interrupted.grade(resumed=True, selection=Selection())
     assert interrupted.graded == graded
     assert len(load(folder / "records.jsonl").records) == 3
+
+
+def test_a_grader_that_stumbled_at_its_first_question_measured_nobody(tmp_path):
+    part = tmp_path / "alice"
+    part.mkdir()
+    (part / "end").write_text("4\n")
+    for line, measured in (
+        ('{"lab": "reseau", "kind": "run"}', False),
+        ('{"candidate": "alice", "kind": "bench"}', True),
+    ):
+        with (part / "records.jsonl").open("a") as stream:
+            stream.write(line + "\n")
+        assert ended(part) is measured
 
 
 def test_whoever_is_measured_is_not_graded_again_by_an_oversight(interrupted):

@@ -56,15 +56,18 @@ def execute(
         if problem.kind is Kind.UNKNOWN:
             raise HypervisorError(f"{what}: no answer from the agent; is {argv[0]} installed there?") from None
         raise
-    pid = int(started["pid"])
-    for _ in deadline.ticks(FIRST_LOOK, slower=1.6):
-        status = client.get(f"{path}/agent/exec-status", deadline, pid=pid)
-        if int(status.get("exited") or 0):
-            return ExecResult(
-                exit_status=int(status.get("exitcode", 128 + int(status.get("signal") or 0))),
-                stdout=_bytes(status.get("out-data")),
-                stderr=_bytes(status.get("err-data")),
-            )
+    try:
+        pid = int(started["pid"])
+        for _ in deadline.ticks(FIRST_LOOK, slower=1.6):
+            status = client.get(f"{path}/agent/exec-status", deadline, pid=pid)
+            if int(status.get("exited") or 0):
+                return ExecResult(
+                    exit_status=int(status.get("exitcode", 128 + int(status.get("signal") or 0))),
+                    stdout=_bytes(status.get("out-data")),
+                    stderr=_bytes(status.get("err-data")),
+                )
+    except (AttributeError, LookupError, TypeError, ValueError) as problem:  # another program in the agent's place
+        raise HypervisorError(f"{what}: the agent does not answer as one ({type(problem).__name__})") from None
     raise DeadlineError(f"{what}: {argv[0]} had not ended before the deadline")
 
 

@@ -35,24 +35,34 @@ class GuestAgent:
         arguments: dict[str, Any] = {"path": argv[0], "arg": list(argv[1:]), "capture-output": True}
         if stdin:
             arguments["input-data"] = base64.b64encode(stdin).decode()
-        with self._conversation(deadline) as talk:
-            pid = talk.command("guest-exec", arguments)["pid"]
+        with self._conversation(deadline) as talk, self._understood():
+            pid = int(talk.command("guest-exec", arguments)["pid"])
 
             def ended() -> dict[str, Any] | None:
                 status: dict[str, Any] = talk.command("guest-exec-status", {"pid": pid})
                 return status if status["exited"] else None
 
             status = deadline.poll(ended, f"{self._folder.name}: {argv[0]}", interval=0.03, slower=1.5)
-        return ExecResult(
-            exit_status=int(status.get("exitcode", 128 + int(status.get("signal", 0)))),
-            stdout=base64.b64decode(status.get("out-data", "")),
-            stderr=base64.b64decode(status.get("err-data", "")),
-        )
+            return ExecResult(
+                exit_status=int(status.get("exitcode", 128 + int(status.get("signal", 0)))),
+                stdout=base64.b64decode(status.get("out-data", "")),
+                stderr=base64.b64decode(status.get("err-data", "")),
+            )
 
     def shut_down(self, deadline: Deadline) -> None:
         """Ask the system to power off; the agent says nothing when it does (qemu-ga-ref(7), guest-shutdown)."""
         with self._conversation(deadline) as talk:
             talk.send("guest-shutdown", {"mode": "powerdown"})
+
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        """Whoever owns the machine may have put another program in the agent's place: raises HypervisorError then."""
+        try:
+            yield
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as problem:
+            raise HypervisorError(
+                f"{self._folder.name}: its guest agent does not answer as one ({type(problem).__name__})"
+            ) from None
 
     @contextmanager
     def _conversation(self, deadline: Deadline) -> Iterator[_Conversation]:
@@ -90,11 +100,11 @@ class _Conversation:
         for _ in self._deadline.ticks(0.0):
             token = int.from_bytes(os.urandom(4), "big") >> 1
             self._send(b"\xff" + _message("guest-sync-delimited", {"id": token}))
+            patience = self._deadline.sooner(1.0)
             try:
                 while True:
-                    line = self._line(self._deadline.sooner(1.0))
-                    _, marker, text = line.rpartition(b"\xff")
-                    if marker and json.loads(text).get("return") == token:
+                    _, marker, text = self._line(patience).rpartition(b"\xff")
+                    if marker and _answers(text, token):
                         return
             except TimeoutError:
                 continue
@@ -122,8 +132,9 @@ class _Conversation:
             raise HypervisorError(f"{self._name}: its guest agent cannot be reached ({problem})") from None
 
     def _line(self, deadline: Deadline) -> bytes:
-        while b"\n" not in self._buffer:
-            self._stream.settimeout(max(0.05, deadline.remaining))
+        """What came before the next line's end. Raises TimeoutError at the deadline, whatever else comes."""
+        while (left := deadline.remaining) > 0 and b"\n" not in self._buffer:
+            self._stream.settimeout(max(0.05, left))
             try:
                 chunk = self._stream.recv(65536)
             except TimeoutError:
@@ -135,12 +146,23 @@ class _Conversation:
             self._buffer += chunk
             if len(self._buffer) > OUTPUT_LIMIT:
                 raise HypervisorError(f"{self._name}: guest agent: an answer of more than {OUTPUT_LIMIT >> 20} MiB")
+        if left <= 0:
+            raise TimeoutError
         line, self._buffer = self._buffer.split(b"\n", 1)
         return line
 
 
 def _message(name: str, arguments: dict[str, Any]) -> bytes:
     return json.dumps({"execute": name, "arguments": arguments}).encode() + b"\n"
+
+
+def _answers(text: bytes, token: int) -> bool:
+    """Whether this is the answer to guest-sync-delimited with that number."""
+    try:
+        told = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(told, dict) and told.get("return") == token
 
 
 def _try_lock(descriptor: int) -> bool | None:
