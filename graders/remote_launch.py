@@ -53,7 +53,7 @@ def attempt(
                                      env={**environment, **HOME, **own, **language}, start_new_session=True, cwd=cwd,
                                      preexec_fn=lambda: _limit(largest), user=account,  # noqa: PLW1509  # no threads
                                      group=pwd.getpwnam(account).pw_gid if account else None,
-                                     extra_groups=[] if account else None, umask=0o022)  # fmt: skip
+                                     extra_groups=_groups(account) if account else None, umask=0o022)  # fmt: skip
         except OSError as problem:
             if problem.errno == errno.ENOEXEC and command[0] != SHELL:
                 return attempt([SHELL, *command], seconds, cwd, account, home, locale, largest)
@@ -67,6 +67,11 @@ def attempt(
             _stop(child)
             raise
         return status, _told(out), _told(err), False
+
+
+def _groups(account: str) -> list[int]:
+    """All groups of an account, as a scheduler gives them (initgroups(3))."""
+    return os.getgrouplist(account, pwd.getpwnam(account).pw_gid)
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:

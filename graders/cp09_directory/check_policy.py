@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import string
 
-from graders.agency import Entry, first, read_directory, search
+from graders.agency import LEG, Entry, bind_name, first, read_directory, search
 from graders.check import check
-from graders.cp09_directory.trial import TICKETS, Trial, Undo, accepted, trial_account
+from graders.cp09_directory.trial import TICKETS, Trial, Undo, trial_account
 from graders.expect import Expect
-from graders.probe_client import ProbeClient
+from graders.probe_client import ProbeClient, ProbeError
 from graders.vantage import number, text
 from labs.bench import Bench
 
@@ -74,7 +74,11 @@ def expect_lockout(
 def still_accepted(bench: Bench, probe: ProbeClient, login: str, errors: int) -> str:
     """Whether the account's password is accepted after so many wrong ones. Raises ProbeError when nothing answers."""
     wrong = [f"Faux-{probe.nonce(f'{login} {errors} {index}')}" for index in range(errors)]
-    return accepted(bench, probe, login, wrong)
+    codes = probe.call("ldap.binds", LEG, timeout=60, address=text(bench, "lan_dc"), user=bind_name(bench, login),
+                       passwords=[*wrong, text(bench, "mdp_essai")])  # fmt: skip
+    if None in codes:
+        raise ProbeError("ldap.binds: the directory stopped answering")
+    return "accepté" if codes[-1] == 0 else "refusé"
 
 
 def lockout_duration(bench: Bench, probe: ProbeClient, trial: Trial, account: Entry) -> str:

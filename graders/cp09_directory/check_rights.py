@@ -25,24 +25,21 @@ from graders.check import check
 from graders.cp09_directory.check_controller import act
 from graders.cp09_directory.trial import Trial, Undo, trial_account
 from graders.expect import Expect, converge, show
-from graders.probe_client import ProbeClient
+from graders.probe_client import ProbeClient, ProbeError
 from graders.vantage import text
 from labs.bench import Bench
 from labs.deadline import Deadline
 
 PRIVILEGED = {512: "Admins du domaine", 519: "Administrateurs de l'entreprise", 518: "Administrateurs du schéma"}
 """RID -> name of the group (MS-ADTS 6.1.1.6)."""
-OPERATORS = {548: "Opérateurs de compte", 549: "Opérateurs de serveur", 551: "Opérateurs de sauvegarde"}
+OPERATORS = {548: "Opérateurs de compte", 549: "Opérateurs de serveur", 550: "Opérateurs d'impression",
+             551: "Opérateurs de sauvegarde"}  # fmt: skip
 """The same, of BUILTIN: whoever is in them may become administrator."""
 VISITS_SECONDS = 160
 RECOVERY_SECONDS = 400.0
 """As for the session on ws (CP09-S4.b): winbind may believe for 300 s that an account is not there."""
-JOINED = {
-    "GG_Commerce": [("commun", "write"), ("procedures", "list")],
-    "GG_Technique": [("procedures", "write")],
-    "GG_Direction": [("direction", "write")],
-}
-"""Group -> what who has just joined it may do, with what the groups before it give."""
+ENTITLED = {"GG_Commerce": "commerciale", "GG_Technique": "technicien", "GG_Direction": "directrice"}
+"""Group -> the value that names who is in it."""
 Act = tuple[str, str, str, str]
 """Login, verb, path and text of smb.use."""
 
@@ -87,11 +84,14 @@ def check_delegation(bench: Bench, probe: ProbeClient, expect: Expect, undo: Und
         expect.equal(f"réinitialisation de essai.commerce par essai.direction{added}", wanted, told)
 
 
-def _expect_joined(expect: Expect, trial: Trial, directory: Directory, account: Entry, name: str) -> None:
+def _expect_joined(expect: Expect, trial: Trial, directory: Directory, account: Entry, name: str) -> Entry:
+    """The account is put into the group of that name; returns the group."""
     group = directory.account(name)
     told = trial.answer(trial.enrol(account, group)) if group else "groupe absent"
-    label = f"ajout de {first(account, 'samaccountname')} à {name} par l'administrateur"
+    label = f"entrée de {first(account, 'samaccountname')} dans {name} par l'administrateur"
     expect.require(expect.equal(label, "acceptée", told))
+    assert group is not None
+    return group
 
 
 @check("CP09-S3.b", causes=("CP09-S1.d", "CP09-S1.a", "CP09-S2.b"), nodes=("srv", "dc"), seconds=420, early=_start)
@@ -110,17 +110,22 @@ def check_shares(bench: Bench, probe: ProbeClient, expect: Expect, undo: Undo) -
             f"ticket de {login}, qui n'a droit à rien", "obtenu", trial.ticket(login, text(bench, "mdp_agence"))
         )
     visit = Visit(bench, probe)
+    undo("fichiers déposés dans les partages", visit.clean)
     visit.compare(expect, visit.made())
     _expect_of_the_domain(bench, probe, expect, trial)
 
 
 @check("CP09-S3.d", needs=("CP09-S3.b",), causes=("CP09-S1.f",), nodes=("srv", "dc"), phase="reboot", seconds=900)
-def check_shares_after_reboot(bench: Bench, probe: ProbeClient, expect: Expect, deadline: Deadline) -> None:
+def check_shares_after_reboot(bench: Bench, probe: ProbeClient, expect: Expect, deadline: Deadline, undo: Undo) -> None:
     """Après un redémarrage, chacun retrouve les partages de srv, avec ses droits.
 
     Toutes les machines ont redémarré ensemble ; personne n'est intervenu. Les cinq personnes refont leurs essais.
     """
     visit = Visit(bench, probe, " after a restart")
+    undo("fichiers déposés dans les partages", visit.clean)
+    label = f"liste de commun par {person(bench, STAFF[0]).login}"
+    listed = converge(deadline.sooner(RECOVERY_SECONDS), visit.listed, lambda seen: seen == "accordée", interval=3.0)
+    expect.require(expect.equal(label, "accordée", listed))
     told = converge(deadline.sooner(RECOVERY_SECONDS), visit.made, visit.good, interval=3.0)
     visit.compare(expect, told)
 
@@ -141,15 +146,21 @@ def _expect_of_the_domain(bench: Bench, probe: ProbeClient, expect: Expect, tria
                           people={login: password}, acts=[[login, "list", "", ""]],
                           again=password == new)[0]  # fmt: skip
         expect.equal(f"liste des partages de srv par {login}, avec {label}", wanted, act(seen))
-    for group, verbs in JOINED.items():
-        _expect_joined(expect, trial, directory, account, group)
-        acts = [[login, verb, f"{share}/{wrong}.txt" if verb == "write" else share, wrong] for share, verb in verbs]
-        acts += [[login, "delete", path, ""] for _, verb, path, _ in acts if verb == "write"]
-        told_of = probe.call("smb.use", LEG, timeout=80, address=text(bench, "lan_srv"), domain=text(bench, "netbios"),
-                             people={login: new}, acts=acts)  # fmt: skip
-        for (share, verb), seen in zip(verbs, told_of, strict=False):
-            what = "écriture" if verb == "write" else "lecture"
-            expect.equal(f"{share} : {what} de {login}, mis dans {group}", "accordée", act(seen))
+    for group, who in ENTITLED.items():
+        member = _expect_joined(expect, trial, directory, account, group)
+        acts = [[login, "write", f"{share}/{wrong}.txt", wrong] for share in SHARES]
+        acts += [[login, "list", share, ""] for share in SHARES]
+        acts += [[login, "delete", f"{share}/{wrong}.txt", ""] for share in SHARES]
+        seen = [act(one) for one in probe.call(
+            "smb.use", LEG, timeout=120, address=text(bench, "lan_srv"), domain=text(bench, "netbios"),
+            people={login: new}, acts=acts)]  # fmt: skip
+        for (share, rights), written, listed in zip(SHARES.items(), seen, seen[len(SHARES) :], strict=False):
+            right = rights[who]
+            label = f"{share} : écriture de {login}, mis dans {group}"
+            expect.equal(label, "accordée" if right == WRITE else "refusée", written)
+            if right != NOTHING:
+                expect.equal(f"{share} : lecture de {login}, mis dans {group}", "accordée", listed)
+        trial.leave(account, member)
 
 
 @check("CP09-S3.c", causes=("CP09-S2.a", "CP09-S1.a"), nodes=("dc",))
@@ -208,14 +219,23 @@ class Visit:
         self._bench, self._probe = bench, probe
         self._words = {share: probe.nonce(f"share {share}{purpose}") for share in SHARES}
         self._cells = [(share, who) for share, rights in SHARES.items() for who in rights]
+        self._begun = False
 
     @property
     def asked(self) -> dict[str, Any]:
         """Parameters of smb.use."""
+        return self._use(self._acts())
+
+    def _acts(self) -> list[Act]:
         acts = [self._write(*cell) for cell in self._cells]
         acts += [self._read(*cell) for cell in self._cells]
         acts += [self._replace(share, who) for share, who in self._cells if SHARES[share][who] != WRITE]
-        acts += [(self._login(who), "delete", self._path(share, who), "") for share, who in self._cells]
+        return acts + self._deletions()
+
+    def _deletions(self) -> list[Act]:
+        return [(self._login(who), "delete", self._path(share, who), "") for share, who in self._cells]
+
+    def _use(self, acts: list[Act]) -> dict[str, Any]:
         return {
             "address": text(self._bench, "lan_srv"),
             "domain": text(self._bench, "netbios"),
@@ -225,9 +245,22 @@ class Visit:
 
     def made(self) -> dict[Act, dict[str, str]]:
         """What came of each act."""
-        asked = self.asked
-        told = self._probe.call("smb.use", LEG, timeout=VISITS_SECONDS, **asked)
-        return dict(zip(map(tuple, asked["acts"]), told, strict=True))
+        self._begun = True
+        told = self._probe.call("smb.use", LEG, timeout=VISITS_SECONDS, **self.asked)
+        self._begun = False
+        return dict(zip(self._acts(), told, strict=True))
+
+    def listed(self) -> str:
+        """Whether one person lists one share, which is soon told."""
+        asked = self._use([(self._login(STAFF[0]), "list", "commun", "")])
+        return act(self._probe.call("smb.use", LEG, timeout=60, **asked)[0])
+
+    def clean(self) -> None:
+        """Take away what a visit left that was cut short. Raises ProbeError when a file stays."""
+        if self._begun:
+            told = self._probe.call("smb.use", LEG, timeout=VISITS_SECONDS, **self._use(self._deletions()))
+            if stays := [one["state"] for one in told if one["state"] not in {"granted", "refused", "ENOENT"}]:
+                raise ProbeError(f"files of a visit of srv could not be removed: {stays[0]}")
 
     def good(self, told: dict[Act, dict[str, str]]) -> bool:
         return all(wanted == seen for _, wanted, seen in self._rows(told))

@@ -22,6 +22,8 @@ TICKETS = {"granted": "obtenu", "wrong password": "refusé", "expired": "refusé
            "revoked": "refusé : compte verrouillé ou désactivé", "unknown": "refusé : compte inconnu",
            "skew": "refusé : horloges décalées", "unreachable": "pas de réponse"}  # fmt: skip
 """State of kerberos.obtain -> what became of the ticket."""
+ALREADY = 68
+"""The result `entryAlreadyExists`: the change was made, and its answer was lost."""
 ADMINISTRATORS = ("Administrator", "Administrateur")
 """The built-in administrator's name, which depends on the language of the server."""
 
@@ -29,15 +31,6 @@ ADMINISTRATORS = ("Administrator", "Administrateur")
 def trial_account(directory: Directory, unit: str) -> Entry | None:
     """The centre's test account of a unit: the only ones that trials change."""
     return directory.account(f"essai.{unit}")
-
-
-def accepted(bench: Bench, probe: ProbeClient, login: str, wrong: list[str]) -> str:
-    """Whether the directory accepts a test account's own password, after those. Raises ProbeError when it is silent."""
-    codes = probe.call("ldap.binds", LEG, timeout=60, address=text(bench, "lan_dc"), user=bind_name(bench, login),
-                       passwords=[*wrong, text(bench, "mdp_essai")])  # fmt: skip
-    if None in codes:
-        raise ProbeError("ldap.binds: the directory stopped answering")
-    return "accepté" if codes[-1] == 0 else "refusé"
 
 
 class Trial:
@@ -50,6 +43,7 @@ class Trial:
         self.bench, self.probe, self._undo = bench, probe, undo
         self._address = text(bench, controller)
         self._changed: set[str] = set()
+        self._enrolled: set[tuple[str, str]] = set()
 
     def new_password(self, purpose: str) -> str:
         """A password nobody has used, that any usual rule accepts."""
@@ -79,10 +73,26 @@ class Trial:
         return self._as_administrator("ldap.move", dn=dn, parent=parent)
 
     def enrol(self, account: Entry, group: Entry) -> dict[str, Any]:
-        """Put the account into a group until the check has ended; what ldap.change answered."""
+        """Put the account into a group, until `leave` or the end of the check; what ldap.change answered.
+
+        One whom the candidate put there stays.
+        """
+        if self._is_in(account, group):
+            return {"code": 0, "reason": ""}
         login, name = first(account, "samaccountname"), first(group, "samaccountname")
-        self._undo(f"{login} dans {name}", lambda: self._take_out(account, group))
-        return self.administer(group, {"member": account["dn"]}, "add")
+        self._undo(f"{login} dans {name}", lambda: self.leave(account, group))
+        self._enrolled.add((account["dn"], group["dn"]))
+        told = self.administer(group, {"member": account["dn"]}, "add")
+        return {"code": 0, "reason": ""} if told["code"] == ALREADY else told
+
+    def leave(self, account: Entry, group: Entry) -> None:
+        """Take the account out of a group that it was put into. Raises ProbeError when it stays there."""
+        if (account["dn"], group["dn"]) not in self._enrolled:
+            return
+        told = self.administer(group, {"member": account["dn"]}, "delete")
+        if told["code"] != 0 and self._is_in(account, group):
+            raise ProbeError(f"{account['dn']} could not be taken out of {group['dn']}: {told['reason']}")
+        self._enrolled.discard((account["dn"], group["dn"]))
 
     def ticket(self, login: str, password: str) -> str:
         """How the Kerberos service answers that password, in words: a silence is no refusal."""
@@ -123,12 +133,8 @@ class Trial:
                 return dict(told)
         raise ProbeError(f"{probe}: the directory does not answer: {told['reason']}")
 
-    def _take_out(self, account: Entry, group: Entry) -> None:
-        """Raises ProbeError when the account stays in the group."""
-        told = self.administer(group, {"member": account["dn"]}, "delete")
-        left = self.read(group["dn"], ["member"]).get("member", ()) if told["code"] != 0 else ()
-        if account["dn"].lower() in {dn.lower() for dn in left}:
-            raise ProbeError(f"{account['dn']} could not be taken out of {group['dn']}: {told['reason']}")
+    def _is_in(self, account: Entry, group: Entry) -> bool:
+        return account["dn"].lower() in {dn.lower() for dn in self.read(group["dn"], ["member"]).get("member", ())}
 
     def _remember(self, account: Entry) -> None:
         """Once for each account: let it in, so that a trial of the candidate's does not count, and note the undoing."""

@@ -20,7 +20,7 @@ from labs.deadline import Deadline
 SCRIPT = "/usr/local/bin/preparer-dossiers"
 HEADER = "identifiant;nom;service"
 MANY_SECONDS = 300.0
-"""For 500 people, as the subject says."""
+"""More than the subject gives for 500 people: how fast a script goes here depends on the centre's machines too."""
 OF_OTHERS = ["/home", "/tmp", "/var/tmp"]  # noqa: S108  # nothing is written there
 """Where others than root may put a program in the place of one that the script calls."""
 # The script itself, links followed, then every folder above it; `+` where an access list says more than the mode.
@@ -141,8 +141,8 @@ def check_safety(probe: ProbeClient, login: Login, expect: Expect, deadline: Dea
     """Le script appartient à root et n'est modifiable que par lui ; les dossiers créés ne sont pas ouverts à tous.
 
     Sont regardés le fichier du script, les dossiers où il se trouve vraiment, et les droits d'un dossier qu'il crée.
-    Il est lancé là où les dossiers personnels et temporaires sont vides : un programme qui s'y trouve peut être changé
-    par d'autres que root.
+    Il est lancé là où les dossiers personnels et temporaires sont sans fichiers : un programme qui s'y trouve peut être
+    changé par d'autres que root.
     """
     lines = login("srv").run(OWNERS, SCRIPT).stdout.splitlines()
     expect.require(expect.equal("script", "présent", "présent" if lines else "absent"))
@@ -156,7 +156,7 @@ def check_safety(probe: ProbeClient, login: Login, expect: Expect, deadline: Dea
         expect.equal(f"{name} : modifiable par d'autres que root", "non", "oui" if shared else "non")
     row = one_row(probe)
     (told,) = answers(login, _safety(probe), deadline)
-    expect.require(expect.equal(f"sans ce que contiennent {', '.join(OF_OTHERS)} : code de retour", "0", status(told)))
+    expect.require(expect.equal(f"sans les fichiers de {', '.join(OF_OTHERS)} : code de retour", "0", status(told)))
     mode = told["tree"].get(f"{row.team}/{row.login}/", "dossier absent")
     expect.equal("droits d'un dossier de personne", "750", mode)
 

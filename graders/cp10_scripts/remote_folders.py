@@ -12,8 +12,20 @@ from typing import Any
 from graders.remote_launch import attempt, pace
 
 PLACE = "/srv"
-HIDE = 'while [ "$1" != -- ]; do ! [ -d "$1" ] || mount -t tmpfs tmpfs "$1" || exit; shift; done; shift; exec "$@"'
-"""Folders, `--`, then a program that sees them empty (unshare(1))."""
+HIDE = """
+kept=/run/controle-$$.tar
+while [ "$1" != -- ]; do
+  if [ -d "$1" ]; then
+    find "$1" -xdev -type d -print0 | tar -cPf "$kept" --no-recursion --null -T - &&
+      mount -t tmpfs tmpfs "$1" && tar -xpPf "$kept" || exit
+    rm "$kept"
+  fi
+  shift
+done
+shift
+exec "$@"
+"""
+"""Folders, `--`, then a program that sees no file in them, and the same folders (unshare(1))."""
 
 
 def tree(root: str) -> dict[str, str]:

@@ -387,8 +387,10 @@ def test_who_is_put_into_a_group_is_taken_out_again() -> None:
     domain.code = 0
     undos[0][1]()
     assert domain.members == []
-    domain.code = 16
-    undos[0][1]()
+    domain.members = [account["dn"]]
+    assert trial.answer(trial.enrol(account, helpers)) == "acceptée"
+    undos[-1][1]()
+    assert domain.members == [account["dn"]], "whom the candidate put there stays"
     assert [what for what, _ in undos] == ["essai.commerce dans GG_Assistance"]
 
 
