@@ -86,6 +86,8 @@ class RunHeader:
     """The training version that was worked on: id, title {fr, en}; empty for the whole lab. No result of a title."""
     uid: str = ""
     """The session's name on the hypervisor, which the machines' hardware addresses derive from."""
+    frozen: bool | None = None
+    """Whether the machines were put back to the bell before they were measured; None: an older run does not tell."""
     format: int = FORMAT
     kind: str = "run"
 

@@ -124,11 +124,14 @@ class Executor:
 
         return self._on_each(benches, f"snapshot {name}", take)
 
-    def rollback(self, benches: Sequence[Bench], name: str) -> Outcome:
-        """Return every node of the benches to the snapshot `name`, on networks that work."""
+    def rollback(self, benches: Sequence[Bench], name: str, *, closed: bool = False) -> Outcome:
+        """Return every node of the benches to the snapshot `name`, on networks that work.
+
+        With `closed`, candidates reach theirs no more until the benches go back without it.
+        """
 
         def back(node: BenchNode) -> bool:
-            self._hypervisor.rollback(node.spec.key, name, Deadline.after(NODE_SECONDS))
+            self._hypervisor.rollback(node.spec.key, name, Deadline.after(NODE_SECONDS), closed=closed)
             return True
 
         self._ensure_segments(benches)

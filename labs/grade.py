@@ -60,6 +60,7 @@ class Selection:
         found += [f"--check={check}" for check in self.checks] + [f"--reboot-node={name}" for name in self.reboot_nodes]
         found += ["--restarted"] if self.restarted else []
         found += ["--with-needs"] if self.needs else []
+        found += ["--frozen"] if self.frozen else []
         return found if self.reboot else [*found, "--no-reboot"]
 
 

@@ -100,6 +100,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         config.getoption("replay"),
         config.getoption("record_plan"),
         config.getoption("restarted"),
+        config.getoption("frozen"),
     )
 
 

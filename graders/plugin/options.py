@@ -41,6 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="The machines were restarted before: the persistence phase takes them as they are.",
     )
+    group.addoption("--frozen", action="store_true", help="Write down that the machines were put back to the bell.")
 
 
 def choose_session(name: str | None, open_hypervisor: Callable[[Session], Hypervisor]) -> Session:

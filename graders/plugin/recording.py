@@ -79,7 +79,7 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
 
 
-def run_header(session: Session, run: str, hypervisor: str) -> RunHeader:
+def run_header(session: Session, run: str, hypervisor: str, *, frozen: bool = False) -> RunHeader:
     """The first line of a records file."""
     lab, training = session.lab, session.training
     return RunHeader(
@@ -103,6 +103,7 @@ def run_header(session: Session, run: str, hypervisor: str) -> RunHeader:
         versions=versions.collect(lab.referential),
         training={"id": training.id, "title": dict(training.title)} if training else {},
         uid=session.uid,
+        frozen=frozen,
     )
 
 

@@ -87,6 +87,8 @@ class GradingRun:
     record_plan: bool = False
     restarted: bool = False
     """The machines were restarted before: the persistence phase takes them as they are."""
+    frozen: bool = False
+    """They were put back to the bell before."""
     benches: dict[str, BenchRun] = field(default_factory=dict)
     specs: list[CheckSpec] = field(default_factory=list)
     """The selected checks, in running order."""
@@ -103,7 +105,8 @@ class GradingRun:
         """The bench of a candidate; the first call surveys it, writes its header and starts what is slow."""
         if candidate.id not in self.benches:
             if not self.records.opened:
-                self.records.open(run_header(self.session, self.records.folder.name, self.session.profile.driver))
+                name, driver = self.records.folder.name, self.session.profile.driver
+                self.records.open(run_header(self.session, name, driver, frozen=self.frozen))
             run = self.benches[candidate.id] = self._open_bench(candidate)
             with suppress(PlateauError):  # each check tells for itself what it cannot measure
                 self._start_early(run)

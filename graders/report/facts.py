@@ -28,6 +28,8 @@ def facts(w: Writer, candidate: CandidateResult, ccp: str | None = None, first: 
         [w.t("date"), text.local(header.started, w.lang)],
         [w.t("mode"), w.t(f"mode_{header.mode}") if header.mode in ("exam", "training") else w.shown(header.mode)],
     ]
+    if header.frozen is not None:
+        found.append([w.t("measured_state"), w.t("state_frozen" if header.frozen else "state_now")])
     if ccp:
         if digest := header.versions.get("referential"):
             found[0][1] += f", {w.t('referential_digest', digest=w.shown(digest))}"

@@ -79,7 +79,7 @@ def rows(loaded: Session, hypervisor: Hypervisor, benches: list[Bench]) -> list[
             power = found.power if found else Power.ABSENT
             state = power.value
             if found and power is Power.RUNNING:
-                state = "ready" if found.ready else "unfinished"
+                state = "closed" if found.closed else "ready" if found.ready else "unfinished"
             listed.append(
                 {
                     "candidate": bench.candidate.id,

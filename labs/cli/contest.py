@@ -126,13 +126,13 @@ class _Case:
         opened = self._opened
         hosts = require_benches(self.session, [self.candidate], as_they_are=False)
         try:
-            go_back(str(self.session.path), self.candidate, "frozen")
+            go_back(str(self.session.path), self.candidate, "frozen", closed=True)
         except typer.Exit:
             raise PlateauError(
                 f"{self.candidate}: not measured again: the bench cannot go back to the bell, as told above; "
                 f"only `plateau freeze {self.session.path}`, run at the bell, makes that possible"
             ) from None
-        selection = Selection(checks=(self.check,), reboot="reboot" in opened.verdicts, needs=True)
+        selection = Selection(checks=(self.check,), reboot="reboot" in opened.verdicts, needs=True, frozen=True)
         progress = OnChange(Progress(quiet=False))
         with exclusive(SessionFiles(self.session.folder).lock, "contest") as lock, progress.inner.showing():
             folder = self._new_folder()

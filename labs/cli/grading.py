@@ -122,6 +122,8 @@ def grade_session(
         else:
             chosen = left = [one.id for one in loaded.select(ids)]
             hosts = require_benches(loaded, chosen, as_they_are=not selection.frozen)
+            if loaded.file.mode == "exam" and not selection.frozen:
+                _tell_as_they_are(loaded)
             if not anew and (earlier := interrupted.find(loaded)) and earlier.measured:
                 raise InputError(
                     f"{earlier.folder.name} was interrupted with {len(earlier.measured)} of {len(earlier.candidates)} "
@@ -154,10 +156,20 @@ def _back_to_the_bell(loaded: Session, progress: Callable[[str, str], None]) -> 
 
         def back(candidate: str) -> None:
             bench = compute_bench(loaded, loaded.candidate(candidate))
-            for problem in executor.rollback([bench], "frozen").errors.get(candidate, {}).values():
+            for problem in executor.rollback([bench], "frozen", closed=True).errors.get(candidate, {}).values():
                 raise PlateauError(f"not back at the bell: {problem}")
 
         yield back
+
+
+def _tell_as_they_are(loaded: Session) -> None:
+    from labs.cli.output import err
+
+    err.print(
+        f"{loaded.name}: mode: exam: the machines are measured as they are now, and their candidates still reach them; "
+        "with --frozen they are measured as they were at the bell (plateau freeze), closed to everybody else",
+        markup=False, soft_wrap=True,
+    )  # fmt: skip
 
 
 def report(

@@ -100,13 +100,16 @@ def bring_up(loaded: Session, hypervisor: Hypervisor, benches: list[Bench], *, q
             hypervisor.prepare([node.spec for bench in benches for node in bench.nodes], progress)
         keep_version(loaded, files)
         outcome = Executor(loaded, hypervisor, journal, progress).up(benches, made)
-        present = {status.key.bench for status in hypervisor.list_nodes(loaded.uid) if status.power is Power.RUNNING}
+        found = hypervisor.list_nodes(loaded.uid)
+        present = {status.key.bench for status in found if status.power is Power.RUNNING}
+        closed = {status.key.bench for status in found if status.closed}
         inventory.write(loaded, [bench for bench in compute_benches(loaded) if bench.key in present], hypervisor, files)
         for bench in benches:
             if bench.key in present:
                 graded = [node.spec.key for node in bench.graded_nodes]
                 user = hypervisor.admit(bench.key, graded, bench.password, Deadline.after(ADMIT_SECONDS))
-                accesssheet.write(bench, hypervisor, files, user)
+                if bench.key not in closed:  # its sheet says where it is when it is open
+                    accesssheet.write(bench, hypervisor, files, user)
                 subject.write(bench, files)
     return outcome
 
@@ -152,8 +155,11 @@ def reset(
     out.print(f"{candidate}: {go_back(session, candidate, to)} machines back at {to}")
 
 
-def go_back(session: str, candidate: str, to: str) -> int:
-    """The work of `reset`: how many machines went back. Raises InputError for a state that there is not."""
+def go_back(session: str, candidate: str, to: str, *, closed: bool = False) -> int:
+    """The work of `reset`: how many machines went back. Raises InputError for a state that there is not.
+
+    With `closed`, the candidate does not reach them there.
+    """
     from labs.prepare import require_same_version
     from labs.sessionfiles import SessionFiles
 
@@ -165,7 +171,7 @@ def go_back(session: str, candidate: str, to: str) -> int:
         loaded,
         hypervisor,
         "reset",
-        lambda executor: executor.renew(benches) if to == "baseline" else executor.rollback(benches, to),
+        lambda executor: executor.renew(benches) if to == "baseline" else executor.rollback(benches, to, closed=closed),
     )
     _fail_on(outcome)
     return outcome.changed

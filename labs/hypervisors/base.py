@@ -95,6 +95,8 @@ class NodeStatus:
     """The hypervisor's host that carries it, where there are several."""
     image: str = ""
     """Digest of the image that its disk was cloned from, where that is known."""
+    closed: bool = False
+    """Whether only the hypervisor's host reaches it (`rollback`)."""
 
 
 class Stream(Protocol):
@@ -247,9 +249,11 @@ class Hypervisor(Protocol):
         """Save disk and RAM under `name`, replacing an older one of that name."""
         ...
 
-    def rollback(self, key: NodeKey, name: str, deadline: Deadline) -> None:
+    def rollback(self, key: NodeKey, name: str, deadline: Deadline, *, closed: bool = False) -> None:
         """Return to a snapshot: the node runs as it ran then, with fresh randomness and the right time of day.
 
+        With `closed`, only the hypervisor's host reaches its SSH and its console from then on, at other ports, until it
+        goes back without it; on Proxmox VE, whose machines are on a network of the room, it changes nothing.
         Its monotonic clock goes on from the snapshot: no service sees the time that was undone.
         """
         ...

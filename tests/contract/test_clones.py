@@ -170,6 +170,30 @@ def test_snapshots_have_names_and_are_replaced(world: World, machines: Machines)
     hypervisor.wait_agent(key, soon())
 
 
+@pytest.mark.only("qemu")
+def test_a_closed_machine_answers_to_this_computer_alone(world: World, machines: Machines) -> None:
+    hypervisor, key = world.hypervisor, machines.c
+    before, screen = hypervisor.status(key).ssh, hypervisor.console(key).vnc
+    assert before is not None
+    hypervisor.snapshot(key, "bell", soon())
+    hypervisor.rollback(key, "bell", soon(), closed=True)
+    closed = hypervisor.status(key)
+    assert closed.closed
+    assert closed.ssh is not None
+    assert closed.ssh[0] == "127.0.0.1"
+    assert not {before, screen} & {closed.ssh, hypervisor.console(key).vnc}
+    socket.create_connection(closed.ssh, 10).close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(before, 10)
+    hypervisor.stop(key, soon(), force=True)
+    hypervisor.start(key, soon())
+    assert hypervisor.status(key).ssh == closed.ssh, "a restart does not open it"
+    hypervisor.rollback(key, "bell", soon())
+    opened = hypervisor.status(key)
+    assert (opened.ssh, opened.closed, hypervisor.console(key).vnc) == (before, False, screen)
+    socket.create_connection(before, 10).close()
+
+
 @pytest.mark.only("proxmox")
 def test_console_page(world: World, machines: Machines) -> None:
     pages = [world.hypervisor.console(key).url or "" for key in vars(machines).values()]

@@ -61,7 +61,7 @@ class Machines:
     def snapshots(self, key: NodeKey, deadline: Any) -> list[str]:
         return ["frozen"] if key in self.frozen else []
 
-    def rollback(self, key: NodeKey, name: str, deadline: Any) -> None:
+    def rollback(self, key: NodeKey, name: str, deadline: Any, *, closed: bool = False) -> None:
         assert self.networks > 1, "a host that was restarted has no switches"
         self.told.append((f"back to {name}", key.node))
 

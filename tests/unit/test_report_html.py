@@ -204,3 +204,13 @@ def test_unknown_task_and_candidate_without_bench_are_not_lost() -> None:
     found = Page(render(Run(run.header, [], [*with_changes("c09"), extra])))
     assert "Hors sujet" in found.words("c1")
     assert "imprévue" in found.words()
+
+
+@pytest.mark.parametrize(
+    ("frozen", "told"), [(True, "fin d'épreuve"), (False, "au moment de la correction"), (None, "")]
+)
+def test_in_which_state_the_machines_were_measured(frozen: bool | None, told: str) -> None:
+    run = session()
+    text = render(replace(run, header=replace(run.header, frozen=frozen)))
+    assert ("Machines mesurées" in text) is bool(told)
+    assert told in text.replace("&#39;", "'")

@@ -301,7 +301,7 @@ class ProxmoxHypervisor:
         machine = self._running(key, deadline)
         snapshots.take(self._client, self._tasks, machine, name, deadline)
 
-    def rollback(self, key: NodeKey, name: str, deadline: Deadline) -> None:
+    def rollback(self, key: NodeKey, name: str, deadline: Deadline, *, closed: bool = False) -> None:
         machine = self._existing(key)
         snapshots.roll_back(self._client, self._tasks, machine, name, deadline)
         self._known.forget(key)

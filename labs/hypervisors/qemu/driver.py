@@ -27,7 +27,7 @@ from labs.hypervisors.base import (
 )
 from labs.hypervisors.qemu import capacity, command, kvm, ports, processes, resume, segments, sockets, templates
 from labs.hypervisors.qemu.guest_agent import GuestAgent
-from labs.hypervisors.qemu.machine import Machine, MachineFile, all_machines
+from labs.hypervisors.qemu.machine import LOOPBACK, Machine, MachineFile, all_machines
 from labs.hypervisors.qemu.qmp import Qmp
 from labs.hypervisors.qemu.spawn import spawn
 from labs.models.profile import Profile
@@ -249,7 +249,7 @@ class QemuHypervisor:
                 qmp.run_job("snapshot-delete", tag=name, devices=["disk0"])
             qmp.run_job("snapshot-save", tag=name, vmstate="disk0", devices=["disk0"])
 
-    def rollback(self, key: NodeKey, name: str, deadline: Deadline) -> None:
+    def rollback(self, key: NodeKey, name: str, deadline: Deadline, *, closed: bool = False) -> None:
         """Load the snapshot into a QEMU process of its own, as Proxmox VE does.
 
         A process that ran on never lets the guest's time stamp counter go back (`cpu_get_ticks` in QEMU under TCG): the
@@ -264,8 +264,9 @@ class QemuHypervisor:
             if not was_running:
                 self._quit(machine, deadline)
             raise HypervisorError(f"{key}: no snapshot {name!r}; it has: {', '.join(known) or 'none'}")
-        if was_running:
+        if was_running or closed or machine.read().closed:
             self._quit(machine, deadline)
+            self._close(machine, closed)
             self._launch(machine, machine.read(), deadline, instant=False, paused=True)
         with self._monitor(key, deadline) as qmp:
             qmp.run_job("snapshot-load", tag=name, vmstate="disk0", devices=["disk0"])
@@ -290,9 +291,9 @@ class QemuHypervisor:
 
     def console(self, key: NodeKey) -> Console:
         machine = self._existing(key)
-        content = machine.read()
+        listen, _, vnc_port = machine.read().reach(self._profile.listen)
         return Console(
-            vnc=(self._profile.listen, content.vnc_port),
+            vnc=(listen, vnc_port),
             vnc_password=machine.vnc_secret.read_text(),
             serial=lambda deadline: sockets.open_line(machine.folder / "serial.sock", deadline),
         )
@@ -304,7 +305,7 @@ class QemuHypervisor:
     ) -> None:
         content = self._with_free_ports(machine, content)
         shape = self._shape(content.spec)
-        listen = self._profile.listen
+        listen, ssh_port, vnc_port = content.reach(self._profile.listen)
         arguments = command.base_arguments(
             shape,
             folder=machine.folder,
@@ -319,12 +320,12 @@ class QemuHypervisor:
             arguments += [*command.memory(ram, shape.memory_mb, share=False), "-incoming", "defer"]
         else:
             arguments += command.plain_memory(shape.memory_mb)
-        arguments += command.management(f"{listen}:{content.ssh_port}")
+        arguments += command.management(f"{listen}:{ssh_port}")
         for index, nic in enumerate(content.spec.nics):
             arguments += command.card(index, nic.mac)
         arguments += [
             *("-object", f"secret,id=vnc0,file={machine.vnc_secret}"),
-            *("-vnc", f"{listen}:{content.vnc_port - 5900},password-secret=vnc0"),
+            *("-vnc", f"{listen}:{vnc_port - 5900},password-secret=vnc0"),
         ]
         if paused:
             arguments.append("-S")
@@ -359,14 +360,26 @@ class QemuHypervisor:
             raise HypervisorError(f"{machine.key}: randomness and clock could not be renewed: {reason}")
 
     def _with_free_ports(self, machine: Machine, content: MachineFile) -> MachineFile:
-        listen = self._profile.listen
-        if ports.is_free(listen, content.ssh_port) and ports.is_free(listen, content.vnc_port):
+        listen, *own = content.reach(self._profile.listen)
+        if all(ports.is_free(listen, port) for port in own):
             return content
         with ports.allocation(self._root):
             ssh_port, vnc_port = ports.choose(self._root, listen, self._profile.ports, 2, str(machine.key))
-            content = replace(content, ssh_port=ssh_port, vnc_port=vnc_port)
+            if content.closed:
+                content = replace(content, closed=(ssh_port, vnc_port))
+            else:
+                content = replace(content, ssh_port=ssh_port, vnc_port=vnc_port)
             machine.write(content)
         return content
+
+    def _close(self, machine: Machine, closed: bool) -> None:
+        """Whether only this computer reaches the machine, from its next launch on."""
+        content = machine.read()
+        if closed == (content.closed is not None):
+            return
+        with ports.allocation(self._root):
+            ssh_port, vnc_port = ports.choose(self._root, LOOPBACK, self._profile.ports, 2, f"{machine.key} closed")
+            machine.write(replace(content, closed=(ssh_port, vnc_port) if closed else None))
 
     def _status(self, machine: Machine, content: MachineFile) -> NodeStatus:
         running = machine.pid is not None
@@ -374,9 +387,10 @@ class QemuHypervisor:
             key=machine.key,
             power=_power(machine) if running else Power.STOPPED,
             ready=machine.ready,
-            ssh=(self._profile.listen, content.ssh_port),
+            ssh=content.reach(self._profile.listen)[:2],
             since=machine.pid_file.stat().st_mtime if running else None,
             image=content.image,
+            closed=content.closed is not None,
         )
 
     def snapshots(self, key: NodeKey, deadline: Deadline) -> list[str]:

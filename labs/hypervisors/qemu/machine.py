@@ -16,6 +16,8 @@ from labs.hypervisors.base import NicSpec, NodeKey, NodeSpec
 from labs.hypervisors.qemu import processes
 from labs.sessionfiles import write_private
 
+LOOPBACK = "127.0.0.1"
+
 
 @dataclass(frozen=True)
 class MachineFile:
@@ -31,6 +33,17 @@ class MachineFile:
     depot: str | None
     ssh_port: int
     vnc_port: int
+    closed: tuple[int, int] | None = None
+    """Instead of these two, and on the loopback: only this computer reaches the machine."""
+
+    def reach(self, listen: str) -> tuple[str, int, int]:
+        """Address and ports of SSH and of the screen; `listen` is the profile's address."""
+        return (LOOPBACK, *self.closed) if self.closed else (listen, self.ssh_port, self.vnc_port)
+
+    @property
+    def ports(self) -> set[int]:
+        """All that are its own, whether they serve now or not."""
+        return {self.ssh_port, self.vnc_port, *(self.closed or ())}
 
 
 @dataclass(frozen=True)
@@ -88,7 +101,9 @@ class Machine:
             NicSpec(nic["mac"], nic["segment"], tuple((tag, name) for tag, name in nic["trunk"]))
             for nic in spec.pop("nics")
         )
-        return MachineFile(spec=NodeSpec(NodeKey(**spec.pop("key")), nics=nics, **spec), **data)
+        closed = data.pop("closed", None)
+        spec = NodeSpec(NodeKey(**spec.pop("key")), nics=nics, **spec)
+        return MachineFile(spec=spec, closed=tuple(closed) if closed else None, **data)
 
     def write(self, content: MachineFile) -> None:
         """Record what the machine is; from here on it exists."""

@@ -63,4 +63,4 @@ def choose(root: Path, address: str, allowed: PortRange, count: int, label: str)
 
 
 def _taken(root: Path) -> set[int]:
-    return {port for _, content in all_machines(root) for port in (content.ssh_port, content.vnc_port)}
+    return {port for _, content in all_machines(root) for port in content.ports}
