@@ -53,6 +53,8 @@ class Selection:
     """Also the checks that those of `checks` come after."""
     frozen: bool = False
     """Each bench goes back to the bell just before it is measured."""
+    signs: bool = True
+    """Signs of tampering are looked for, which takes some seconds a machine."""
 
     def arguments(self) -> list[str]:
         """For `pytest graders/`."""
@@ -61,6 +63,7 @@ class Selection:
         found += ["--restarted"] if self.restarted else []
         found += ["--with-needs"] if self.needs else []
         found += ["--frozen"] if self.frozen else []
+        found += [] if self.signs else ["--no-signs"]
         return found if self.reboot else [*found, "--no-reboot"]
 
 

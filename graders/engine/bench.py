@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from labs.hypervisors.base import Hypervisor
     from labs.sessionfiles import SessionFiles
 
+LOOK_SECONDS = 60.0
+
 
 class BenchEngine:
     """Answers the commands of one bench's checks: from the plan's collection, else live; always recorded.
@@ -38,6 +40,7 @@ class BenchEngine:
         self.signs: list[str] = []
         """What the jury should know about the machines, one sentence each."""
         self._phase = ""
+        self._looked: set[str] = set()
         self._loop = Loop()
         self._nodes: dict[tuple[str, str], Node] = {}
         self._plan: dict[str, list[Command]] | None = None
@@ -76,6 +79,16 @@ class BenchEngine:
         if answer.status is None:
             raise RouteError(f"{node}: stopped after {command.seconds:g} s: {command.text[:200]}")
         return answer
+
+    def look(self, node: str) -> None:
+        """Whether there are signs that a Unix machine was tampered with: once, and nothing when it does not answer."""
+        if self.notebook.snapshot.replaying or node in self._looked or not self.bench.node(node).model.unix:
+            return
+        self._looked.add(node)
+        found = self.node(node)
+        if not found.answers:
+            with contextlib.suppress(RouteError):
+                self._open(node, found, SHELL, [], Deadline.after(LOOK_SECONDS))
 
     def collect(self, commands: dict[str, Sequence[Command]], seconds: float) -> None:
         """Ask many commands of several nodes at once; what was not answered is asked again when a check needs it."""
@@ -124,20 +137,22 @@ class BenchEngine:
     def _live(self, node: str, command: Command, deadline: Deadline) -> Answer:
         found = self.node(node, command.language)
         if not found.answers:
-            # The first question opens the node: everything that the plan knows goes with it.
-            unix = command.language == SHELL
-            planned = [one for one in self._planned(node) if one.language == command.language]
-            self._loop.run(found.collect([command, *planned, *(signs.COMMANDS if unix else ())], deadline))
-            with contextlib.suppress(RouteError):
-                for sign in signs.look(node, found.hello, lambda one: self._loop.run(found.ask(one, deadline)),
-                                       unix=unix):  # fmt: skip
-                    self._tell(node, sign)
+            self._open(node, found, command.language, [command], deadline)
         try:
             return self._loop.run(found.ask(command, deadline))
         except RouteError as problem:
             error = {"error": str(problem)}
             self.notebook.snapshot.record(Observation("", self._source(node), action(command), error))
             raise
+
+    def _open(self, name: str, node: Node, language: str, first: Sequence[Command], deadline: Deadline) -> None:
+        """The first exchange with a node: everything that the plan knows goes with it, and what would be unusual."""
+        unix = language == SHELL
+        planned = [one for one in self._planned(name) if one.language == language]
+        self._loop.run(node.collect([*first, *planned, *(signs.COMMANDS if unix else ())], deadline))
+        with contextlib.suppress(RouteError):
+            for sign in signs.look(name, node.hello, lambda one: self._loop.run(node.ask(one, deadline)), unix=unix):
+                self._tell(name, sign)
 
     def _source(self, node: str) -> str:
         return f"node:{node}" + (f"@{self._phase}" if self._phase else "")

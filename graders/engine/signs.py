@@ -15,14 +15,23 @@ TAINT = Command("cat /proc/sys/kernel/tainted", trusted=True)
 OUTSIDE, UNSIGNED = 1 << 12, 1 << 13
 """Bits of the kernel's taint: a module from outside its tree, an unsigned one (kernel.org, tainted-kernels)."""
 TOOLS = Command(
-    "cd / && grep -hE ' (usr/)?s?bin/(bash|dash|dpkg-query|env|getent|id|ip|ls|nft|ps|ss|systemctl|sysctl)$' "
+    "cd / && grep -hE ' (usr/)?s?bin/(bash|cat|dash|dpkg-query|env|flock|getent|id|ip|ls|mktemp|nft|ps|"
+    "python3[.][0-9]+|qemu-ga|runuser|setsid|ss|su|sudo|systemctl|sysctl|timeout|true)$' "
     "/var/lib/dpkg/info/*.md5sums | md5sum -c 2>/dev/null | grep -v ': OK$'",
     seconds=60,
     trusted=True,
 )
 """The node's tools against the sums of their packages, by the grader's own md5sum: whoever replaced a tool and did not
 think of the sums is seen."""
-COMMANDS = (PRELOAD, TAINT, TOOLS)
+START = Command(
+    '[ "$(readlink -f /bin/sh)" = /usr/bin/dash ] || echo /bin/sh; '
+    "grep -E '^ /etc/python3[^ ]*/sitecustomize.py ' /var/lib/dpkg/status | while read -r file sum; do "
+    "echo \"$sum  $file\"; done | md5sum -c 2>/dev/null | grep -v ': OK$'; "
+    "ls /usr/lib/python3*/usercustomize.py /usr/local/lib/python3*/dist-packages/*customize.py 2>/dev/null",
+    trusted=True,
+)
+"""What every shell or every Python program runs first, when it is not what Debian installs."""
+COMMANDS = (PRELOAD, TAINT, TOOLS, START)
 
 
 def look(node: str, hello: Hello | None, ask: Ask, *, unix: bool = True) -> list[str]:
@@ -44,6 +53,9 @@ def _programs(node: str, ask: Ask) -> list[str]:
     changed = [line.partition(":")[0] for line in ask(TOOLS).stdout.decode("utf-8", "replace").splitlines() if line]
     if changed:
         found.append(f"{node} : outils qui ne sont pas ceux de leur paquet : {', '.join(changed)}.")
+    first = [line.partition(":")[0] for line in ask(START).stdout.decode("utf-8", "replace").splitlines() if line]
+    if first:
+        found.append(f"{node} : exécuté avant tout programme, et différent de celui de Debian : {', '.join(first)}.")
     return found
 
 

@@ -101,6 +101,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         config.getoption("record_plan"),
         config.getoption("restarted"),
         config.getoption("frozen"),
+        not config.getoption("no_signs"),
     )
 
 

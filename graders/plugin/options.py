@@ -41,6 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="The machines were restarted before: the persistence phase takes them as they are.",
     )
+    group.addoption("--no-signs", action="store_true", help="Do not look for signs of tampering (plateau prove).")
     group.addoption("--frozen", action="store_true", help="Write down that the machines were put back to the bell.")
 
 

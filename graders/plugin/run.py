@@ -89,6 +89,8 @@ class GradingRun:
     """The machines were restarted before: the persistence phase takes them as they are."""
     frozen: bool = False
     """They were put back to the bell before."""
+    signs: bool = True
+    """Look for signs that the machines were tampered with."""
     benches: dict[str, BenchRun] = field(default_factory=dict)
     specs: list[CheckSpec] = field(default_factory=list)
     """The selected checks, in running order."""
@@ -132,6 +134,9 @@ class GradingRun:
         same = [name for name in spec.nodes if name in run.unrestarted] if spec.phase == "reboot" else []
         if same and outcome is None:
             raise PlateauError(f"{same[0]} was not restarted: {run.unrestarted[same[0]]}")
+        if self.signs and outcome is None:
+            for name in spec.nodes:
+                run.engine.look(name)
         return outcome
 
     def _known_for_long(self, run: BenchRun) -> bool:

@@ -175,6 +175,21 @@ def test_preloaded_library_is_told(machine, tmp_path):
     assert bench.host.file("/etc/ld.so.preload").exists
 
 
+def test_what_every_python_program_runs_first_is_told(machine, tmp_path):
+    copy = tmp_path / "etc"
+    bench = machine(
+        f"cp -a /etc/. {copy}; echo 'import os' >>$(ls {copy}/python3*/sitecustomize.py); mount --bind {copy} /etc"
+    )
+    bench.ask(Command("true"))
+    assert any("sitecustomize.py" in one for one in bench.signs())
+
+
+def test_an_honest_machine_shows_no_sign(machine):
+    bench = machine()
+    bench.ask(Command("true"))
+    assert bench.signs() == []
+
+
 def test_clock_a_year_off_is_told():
     hello = Hello(-365 * 86400.0, "boot")
 
