@@ -221,11 +221,19 @@ def take_down(
 
 
 def _plan(loaded: Session, hypervisor: Hypervisor, benches: list[Bench]) -> Plan:
-    from labs.plan import make_plan
     from labs.prepare import require_same_version
     from labs.sessionfiles import SessionFiles
 
     require_same_version(loaded, hypervisor, SessionFiles(loaded.folder))
+    made = _planned(loaded, hypervisor, benches)
+    if any(node.action.makes for node in made.nodes):  # what is up already goes on
+        loaded.require_secret()
+    return made
+
+
+def _planned(loaded: Session, hypervisor: Hypervisor, benches: list[Bench]) -> Plan:
+    from labs.plan import make_plan
+
     if loaded.profile.driver == "proxmox":
         from labs.hypervisors.proxmox.driver import ProxmoxHypervisor
 

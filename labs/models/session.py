@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import re
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -25,6 +27,10 @@ class Candidate(Strict):
 
     id: CandidateId
     name: str = Field(min_length=1, max_length=120)
+
+
+DRAWN = re.compile("[0-9a-f]{32,}")
+"""A seed of 128 bits or more, that nobody writes from their own head."""
 
 
 class SessionFile(Strict):
@@ -93,6 +99,18 @@ class Session:
     def uid(self) -> str:
         """Unique on the hypervisor: two checkouts may each have a session of the same name."""
         return self.graded_as or f"{self.name}-{hashlib.sha256(str(self.path).encode()).hexdigest()[:8]}"
+
+    def require_secret(self) -> None:
+        """Raise InputError when an exam's seed may be guessed: every candidate's passwords are drawn from it.
+
+        Whoever has one variant can try a phrase after the other until it is theirs.
+        """
+        if self.file.mode == "exam" and not DRAWN.fullmatch(self.file.seed):
+            line = line_of(read_yaml(self.path), ["seed"])
+            raise InputError(
+                f"{self.path}:{line}: seed: an exam's is not chosen but drawn: 32 hexadecimal digits or more; "
+                f'this one, for instance: "{secrets.token_hex(16)}"'
+            )
 
     def candidate(self, candidate_id: str) -> Candidate:
         """One candidate. Raises InputError that lists the known ids."""

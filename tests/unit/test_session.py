@@ -127,3 +127,14 @@ def test_no_exam_is_held_with_a_lab_that_was_not_proven(tmp_path: Path, monkeypa
     line = path.read_text(encoding="utf-8").splitlines().index("mode: exam") + 1
     assert refused(path).startswith(f"{path}:{line}: mode: the lab reseau is a draft")
     assert load_session(str(write_session(tmp_path, SESSION + "mode: training\n"))).lab.draft
+
+
+def test_the_seed_of_an_exam_is_not_a_phrase(tmp_path: Path) -> None:
+    path = write_session(tmp_path, SESSION + "mode: exam\n")
+    with pytest.raises(InputError, match=r"session\.yaml:\d+: seed: an exam's is not chosen but drawn") as caught:
+        load_session(str(path)).require_secret()
+    offered = str(caught.value).rpartition(" ")[2]
+    seed = load_session(str(path)).file.seed
+    path.write_text(path.read_text(encoding="utf-8").replace(seed, offered), encoding="utf-8")
+    load_session(str(path)).require_secret()
+    load_session(str(write_session(tmp_path, SESSION + "mode: training\n"))).require_secret()
