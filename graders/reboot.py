@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -146,9 +146,10 @@ def _reboot_one(hypervisor: Hypervisor, node: BenchNode, slowness: float) -> str
     before = boot_id(hypervisor, key, deadline.sooner(2 * system.answer_seconds), system)
     for _ in range(QUESTIONS - 1):  # without it nobody could tell the new start from the old one
         before = before or boot_id(hypervisor, key, deadline.sooner(2 * system.answer_seconds), system)
-    with contextlib.suppress(HypervisorError, DeadlineError):
-        hypervisor.execute(key, system.restart, deadline.sooner(10))
-    after, way = _wait_new_boot(hypervisor, key, system, before, deadline, slowness)
+    with hypervisor.restarts(key, deadline) as seen:
+        with contextlib.suppress(HypervisorError, DeadlineError):
+            hypervisor.execute(key, system.restart, deadline.sooner(10))
+        after, way = _wait_new_boot(hypervisor, key, system, before, deadline, slowness, seen)
     if after is None:
         return f"{way}: boot id {before}, then {NO_ANSWER} for {time.monotonic() - began:.0f} s"
     booted = time.monotonic() - began
@@ -157,16 +158,25 @@ def _reboot_one(hypervisor: Hypervisor, node: BenchNode, slowness: float) -> str
 
 
 def _wait_new_boot(
-    hypervisor: Hypervisor, key: NodeKey, system: System, before: str | None, deadline: Deadline, slowness: float
+    hypervisor: Hypervisor,
+    key: NodeKey,
+    system: System,
+    before: str | None,
+    deadline: Deadline,
+    slowness: float,
+    seen: Callable[[], bool | None],
 ) -> tuple[str | None, str]:
-    """The new boot id and how it came about: the reset button is pressed once, when shutting down does not end, or at
-    once when the old system told nothing that the new one could be told by.
+    """The new boot id and how it came about: the reset button is pressed once, when shutting down does not end, at
+    once when the old system told nothing that the new one could be told by, or when it claims a restart that the
+    hypervisor has not seen.
     """
     way, asked, began = "reboot", False, time.monotonic()
     for _ in deadline.ticks(1.0):
         now = boot_id(hypervisor, key, deadline.sooner(system.answer_seconds), system) if before else None
         if now is not None and now != before:
-            return now, way
+            if asked or seen() is not False:
+                return now, way
+            before = None
         limit = (SHUTDOWN_SECONDS if now is not None else SILENCE_SECONDS) if before else 0.0
         if not asked and time.monotonic() - began >= limit * slowness:
             asked = True

@@ -7,6 +7,7 @@ what is ours can be read from it alone, and what is not ours is never touched.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -223,6 +224,13 @@ class Hypervisor(Protocol):
 
     def reset(self, key: NodeKey, deadline: Deadline) -> None:
         """Reboot as if the reset button was pressed."""
+        ...
+
+    def restarts(self, key: NodeKey, deadline: Deadline) -> AbstractContextManager[Callable[[], bool | None]]:
+        """While the `with` block runs, its value tells whether the machine has restarted, whatever its system says.
+
+        None where the hypervisor does not tell.
+        """
         ...
 
     def wait_agent(self, key: NodeKey, deadline: Deadline) -> None:

@@ -166,7 +166,10 @@ def test_large_output_arrives_whole(world: World, machines: Machines) -> None:
 @pytest.mark.guests
 def test_reset_button(world: World, machines: Machines) -> None:
     boot = world.text(machines.c, READ_BOOT)
-    world.hypervisor.reset(machines.c, soon())
+    with world.hypervisor.restarts(machines.c, soon()) as seen:
+        assert not seen()
+        world.hypervisor.reset(machines.c, soon())
+        soon().poll(lambda: seen() is not False or None, "the restart, seen from outside")
 
     def rebooted() -> bool | None:
         try:

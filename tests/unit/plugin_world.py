@@ -6,6 +6,7 @@ import io
 import json
 import os
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 from labs.errors import HypervisorError
@@ -61,6 +62,10 @@ class FakeHypervisor:
 
     def reset(self, key, deadline):
         return None
+
+    @contextmanager
+    def restarts(self, key, deadline):
+        yield lambda: self.world(key.node).get("reset_seen")
 
 
 class FakeLink:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -16,6 +17,8 @@ from labs.hypervisors.base import ExecResult, HostCapacity
 from tests.unit.lab_data import bench_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from labs.hypervisors.base import Hypervisor
 
 BENCH = bench_of("reseau", 0)
@@ -77,10 +80,37 @@ class Silent:
             raise HypervisorError("agent: silence")
         return ExecResult(0, b"running\n" if "is-system-running" in argv else b"a-boot-id\n", b"")
 
+    @contextmanager
+    def restarts(self, _key: Any, _deadline: Any) -> Iterator[Callable[[], bool | None]]:
+        yield lambda: None
+
     def reset(self, _key: Any, _deadline: Any) -> None:
         if not self.button:
             raise HypervisorError("no such button")
         self.resets += 1
+
+
+class Lying(Silent):
+    """A machine whose `reboot` only changes what it says of its boot; its hypervisor sees whether it restarts."""
+
+    def __init__(self) -> None:
+        super().__init__(button=True)
+        self.boots = 0
+
+    def execute(self, _key: Any, argv: Any, _deadline: Any, *, stdin: bytes = b"") -> ExecResult:
+        self.boots += argv == reboot.DEBIAN.restart
+        return ExecResult(0, b"running\n" if "is-system-running" in argv else f"boot-{self.boots}\n".encode(), b"")
+
+    @contextmanager
+    def restarts(self, _key: Any, _deadline: Any) -> Iterator[Callable[[], bool | None]]:
+        yield lambda: bool(self.resets)
+
+
+def test_a_restart_that_only_the_machine_tells_of_is_none() -> None:
+    machine = Lying()
+    told = reboot.reboot(cast("Hypervisor", machine), [BENCH.node("ws")])["ws"]
+    assert machine.resets == 1
+    assert reboot.pressed(told)
 
 
 def test_a_machine_that_told_nothing_before_is_reset_at_once() -> None:

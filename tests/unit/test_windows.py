@@ -41,7 +41,7 @@ from tests.unit.lab_data import bench_of
 from tests.unit.windows_lab import BENCH, LAB, data_of
 
 if TYPE_CHECKING:
-    pass
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture(autouse=True)
@@ -271,6 +271,10 @@ class Restarting:
 
     def capacity(self) -> list[Any]:
         return [SimpleNamespace(accelerator="kvm")]
+
+    @contextlib.contextmanager
+    def restarts(self, key: NodeKey, deadline: Deadline) -> Iterator[Callable[[], bool | None]]:
+        yield lambda: bool(self.starts)
 
     def execute(self, key: NodeKey, argv: tuple[str, ...], deadline: Deadline) -> ExecResult:
         told = b""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -221,6 +221,10 @@ class ProxmoxHypervisor:
             deadline,
         )
         self._known.forget(key)
+
+    @contextlib.contextmanager
+    def restarts(self, key: NodeKey, deadline: Deadline) -> Iterator[Callable[[], bool | None]]:
+        yield lambda: None  # the API tells no event; a machine's uptime counts from its start, whatever happens inside
 
     def reset(self, key: NodeKey, deadline: Deadline) -> None:
         machine = self._existing(key)

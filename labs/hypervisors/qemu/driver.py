@@ -6,7 +6,7 @@ import contextlib
 import secrets
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -195,6 +195,24 @@ class QemuHypervisor:
         with self._monitor(key, deadline) as qmp:
             qmp.command("system_reset")
 
+    @contextlib.contextmanager
+    def restarts(self, key: NodeKey, deadline: Deadline) -> Iterator[Callable[[], bool | None]]:
+        with contextlib.ExitStack() as opened:
+            try:
+                qmp = opened.enter_context(Qmp(self._existing(key).events, deadline))
+            except HypervisorError:
+                yield lambda: None
+                return
+
+            def seen() -> bool | None:
+                try:
+                    qmp.command("query-status")  # what came before its answer has been read then
+                except HypervisorError:
+                    return None
+                return "RESET" in qmp.happened
+
+            yield seen
+
     def mark_ready(self, key: NodeKey) -> None:
         self._existing(key).mark("ready")
 
@@ -327,6 +345,7 @@ class QemuHypervisor:
             *("-object", f"secret,id=vnc0,file={machine.vnc_secret}"),
             *("-vnc", f"{listen}:{vnc_port - 5900},password-secret=vnc0"),
         ]
+        arguments += ["-qmp", f"unix:{machine.events.name},server=on,wait=off"]
         if paused:
             arguments.append("-S")
         # From here on the disk may differ from the template's RAM: a launch that is cut short must not resume again.

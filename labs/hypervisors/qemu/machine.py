@@ -66,6 +66,11 @@ class Machine:
         return self.folder / "qmp.sock"
 
     @property
+    def events(self) -> Path:
+        """A monitor of its own for what happens to the machine: `monitor` serves one client at a time."""
+        return self.folder / "events.sock"
+
+    @property
     def pid_file(self) -> Path:
         return self.folder / "qemu.pid"
 

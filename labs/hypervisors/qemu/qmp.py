@@ -22,6 +22,8 @@ class Qmp:
     def __init__(self, path: Path, deadline: Deadline) -> None:
         self._path = path
         self._deadline = deadline
+        self.happened: set[str] = set()
+        """Names of the events that were read so far."""
         try:
             self._stream = sockets.connect(path, max(0.05, deadline.remaining))
         except OSError as problem:
@@ -91,4 +93,6 @@ class Qmp:
             answer: dict[str, Any] = json.loads(line)
         except ValueError:  # cut: it ended while it spoke
             raise HypervisorError(f"{self._path.parent.name}: QEMU ended while it answered") from None
+        if "event" in answer:
+            self.happened.add(str(answer["event"]))
         return answer
