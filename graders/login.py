@@ -158,17 +158,20 @@ class NodeBackend(BaseBackend):  # type: ignore[misc]
             channel = transport.open_session(timeout=deadline.remaining)
             channel.exec_command(f"exec {shlex.join([*CLEAN, text])}")
             out, err = bytearray(), bytearray()
+            reads = ((channel.recv_ready, channel.recv, out), (channel.recv_stderr_ready, channel.recv_stderr, err))
             while True:
-                over = channel.exit_status_ready()
-                while channel.recv_ready():
-                    out += channel.recv(65536)
-                while channel.recv_stderr_ready():
-                    err += channel.recv_stderr(65536)
-                if over and channel.eof_received:
+                over = channel.exit_status_ready() and channel.eof_received
+                pending = False
+                for ready, receive, kept in reads:
+                    if ready():  # what is beyond the limit is read, and forgotten
+                        kept.extend(receive(65536)[: KEPT_BYTES - len(kept)])
+                        pending = True
+                if over and not pending:
                     status = channel.recv_exit_status()
                     channel.close()
                     return status, bytes(out), bytes(err)
                 deadline.check(f"{self.node}: {text}")
-                time.sleep(0.005)
+                if not pending:
+                    time.sleep(0.005)
         except (OSError, EOFError) as problem:
             raise UnreachableError(f"{self.node}: the SSH connection broke: {problem}") from None
