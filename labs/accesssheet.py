@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,8 @@ from labs.subject import duration
 from labs.windows import password
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from labs.bench import Bench
     from labs.hypervisors.base import Hypervisor
 
@@ -30,11 +34,27 @@ def write(bench: Bench, hypervisor: Hypervisor, files: SessionFiles, user: str |
     """Write access/<candidate>/acces.md and .html, readable by the trainer only; return the files."""
     folder = files.access / bench.candidate.id
     folder.mkdir(parents=True, exist_ok=True)
-    text = markdown(bench, hypervisor, user)
+    known = {}
+    for node in bench.graded_nodes:
+        key = files.host_key(bench.candidate.id, node.name)
+        public = key.with_name(f"{key.name}.pub")
+        if public.exists():
+            known[node.name] = fingerprint(public.read_text(encoding="ascii"))
+    text = markdown(bench, hypervisor, user, known)
     written = [folder / "acces.md", folder / "acces.html"]
     for path, content in zip(written, (text, page(text, "fr")), strict=True):
         write_private(path, content.encode())
     return written
+
+
+def fingerprint(public: str) -> str:
+    """What ssh shows of a public key (ssh-keygen(1), -l), from its line.
+
+    >>> fingerprint("ssh-ed25519 AAAA comment")
+    'SHA256:cJ6AyISHokEeHuTfufIqhhSS0gxHZRUMDHlKvXD4FHw'
+    """
+    digest = hashlib.sha256(base64.b64decode(public.split()[1])).digest()
+    return f"SHA256:{base64.b64encode(digest).decode().rstrip('=')}"
 
 
 def _version(bench: Bench) -> list[str]:
@@ -59,10 +79,13 @@ def _windows(bench: Bench) -> list[str]:
     return [f"{where} ({', '.join(names)}) : {account} — mot de passe : `{password(bench)}`", "", reserved, ""]
 
 
-def markdown(bench: Bench, hypervisor: Hypervisor, user: str | None = None) -> str:
+def markdown(
+    bench: Bench, hypervisor: Hypervisor, user: str | None = None, fingerprints: Mapping[str, str] | None = None
+) -> str:
     """The sheet as Markdown; a machine without an address yet is shown without one.
 
     `user` opens console pages, with the password of the machines; without one, pages are for the trainer only.
+    `fingerprints` tells for each machine what its SSH key looks like, so that nobody else's is taken for it.
     """
     windows = _windows(bench)
     where = "chaque machine Debian" if windows else "chaque machine"
@@ -82,7 +105,7 @@ def markdown(bench: Bench, hypervisor: Hypervisor, user: str | None = None) -> s
         f"| Machine | Rôle | {'Connexion' if windows else 'Connexion SSH'} |",
         "|---|---|---|",
     ]
-    consoles, pages = [], []
+    consoles, pages, keys = [], [], []
     for node in bench.graded_nodes:
         endpoint = hypervisor.status(node.spec.key).ssh
         command = f"`ssh -p {endpoint[1]} {ACCOUNT}@{endpoint[0]}`" if endpoint else "—"
@@ -91,12 +114,23 @@ def markdown(bench: Bench, hypervisor: Hypervisor, user: str | None = None) -> s
         lines.append(f"| `{node.name}` | {escape(node.model.title['fr'])} | {command} |")
         if endpoint is None:
             continue
+        if known := (fingerprints or {}).get(node.name):
+            keys.append(f"| `{node.name}` | `{known}` |")
         console = hypervisor.console(node.spec.key)
         if console.vnc is not None:
             password = f"`{console.vnc_password}`" if console.vnc_password else "aucun"
             consoles.append(f"| `{node.name}` | `{console.vnc[0]}:{console.vnc[1]}` | {password} |")
         if console.url is not None and user is not None:
             pages.append(f"| `{node.name}` | <{console.url}> |")
+    if keys:
+        lines += [
+            "",
+            "À la première connexion, SSH montre l'empreinte de la clé de la machine : n'acceptez que celle-ci.",
+            "",
+            "| Machine | Empreinte |",
+            "|---|---|",
+            *keys,
+        ]
     if pages:
         lines += [
             "",

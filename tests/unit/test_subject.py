@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 from typing import cast
 
@@ -15,7 +16,7 @@ from labs.errors import HypervisorError, InputError
 from labs.hypervisors.base import Console, Hypervisor, Line, NodeKey, NodeStatus, Power
 from labs.models.session import load_session
 from labs.page import french, page
-from labs.sessionfiles import SessionFiles
+from labs.sessionfiles import SessionFiles, ensure_key
 
 SESSION = """
 name: essai
@@ -111,3 +112,15 @@ def test_raw_html_and_dangerous_links_are_inert() -> None:
     text = page("# T\n\n<img src=x onerror=alert(1)>\n\n[a](javascript:alert(1))\n", "fr")
     assert "<img" not in text
     assert "href" not in text
+
+
+def test_the_sheet_tells_what_the_key_of_a_machine_looks_like(benches: list[Bench], tmp_path: Path) -> None:
+    """Or else whoever answers first at its address is taken for it."""
+    bench = benches[0]
+    files = SessionFiles(tmp_path)
+    line = ensure_key(files.host_key(bench.candidate.id, "rtr"), "rtr")
+    accesssheet.write(bench, cast(Hypervisor, Room()), files)
+    text = (files.access / bench.candidate.id / "acces.md").read_text(encoding="utf-8")
+    told = subprocess.run(["ssh-keygen", "-lf", "-"], input=line, capture_output=True, text=True, check=True).stdout
+    assert f"| `rtr` | `{told.split()[1]}` |" in text
+    assert text.count("SHA256:") == 1

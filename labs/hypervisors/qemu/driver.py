@@ -36,6 +36,8 @@ from labs.sessionfiles import write_private
 
 SUSPENDED, IO_ERROR = "suspended", "io-error"
 """States of a machine as QEMU calls them (RunState in qemu-qmp-ref(7)); the latter: its disk could not be written."""
+VNC_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
+"""Of a screen's password, whose protocol takes eight of them (RFC 6143, 7.2.2): none is read for another one."""
 GLANCE = 1.0
 """Seconds that a monitor is given to tell whether its machine runs."""
 
@@ -141,7 +143,7 @@ class QemuHypervisor:
         depot = images.find_depot(spec.release)
         template = templates.find(image, self._shape(spec), depot) if self._profile.instant else None
         templates.create_overlay(machine.disk, template.disk if template else image.disk)
-        write_private(machine.vnc_secret, secrets.token_hex(4).encode())
+        write_private(machine.vnc_secret, "".join(secrets.choice(VNC_LETTERS) for _ in range(8)).encode())
         with ports.allocation(self._root):
             ssh_port, vnc_port = ports.choose(self._root, self._profile.listen, self._profile.ports, 2, str(spec.key))
             content = MachineFile(
