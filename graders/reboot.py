@@ -100,6 +100,11 @@ def restarted(told: str) -> bool:
     return NO_ANSWER not in told
 
 
+def whole(told: str) -> bool:
+    """Whether all its services were started."""
+    return told.rpartition("system ")[2].startswith("running")
+
+
 def pressed(told: str) -> bool:
     """Whether its reset button was pressed: it restarted, whatever it answers."""
     return told.startswith(f"{RESET}:")

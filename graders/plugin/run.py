@@ -19,11 +19,11 @@ from graders.expect import is_intermittent
 from graders.login import Login
 from graders.notebook import Measurement, Notebook
 from graders.plugin import plan
-from graders.plugin.host import HostWaits
+from graders.plugin.host import STARVED, HostWaits
 from graders.plugin.liveness import NodeState, ask_the_network, header_nodes, keep_states, recall_states, survey
 from graders.plugin.recording import Outcome, RecordsFile, exception_evidence, now, run_header, waits
 from graders.probe_client import SETTLE_SECONDS, Link, ProbeClient, ProbeError
-from graders.reboot import NO_ANSWER, pressed, reboot, restarted, system_of
+from graders.reboot import NO_ANSWER, pressed, reboot, restarted, system_of, whole
 from graders.records import NODE_DOWN, BenchHeader, Record, Verdict
 from labs.bench import Bench, compute_bench
 from labs.deadline import Deadline
@@ -277,9 +277,14 @@ class GradingRun:
             run.rebooted = True
             return
         up = [node for node in nodes if run.states[node.name].up]
-        began = time.monotonic()
+        began, before = time.monotonic(), run.host.look()
         run.notebook.snapshot.record(Observation("", "hypervisor", REBOOT, [node.name for node in up]))
         told = reboot(self.hypervisor, up)
+        weak = [node for node in up if restarted(told[node.name]) and not whole(told[node.name])]
+        if weak and run.host.worst(before)[1] >= STARVED:
+            # A service that is given so many seconds to start, and gave up on a busy host, stays down.
+            for name, text in reboot(self.hypervisor, weak).items():
+                told[name] = f"{told[name]}, on a busy host; once more: {text}"
         run.rebooted = True
         for name, text in told.items():
             run.notebook.add(f"agent:{name}", "reboot", text, time.monotonic() - began)

@@ -54,7 +54,7 @@ class FakeHypervisor:
         if "boot_id" in command:
             return ExecResult(0, f"boot-{boots}\n".encode(), b"")
         if "is-system-running" in command:
-            return ExecResult(0, b"running\n", b"")
+            return ExecResult(0, b"degraded\n" if boots in node.get("degraded", ()) else b"running\n", b"")
         return ExecResult(0, f"{key.node} said: {argv[-1]}\n".encode(), b"")
 
     def waited(self, key):

@@ -453,3 +453,14 @@ def test_fixtures_for_other_systems_are_there(world):
     world.grade("--candidate", "bob", "--no-reboot")
     told = [one.label for one in world.records()["bob", "CP06-S5.a"].comparisons]
     assert told[1:] == ["RouteError", "InputError"] or told[1:] == ["InputError"], told
+
+
+@pytest.mark.parametrize(
+    ("waiting", "degraded", "boots"), [(0.9, [1], "2"), (0.1, [1], "1"), (0.9, [], "1"), (0.9, [1, 2], "2")]
+)
+def test_a_machine_that_started_in_part_on_a_busy_host_restarts_once_more(world, waiting, degraded, boots):
+    """A service that gave up because its host was busy stays down, whatever is waited for after."""
+    world.checks(PAIR.format(observed=1))
+    world.machines(rtr={"degraded": degraded}, probe={"kept_waiting": waiting})
+    assert world.grade("--candidate", "alice", "--reboot-node", "rtr").returncode == 0
+    assert (world.folder / "boots-rtr").read_text() == boots
