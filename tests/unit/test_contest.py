@@ -71,7 +71,7 @@ def test_the_whole_path_of_a_contestation(place: Path, monkeypatch: pytest.Monke
         assert (selection.needs, hosts) == (True, {"c02": {"local"}})
         return write(Run(header(), [bench("c02", "Thomas")], [record("c02", "CP06-S1.a")]), folder)
 
-    def no_way_back(session: str, candidate: str, to: str) -> int:
+    def no_way_back(session: str, candidate: str, to: str, *, closed: bool) -> int:
         raise typer.Exit(1)
 
     case = _Case(load_session(str(place)), "c02", "CP06-S1.a", place.parent / "contests")
@@ -81,10 +81,12 @@ def test_the_whole_path_of_a_contestation(place: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("labs.cli.provisioning.go_back", no_way_back)
     with pytest.raises(PlateauError, match="cannot go back to the bell, as told above; only `plateau freeze "):
         case.regrade()
-    monkeypatch.setattr("labs.cli.provisioning.go_back", lambda session, candidate, to: 4)
+    ways = []
+    monkeypatch.setattr("labs.cli.provisioning.go_back", lambda *way, **more: ways.append((*way[1:], more)) or 4)
     monkeypatch.setattr("labs.grade.grade", again)
     (place.parent / "contests" / "c02-again-1").mkdir()  # an attempt that was cut short keeps its folder
     case.regrade()
+    assert ways == [("c02", "frozen", {"closed": True})]
     assert (place.parent / "contests" / "c02-again-2" / "records.jsonl").is_file()
 
     said = ("--decide", "passed", "--reason", "Le plan remis portait une erreur.", "--by", "Paul Jury")
