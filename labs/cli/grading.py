@@ -144,6 +144,7 @@ def _back_to_the_bell(loaded: Session, progress: Callable[[str, str], None]) -> 
     """What takes a candidate's bench back to its frozen state. That raises PlateauError when a machine has none."""
     from labs.bench import compute_bench
     from labs.cli.opening import open_journal
+    from labs.cli.provisioning import list_machines
     from labs.execute import Executor
     from labs.hypervisors import open_hypervisor
     from labs.prepare import require_same_version
@@ -156,7 +157,9 @@ def _back_to_the_bell(loaded: Session, progress: Callable[[str, str], None]) -> 
 
         def back(candidate: str) -> None:
             bench = compute_bench(loaded, loaded.candidate(candidate))
-            for problem in executor.rollback([bench], "frozen", closed=True).errors.get(candidate, {}).values():
+            problems = executor.rollback([bench], "frozen", closed=True).errors.get(candidate, {})
+            list_machines(loaded, hypervisor, files)
+            for problem in problems.values():
                 raise PlateauError(f"not back at the bell: {problem}")
 
         yield back

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
     from labs.bench import Bench
     from labs.execute import Outcome
-    from labs.hypervisors.base import Hypervisor
+    from labs.hypervisors.base import BenchKey, Hypervisor
     from labs.models.session import Session
     from labs.plan import Plan
+    from labs.sessionfiles import SessionFiles
 
 
 ADMIT_SECONDS = 60.0
@@ -80,12 +81,10 @@ def up(session: SessionArg, candidate: CandidateOption = None, json: JsonOption 
 
 def bring_up(loaded: Session, hypervisor: Hypervisor, benches: list[Bench], *, quiet: bool) -> Outcome:
     """The work of `up`, under the session's lock. Raises EnvironmentLackError when it does not fit."""
-    from labs import accesssheet, inventory, subject
-    from labs.bench import compute_benches
+    from labs import accesssheet, subject
     from labs.cli.output import Progress
     from labs.deadline import Deadline
     from labs.execute import Executor
-    from labs.hypervisors.base import Power
     from labs.lock import exclusive
     from labs.prepare import keep_version
     from labs.sessionfiles import SessionFiles
@@ -100,10 +99,7 @@ def bring_up(loaded: Session, hypervisor: Hypervisor, benches: list[Bench], *, q
             hypervisor.prepare([node.spec for bench in benches for node in bench.nodes], progress)
         keep_version(loaded, files)
         outcome = Executor(loaded, hypervisor, journal, progress).up(benches, made)
-        found = hypervisor.list_nodes(loaded.uid)
-        present = {status.key.bench for status in found if status.power is Power.RUNNING}
-        closed = {status.key.bench for status in found if status.closed}
-        inventory.write(loaded, [bench for bench in compute_benches(loaded) if bench.key in present], hypervisor, files)
+        present, closed = list_machines(loaded, hypervisor, files)
         for bench in benches:
             if bench.key in present:
                 graded = [node.spec.key for node in bench.graded_nodes]
@@ -112,6 +108,21 @@ def bring_up(loaded: Session, hypervisor: Hypervisor, benches: list[Bench], *, q
                     accesssheet.write(bench, hypervisor, files, user)
                 subject.write(bench, files)
     return outcome
+
+
+def list_machines(loaded: Session, hypervisor: Hypervisor, files: SessionFiles) -> tuple[set[BenchKey], set[BenchKey]]:
+    """Write down where the machines are reached, as what is closed or opened is reached elsewhere.
+
+    Returns the benches that run, and those that are closed.
+    """
+    from labs import inventory
+    from labs.bench import compute_benches
+    from labs.hypervisors.base import Power
+
+    found = hypervisor.list_nodes(loaded.uid)
+    present = {status.key.bench for status in found if status.power is Power.RUNNING}
+    inventory.write(loaded, [bench for bench in compute_benches(loaded) if bench.key in present], hypervisor, files)
+    return present, {status.key.bench for status in found if status.closed}
 
 
 def freeze(
@@ -173,6 +184,7 @@ def go_back(session: str, candidate: str, to: str, *, closed: bool = False) -> i
         "reset",
         lambda executor: executor.renew(benches) if to == "baseline" else executor.rollback(benches, to, closed=closed),
     )
+    list_machines(loaded, hypervisor, SessionFiles(loaded.folder))
     _fail_on(outcome)
     return outcome.changed
 
