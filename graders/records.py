@@ -87,7 +87,7 @@ class RunHeader:
     uid: str = ""
     """The session's name on the hypervisor, which the machines' hardware addresses derive from."""
     frozen: bool | None = None
-    """Whether the machines were put back to the bell before they were measured; None: an older run does not tell."""
+    """Whether the machines were put back to the bell before they were measured; None: nobody noted it."""
     format: int = FORMAT
     kind: str = "run"
 

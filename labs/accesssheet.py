@@ -36,8 +36,7 @@ def write(bench: Bench, hypervisor: Hypervisor, files: SessionFiles, user: str |
     folder.mkdir(parents=True, exist_ok=True)
     known = {}
     for node in bench.graded_nodes:
-        key = files.host_key(bench.candidate.id, node.name)
-        public = key.with_name(f"{key.name}.pub")
+        public = files.public_host_key(bench.candidate.id, node.name)
         if public.exists():
             known[node.name] = fingerprint(public.read_text(encoding="ascii"))
     text = markdown(bench, hypervisor, user, known)

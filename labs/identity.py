@@ -36,7 +36,11 @@ def script(bench: Bench, node: BenchNode, files: SessionFiles) -> str:
         _put("/etc/machine-id", _machine_id(str(node.spec.key)) + "\n", "0644"),
         _put("/etc/plateau/authorized_keys", grader, "0600"),
         _put("/etc/ssh/ssh_host_ed25519_key", host_key.read_text(), "0600"),
-        _put("/etc/ssh/ssh_host_ed25519_key.pub", host_key.with_name(host_key.name + ".pub").read_text(), "0644"),
+        _put(
+            "/etc/ssh/ssh_host_ed25519_key.pub",
+            files.public_host_key(bench.candidate.id, node.name).read_text(),
+            "0644",
+        ),
     ]
     if node.graded:
         hashed = _password_hash(bench.password)

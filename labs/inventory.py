@@ -104,8 +104,7 @@ def known_hosts(benches: Sequence[Bench], endpoints: dict[str, tuple[str, int]],
     lines = []
     for bench in benches:
         for node in bench.nodes:
-            private = files.host_key(bench.candidate.id, node.name)
-            public = private.with_name(private.name + ".pub")
+            public = files.public_host_key(bench.candidate.id, node.name)
             endpoint = endpoints.get(host_name(node))
             if endpoint is None or not public.is_file():
                 continue

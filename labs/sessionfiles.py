@@ -29,6 +29,11 @@ class SessionFiles:
         """Private SSH host key of a node: made here, so that the first connection already knows it."""
         return self.keys / "hosts" / f"{candidate}.{node}"
 
+    def public_host_key(self, candidate: str, node: str) -> Path:
+        """The other half of `host_key`."""
+        private = self.host_key(candidate, node)
+        return private.with_name(f"{private.name}.pub")
+
     @property
     def known_hosts(self) -> Path:
         return self.keys / "known_hosts"

@@ -34,7 +34,7 @@ def connect(hypervisor: Hypervisor, node: BenchNode, files: SessionFiles, deadli
     host, port = endpoint
     client = paramiko.SSHClient()
     try:
-        line = files.host_key(key.candidate, key.node).with_name(f"{key.candidate}.{key.node}.pub").read_text()
+        line = files.public_host_key(key.candidate, key.node).read_text()
         known = paramiko.Ed25519Key(filename=str(files.host_key(key.candidate, key.node)))
         client.get_host_keys().add(f"[{host}]:{port}" if port != 22 else host, line.split()[0], known)
         client.set_missing_host_key_policy(paramiko.RejectPolicy())

@@ -174,8 +174,8 @@ def run(
 ) -> dict[str, Any]:
     """One run of the script: its export (None: the file does not exist), and the folder that it is given.
 
-    In folders of `used`, somebody has left a file, and a line in the one that is there; those of `hidden` are empty for
-    the script. It is run by root, or by `account`, who then may not read the export.
+    In folders of `used`, somebody has left a file, and a line in the one that is there; in those of `hidden`, the
+    script sees folders and no file. It is run by root, or by `account`, who then may not read the export.
     """
     text = None if lines is None else "\n".join(lines) + "\n"
     return {"name": name, "text": text, "root": root or f"racine-{name}", "options": options or [],

@@ -48,8 +48,7 @@ def routes(
         if model.windows is None:
             raise InputError(f"{node.name}: has no windows: in lab.yaml, so PowerShell cannot be asked")
         return [_windows(model.windows, address, node, lab_folder)]
-    private = files.host_key(key.candidate, key.node)
-    public = private.with_name(private.name + ".pub")
+    public = files.public_host_key(key.candidate, key.node)
     return [SshRoute(address, "root", files.grader_key, public, str(key)), AgentRoute(execute, str(key))]
 
 

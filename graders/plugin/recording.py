@@ -79,7 +79,7 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
 
 
-def run_header(session: Session, run: str, hypervisor: str, *, frozen: bool = False) -> RunHeader:
+def run_header(session: Session, run: str, hypervisor: str, *, frozen: bool | None = False) -> RunHeader:
     """The first line of a records file."""
     lab, training = session.lab, session.training
     return RunHeader(

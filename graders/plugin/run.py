@@ -108,7 +108,7 @@ class GradingRun:
         if candidate.id not in self.benches:
             if not self.records.opened:
                 name, driver = self.records.folder.name, self.session.profile.driver
-                self.records.open(run_header(self.session, name, driver, frozen=self.frozen))
+                self.records.open(run_header(self.session, name, driver, frozen=None if self.replay else self.frozen))
             run = self.benches[candidate.id] = self._open_bench(candidate)
             with suppress(PlateauError):  # each check tells for itself what it cannot measure
                 self._start_early(run)
