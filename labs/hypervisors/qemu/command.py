@@ -42,7 +42,7 @@ def base_arguments(
         *("-device", "virtio-serial-pci"),
         *("-chardev", "socket,id=qga,path=qga.sock,server=on,wait=off"),
         *("-device", "virtserialport,chardev=qga,name=org.qemu.guest_agent.0"),
-        *("-chardev", "socket,id=serial,path=serial.sock,server=on,wait=off,logfile=serial.log"),
+        *("-chardev", "socket,id=serial,path=serial.sock,server=on,wait=off"),
         *("-device", "isa-serial,chardev=serial"),
         *("-device", "VGA,vgamem_mb=4"),
         *("-device", "virtio-rng-pci"),

@@ -5,15 +5,11 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shutil
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
-from labs import images
 from labs.deadline import Deadline
-from labs.errors import DeadlineError, EnvironmentLackError, HypervisorError
+from labs.errors import DeadlineError, HypervisorError
 from labs.hypervisors.base import (
     BenchKey,
     Console,
@@ -25,11 +21,12 @@ from labs.hypervisors.base import (
     Power,
     SegmentSpec,
 )
-from labs.hypervisors.qemu import capacity, command, kvm, ports, processes, resume, segments, sockets, templates
+from labs.hypervisors.qemu import capacity, ports, processes, segments, sockets, templates
 from labs.hypervisors.qemu.guest_agent import GuestAgent
-from labs.hypervisors.qemu.machine import LOOPBACK, Machine, MachineFile, all_machines
+from labs.hypervisors.qemu.launch import Launcher
+from labs.hypervisors.qemu.machine import Machine, MachineFile, all_machines
 from labs.hypervisors.qemu.qmp import Qmp
-from labs.hypervisors.qemu.spawn import spawn
+from labs.hypervisors.qemu.stock import Stock
 from labs.models.profile import Profile
 from labs.paths import state_dir
 from labs.sessionfiles import write_private
@@ -50,8 +47,8 @@ class QemuHypervisor:
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
         self._root = state_dir() / "qemu"
-        self._accelerator: str | None = None
-        self._accelerator_lock = threading.Lock()
+        self._stock = Stock(profile)
+        self._launcher = Launcher(self._root, profile, self._stock)
 
     # --- what there is -------------------------------------------------------------------------------------------
 
@@ -59,8 +56,8 @@ class QemuHypervisor:
         return templates.qemu_version()
 
     def capacity(self) -> list[HostCapacity]:
-        accelerator = self._profile.accelerator if self._accelerator is None else self._accelerator
-        return [capacity.of_this_machine(accelerator, ports.free_count(self._root, self._profile.ports))]
+        free_ports = ports.free_count(self._root, self._profile.ports)
+        return [capacity.of_this_machine(self._stock.accelerator, free_ports)]
 
     def list_nodes(self, session: str | None = None) -> list[NodeStatus]:
         return [
@@ -85,40 +82,10 @@ class QemuHypervisor:
     # --- making it ------------------------------------------------------------------------------------------------
 
     def missing(self, specs: Sequence[NodeSpec]) -> list[str]:
-        """What `prepare` would have to make, in the words of the plan.
-
-        Raises EnvironmentLackError for a machine that it cannot make.
-        """
-        _require_own(specs)
-        wanted = {(spec.role, spec.release) for spec in specs}
-        absent = [f"image {role}-{release}" for role, release in sorted(wanted) if not images.find(role, release)]
-        releases = sorted({spec.release for spec in specs})
-        absent += [f"package depot {release}" for release in releases if images.find_depot(release) is None]
-        if absent or not self._profile.instant:
-            return absent
-        return [
-            f"template {spec.role} ({spec.memory_mb} MiB, {len(spec.nics)} cards)"
-            for spec in self._one_per_shape(specs)
-            if templates.find(self._image(spec), self._shape(spec), images.find_depot(spec.release)) is None
-        ]
+        return self._stock.missing(specs)
 
     def prepare(self, specs: Sequence[NodeSpec], progress: Callable[[str, str], None]) -> None:
-        _require_own(specs)
-        for release in sorted({spec.release for spec in specs}):
-            roles = sorted({spec.role for spec in specs if spec.release == release})
-            if images.find_depot(release) is None or any(images.find(role, release) is None for role in roles):
-                images.build(roles, release, progress=progress)
-        if not self._profile.instant:
-            return
-
-        def cut(spec: NodeSpec) -> None:
-            depot = images.find_depot(spec.release)
-            label = f"template {spec.role}"
-            templates.ensure(self._image(spec), self._shape(spec), depot, lambda step: progress(label, step))
-
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            for outcome in [pool.submit(cut, spec) for spec in self._one_per_shape(specs)]:
-                outcome.result()
+        self._stock.prepare(specs, progress)
 
     def ensure_segments(self, wanted: Sequence[SegmentSpec], nodes: Sequence[NodeSpec], deadline: Deadline) -> None:
         for bench in dict.fromkeys(segment.bench for segment in wanted):
@@ -139,9 +106,7 @@ class QemuHypervisor:
         if machine.folder.exists():
             self._destroy(machine, deadline)
         machine.folder.mkdir(mode=0o700, parents=True)
-        image = self._image(spec)
-        depot = images.find_depot(spec.release)
-        template = templates.find(image, self._shape(spec), depot) if self._profile.instant else None
+        image, depot, template = self._stock.image(spec), self._stock.depot(spec), self._stock.template(spec)
         templates.create_overlay(machine.disk, template.disk if template else image.disk)
         write_private(machine.vnc_secret, "".join(secrets.choice(VNC_LETTERS) for _ in range(8)).encode())
         with ports.allocation(self._root):
@@ -171,11 +136,7 @@ class QemuHypervisor:
             return
         if processes.owned(machine.folder):
             self._end_all(machine, deadline)
-        content = machine.read()
-        instant = content.template is not None and not machine.started
-        self._launch(machine, content, deadline, instant=instant)
-        if instant:
-            self._resume(machine, content, deadline)
+        self._launcher.start(machine, deadline)
 
     def stop(self, key: NodeKey, deadline: Deadline, *, force: bool = False) -> None:
         machine = self._existing(key)
@@ -269,6 +230,10 @@ class QemuHypervisor:
                 qmp.run_job("snapshot-delete", tag=name, devices=["disk0"])
             qmp.run_job("snapshot-save", tag=name, vmstate="disk0", devices=["disk0"])
 
+    def snapshots(self, key: NodeKey, deadline: Deadline) -> list[str]:
+        with self._monitor(key, deadline) as qmp:
+            return _snapshots(qmp)
+
     def rollback(self, key: NodeKey, name: str, deadline: Deadline, *, closed: bool = False) -> None:
         """Load the snapshot into a QEMU process of its own, as Proxmox VE does.
 
@@ -278,20 +243,20 @@ class QemuHypervisor:
         machine = self._existing(key)
         was_running = machine.pid is not None
         if not was_running:
-            self._launch(machine, machine.read(), deadline, instant=False, paused=True)
+            self._launcher.start_paused(machine, deadline)
         known = self.snapshots(key, deadline)
         if name not in known:
             if not was_running:
-                self._quit(machine, deadline)
+                self._launcher.quit(machine, deadline)
             raise HypervisorError(f"{key}: no snapshot {name!r}; it has: {', '.join(known) or 'none'}")
         if was_running or closed or machine.read().closed:
-            self._quit(machine, deadline)
-            self._close(machine, closed)
-            self._launch(machine, machine.read(), deadline, instant=False, paused=True)
+            self._launcher.quit(machine, deadline)
+            self._launcher.close(machine, closed)
+            self._launcher.start_paused(machine, deadline)
         with self._monitor(key, deadline) as qmp:
             qmp.run_job("snapshot-load", tag=name, vmstate="disk0", devices=["disk0"])
             qmp.command("cont")
-        self._refresh(machine, (), deadline)
+        self._launcher.refresh(machine, (), deadline)
 
     def waited(self, key: NodeKey) -> float:
         pid = self._machine(key).pid
@@ -320,88 +285,6 @@ class QemuHypervisor:
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
-    def _launch(
-        self, machine: Machine, content: MachineFile, deadline: Deadline, *, instant: bool, paused: bool = False
-    ) -> None:
-        content = self._with_free_ports(machine, content)
-        shape = self._shape(content.spec)
-        listen, ssh_port, vnc_port = content.reach(self._profile.listen)
-        arguments = command.base_arguments(
-            shape,
-            folder=machine.folder,
-            disk=machine.disk,
-            kernel=content.kernel,
-            initrd=content.initrd,
-            cmdline=images.KERNEL_CMDLINE,
-            depot=content.depot,
-        )
-        if instant and content.template:
-            ram = templates.Template(Path(content.template)).ram
-            arguments += [*command.memory(ram, shape.memory_mb, share=False), "-incoming", "defer"]
-        else:
-            arguments += command.plain_memory(shape.memory_mb)
-        arguments += command.management(f"{listen}:{ssh_port}")
-        for index, nic in enumerate(content.spec.nics):
-            arguments += command.card(index, nic.mac)
-        arguments += [
-            *("-object", f"secret,id=vnc0,file={machine.vnc_secret}"),
-            *("-vnc", f"{listen}:{vnc_port - 5900},password-secret=vnc0"),
-        ]
-        arguments += ["-qmp", f"unix:{machine.events.name},server=on,wait=off"]
-        if paused:
-            arguments.append("-S")
-        # From here on the disk may differ from the template's RAM: a launch that is cut short must not resume again.
-        machine.mark("started")
-        spawn(arguments, machine.folder, deadline)
-
-    def _resume(self, machine: Machine, content: MachineFile, deadline: Deadline) -> None:
-        assert content.template is not None
-        state = templates.Template(Path(content.template)).state
-        with Qmp(machine.monitor, deadline) as qmp:
-            _leave_shared_memory_out(qmp, True)
-            qmp.command("migrate-incoming", uri=f"exec:cat {state}")
-
-            def arrived() -> bool | None:
-                status = qmp.command("query-migrate").get("status")
-                if status == "failed":
-                    raise HypervisorError(f"{machine.key}: its RAM template could not be resumed")
-                return True if status == "completed" else None
-
-            deadline.poll(arrived, f"{machine.key}: its RAM template", interval=0.01)
-            _leave_shared_memory_out(qmp, False)  # it would shape the snapshots too, which a plain machine loads
-            qmp.command("cont")
-        self._refresh(machine, [nic.mac for nic in content.spec.nics], deadline)
-
-    def _refresh(self, machine: Machine, macs: Sequence[str], deadline: Deadline) -> None:
-        """Renew what a restored RAM state must not share; `macs` only when it is a template's."""
-        script = resume.script(macs)
-        result = GuestAgent(machine.folder).execute(["/bin/sh"], deadline, script.encode())
-        if result.exit_status:
-            reason = result.stderr.decode("utf-8", "replace").strip()
-            raise HypervisorError(f"{machine.key}: randomness and clock could not be renewed: {reason}")
-
-    def _with_free_ports(self, machine: Machine, content: MachineFile) -> MachineFile:
-        listen, *own = content.reach(self._profile.listen)
-        if all(ports.is_free(listen, port) for port in own):
-            return content
-        with ports.allocation(self._root):
-            ssh_port, vnc_port = ports.choose(self._root, listen, self._profile.ports, 2, str(machine.key))
-            if content.closed:
-                content = replace(content, closed=(ssh_port, vnc_port))
-            else:
-                content = replace(content, ssh_port=ssh_port, vnc_port=vnc_port)
-            machine.write(content)
-        return content
-
-    def _close(self, machine: Machine, closed: bool) -> None:
-        """Whether only this computer reaches the machine, from its next launch on."""
-        content = machine.read()
-        if closed == (content.closed is not None):
-            return
-        with ports.allocation(self._root):
-            ssh_port, vnc_port = ports.choose(self._root, LOOPBACK, self._profile.ports, 2, f"{machine.key} closed")
-            machine.write(replace(content, closed=(ssh_port, vnc_port) if closed else None))
-
     def _status(self, machine: Machine, content: MachineFile) -> NodeStatus:
         running = machine.pid is not None
         return NodeStatus(
@@ -413,19 +296,6 @@ class QemuHypervisor:
             image=content.image,
             closed=content.closed is not None,
         )
-
-    def snapshots(self, key: NodeKey, deadline: Deadline) -> list[str]:
-        with self._monitor(key, deadline) as qmp:
-            return _snapshots(qmp)
-
-    def _quit(self, machine: Machine, deadline: Deadline) -> None:
-        """End QEMU without a word to the guest; its disk's tables are written first, which SIGKILL would not do."""
-        pid = machine.pid
-        if pid is None:
-            return
-        with Qmp(machine.monitor, deadline) as qmp:
-            qmp.command("quit")
-        deadline.poll(lambda: processes.gone(pid) or None, f"{machine.key}: the end of its QEMU", interval=0.01)
 
     def _destroy(self, machine: Machine, deadline: Deadline) -> None:
         self._end_all(machine, deadline)
@@ -452,46 +322,6 @@ class QemuHypervisor:
         if not machine.exists:
             raise HypervisorError(f"{key}: there is no such machine; run plateau up")
         return machine
-
-    def _image(self, spec: NodeSpec) -> images.RoleImage:
-        _require_own([spec])
-        image = images.find(spec.role, spec.release)
-        if image is None:
-            raise EnvironmentLackError(
-                f"the image of role {spec.role} ({spec.release}) is not built; run plateau image build {spec.role}"
-            )
-        return image
-
-    def _shape(self, spec: NodeSpec) -> command.Shape:
-        depot = images.find_depot(spec.release) is not None
-        return command.Shape(spec.memory_mb, spec.cores, len(spec.nics), depot, self._accelerate(spec))
-
-    def _accelerate(self, spec: NodeSpec) -> str:
-        with self._accelerator_lock:
-            if self._accelerator is None:
-                wanted = self._profile.accelerator
-                if wanted == "auto":
-                    wanted = "kvm" if kvm.usable(self._image(spec).kernel) else "tcg"
-                self._accelerator = wanted
-            return self._accelerator
-
-    def _one_per_shape(self, specs: Sequence[NodeSpec]) -> list[NodeSpec]:
-        return list({(spec.role, spec.release, self._shape(spec)): spec for spec in specs}.values())
-
-
-def _require_own(specs: Sequence[NodeSpec]) -> None:
-    """Raise EnvironmentLackError when a machine is none of ours, such as a Windows one."""
-    for spec in specs:
-        if not images.can_build(spec.role, spec.release):
-            raise EnvironmentLackError(
-                f"{spec.key.node} is cloned from a template {spec.role}-{spec.release}, which the embedded hypervisor "
-                "cannot have (Windows, for one); name a profile of Proxmox VE as hypervisor in the session file"
-            )
-
-
-def _leave_shared_memory_out(qmp: Qmp, wanted: bool) -> None:
-    """Whether a RAM state comes without the memory itself, which is in a file that the machine maps."""
-    qmp.command("migrate-set-capabilities", capabilities=[{"capability": "x-ignore-shared", "state": wanted}])
 
 
 def _power(machine: Machine) -> Power:
