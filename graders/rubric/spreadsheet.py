@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import re
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
+
+from pydantic import ValidationError
 
 from graders.report.workbook import headings, pack, put, wrap
 from graders.rubric import Opinion, RowMark, Rubric
 from graders.rubric.forms import save
 from labs.errors import InputError
-from labs.models.loader import load, read_yaml
+from labs.models.loader import complaint, read_yaml
 from labs.sessionfiles import write_private
 
 ROWS, COMPETENCES = "Grille", "Compétences"
@@ -20,6 +24,8 @@ ROW_TITLES = ["Ligne", "Intitulé", "Classe", OBSERVED, "Niveau (1 à 4)", "Obse
 ROW_FIELDS = {"level": 5, "comment": 6, "evaluator": 7, "date": 8}
 OPINION_TITLES = ["Compétence", "Intitulé", "Critères satisfaits (oui/non)", "Observations", "Évaluateur", "Date"]
 OPINION_FIELDS = {"satisfied": 3, "comment": 4, "evaluator": 5, "date": 6}
+DAY = re.compile(r"\d{1,2}/\d{1,2}/\d{4}")
+"""A date as France writes it, typed into a cell that holds text."""
 LEGEND = "Niveaux : 1 insuffisant, 2 fragile, 3 satisfaisant, 4 très satisfaisant."
 
 
@@ -65,8 +71,11 @@ def read_into(path: Path, form_path: Path) -> int:
         raise InputError(f"{path}: not a spreadsheet that can be read ({problem})") from None
     form: Any = read_yaml(form_path)
     joined = 0
-    sheets = ((ROWS, "rows", ROW_FIELDS, ROW_TITLES), (COMPETENCES, "competences", OPINION_FIELDS, OPINION_TITLES))
-    for title, section, fields, columns in sheets:
+    sheets: tuple[tuple[str, str, type[RowMark | Opinion], dict[str, int], list[str]], ...] = (
+        (ROWS, "rows", RowMark, ROW_FIELDS, ROW_TITLES),
+        (COMPETENCES, "competences", Opinion, OPINION_FIELDS, OPINION_TITLES),
+    )
+    for title, section, model, fields, columns in sheets:
         if title not in book.sheetnames:
             raise InputError(f"{path}: no sheet {title!r}; delete the file, and `plateau rubric` writes it again")
         found = [cell.value for cell in book[title][1]][: len(columns)]
@@ -81,26 +90,23 @@ def read_into(path: Path, form_path: Path) -> int:
             if entry is None:
                 raise InputError(f"{path}: {title}!A{line}: {name!r} is not in {form_path}")
             for field, column in fields.items():
-                joined += _join(
-                    f"{path}: {title}!{cells[column - 1].coordinate}", entry, field, cells[column - 1].value
-                )
+                cell = cells[column - 1]
+                joined += _join(f"{path}: {title}!{cell.coordinate}", entry, model, field, cell.value)
     if joined:
-        before = form_path.read_bytes()
         save(form_path, form)
-        try:
-            load(form_path, Rubric)
-        except InputError as problem:
-            write_private(form_path, before)
-            raise InputError(f"{path}: {str(problem).splitlines()[0].partition(': ')[2]}") from None
     return joined
 
 
-def _join(place: str, entry: Any, field: str, value: object) -> int:
+def _join(place: str, entry: Any, model: type[RowMark | Opinion], field: str, value: object) -> int:
     typed = _plain(value)
     if typed in (None, ""):
         return 0
     known = entry.get(field)
     if known in (None, ""):
+        try:
+            model.model_validate({field: typed})
+        except ValidationError as problems:
+            raise InputError(f"{place}: {field}: {complaint(problems.errors()[0])}") from None
         entry[field] = typed
         return 1
     if str(known) != str(typed):
@@ -115,6 +121,9 @@ def _plain(value: object) -> object:
         return int(value)
     if isinstance(value, str) and value.strip().lower() in {"oui", "non"}:
         return value.strip().lower()
+    if isinstance(value, str) and DAY.fullmatch(value.strip()):
+        with contextlib.suppress(ValueError):  # the 31st of February stays a text, and is refused as one
+            return datetime.datetime.strptime(value.strip(), "%d/%m/%Y").date()
     return value.strip() if isinstance(value, str) else value
 
 

@@ -55,17 +55,18 @@ def describe(path: Path, data: Any, problem: Any) -> str:
     loc = [part for part in problem["loc"] if not _is_union_tag(part)]
     line = line_of(data, loc)
     field = ".".join(str(part) for part in loc) or "(file)"
-    hint = ""
+    return f"{path}:{line}: {field}: {complaint(problem)}"
+
+
+def complaint(problem: Any) -> str:
+    """What one pydantic error says is wrong, with what was found."""
     if problem["type"] == "extra_forbidden":
-        message = "unknown key; check the spelling"
-    elif problem["type"] == "missing":
-        message = "missing; add this key"
-    else:
-        message = str(problem["msg"]).removeprefix("Value error, ")
-        value = problem.get("input")
-        if isinstance(value, str | int | float) and not isinstance(value, bool):
-            hint = f" (found {value!r})"
-    return f"{path}:{line}: {field}: {message}{hint}"
+        return "unknown key; check the spelling"
+    if problem["type"] == "missing":
+        return "missing; add this key"
+    value = problem.get("input")
+    shown = isinstance(value, str | int | float) and not isinstance(value, bool)
+    return str(problem["msg"]).removeprefix("Value error, ") + (f" (found {value!r})" if shown else "")
 
 
 def line_of(data: Any, loc: list[Any]) -> int:

@@ -99,9 +99,26 @@ def test_the_spreadsheet_joins_the_form_and_never_replaces_it(tmp_path: Path) ->
     sheet.cell(2, 5).value = 9
     book.save(grid_path)
     before = path.read_bytes()
-    with pytest.raises(InputError, match=r"c01\.xlsx: .*level"):
+    with pytest.raises(InputError, match=r"c01\.xlsx: Grille!E2: level: .* \(found 9\)"):
         spreadsheet.read_into(grid_path, path)
     assert path.read_bytes() == before
+
+
+def test_a_date_typed_as_a_text_is_one(tmp_path: Path) -> None:
+    from openpyxl import load_workbook
+
+    path, grid_path = form_of(tmp_path), tmp_path / "c01.xlsx"
+    spreadsheet.write(grid_path, load(path, Rubric))
+    book = load_workbook(grid_path)
+    sheet = book[spreadsheet.ROWS]
+    sheet.cell(2, 8).value = " 21/11/2026"
+    book.save(grid_path)
+    assert spreadsheet.read_into(grid_path, path) == 1
+    assert load(path, Rubric).rows[sheet.cell(2, 1).value].date == DAY
+    sheet.cell(3, 8).value = "31/02/2026"
+    book.save(grid_path)
+    with pytest.raises(InputError, match=r"c01\.xlsx: Grille!H3: date: .* \(found '31/02/2026'\)"):
+        spreadsheet.read_into(grid_path, path)
 
 
 def test_a_spreadsheet_that_was_damaged_is_told(tmp_path: Path) -> None:
