@@ -67,13 +67,21 @@ def _programs() -> list[Finding]:
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     findings = []
     for package, program in packages().items():
-        if program is None:
-            continue
-        found = shutil.which(program, path=path)
-        findings.append(
-            Finding(program, found is not None, found or "not found", f"apt-get install {package}", package)
-        )
+        found = shutil.which(program, path=path) if program else _installed(package)
+        told = found or "not found"
+        findings.append(Finding(program or package, found is not None, told, f"apt-get install {package}", package))
     return findings
+
+
+def _installed(package: str) -> str | None:
+    """The package's version, as dpkg-query(1) knows it."""
+    command = ["dpkg-query", "--show", "--showformat=${db:Status-Abbrev}${Version}", package]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    except FileNotFoundError:
+        return None
+    state, _, version = answer.partition(" ")
+    return version.strip() if state == "ii" else None
 
 
 def _user_namespaces() -> Finding:
@@ -81,9 +89,11 @@ def _user_namespaces() -> Finding:
     if os.geteuid() == 0:
         return Finding(what, True, "as root")
     user = os.environ.get("USER") or str(os.geteuid())
-    mapped = any(line.split(":")[0] in {user, str(os.geteuid())} for line in _lines(Path("/etc/subuid")))
-    detail = "in a user namespace" if mapped else f"{user} has no line in /etc/subuid"
-    return Finding(what, mapped, detail, f"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}")
+    names = {user, str(os.geteuid())}
+    ranges = (Path("/etc/subuid"), Path("/etc/subgid"))
+    missing = [str(path) for path in ranges if not any(line.split(":")[0] in names for line in _lines(path))]
+    detail = f"{user} has no line in {' and '.join(missing)}" if missing else "in a user namespace"
+    return Finding(what, not missing, detail, f"usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}")
 
 
 def _capacity(profile: Profile) -> list[Finding]:

@@ -33,3 +33,13 @@ class InterruptedRunError(PlateauError):
 
 class HypervisorError(PlateauError):
     """The hypervisor refused or failed an operation (exit code 1)."""
+
+
+class NotRenewedError(HypervisorError):
+    """A machine is back at a snapshot with the clock and the randomness of then: nobody in it answers (exit code 1)."""
+
+
+class NotMeasuredError(PlateauError):
+    """A grading ended without measuring somebody (exit code 4)."""
+
+    exit_code = 4

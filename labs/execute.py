@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from labs import identity, prepare, ssh, windows
 from labs.bench import Bench, BenchNode
 from labs.deadline import Deadline
-from labs.errors import DeadlineError, HypervisorError, InterruptedRunError, PlateauError
+from labs.errors import DeadlineError, HypervisorError, InterruptedRunError, NotRenewedError, PlateauError
 from labs.hypervisors.base import BenchKey, Hypervisor, NodeKey, Power
 from labs.journal import Journal
 from labs.models.session import Session
@@ -86,6 +86,20 @@ class Executor:
         specs = tuple(NodePlan(node.spec, Action.RECREATE) for bench in benches for node in bench.nodes)
         return self.up(benches, Plan(specs, (), (), 0.0))
 
+    def restart(self, bench: Bench, node: BenchNode) -> Outcome:
+        """Press the reset button of a machine, or start it, and wait until it answers."""
+        hypervisor, key, outcome = self._hypervisor, node.spec.key, Outcome()
+
+        def run() -> None:
+            if hypervisor.status(key).power is Power.RUNNING:
+                self._step("reset", node, lambda: hypervisor.reset(key, Deadline.after(WAKE_SECONDS)))
+            more = windows.MORE_SECONDS if node.model.windows else 0.0
+            self._bring_up(bench, node, Deadline.after(NODE_SECONDS + more), fresh=False)
+            outcome.changed += 1
+
+        self._parallel([(bench.candidate.id, node.name, run)], outcome)
+        return outcome
+
     def down(self, session_uid: str, bench_keys: Sequence[BenchKey]) -> Outcome:
         """Delete these benches, then ask the hypervisor whether anything is left of them."""
         outcome = Outcome()
@@ -118,20 +132,31 @@ class Executor:
             key = node.spec.key
             if not replace and name in self._hypervisor.snapshots(key, Deadline.after(WAKE_SECONDS)):
                 return False
+            self._switch_on(node)  # what is off has no memory to keep
             self._wake(node)  # a machine that sleeps in its snapshot may never wake again
             self._hypervisor.snapshot(key, name, Deadline.after(NODE_SECONDS))
             return True
 
         return self._on_each(benches, f"snapshot {name}", take)
 
-    def rollback(self, benches: Sequence[Bench], name: str, *, closed: bool = False) -> Outcome:
+    def rollback(
+        self, benches: Sequence[Bench], name: str, *, closed: bool = False, as_it_was: bool = False
+    ) -> Outcome:
         """Return every node of the benches to the snapshot `name`, on networks that work.
 
-        With `closed`, candidates reach theirs no more until the benches go back without it.
+        With `closed`, candidates reach theirs no more until the benches go back without it. With `as_it_was`, it is no
+        failure that a graded machine in which nobody answered at the snapshot keeps the clock of then: its candidate
+        stopped the guest agent, and would else keep everybody from being measured.
         """
 
         def back(node: BenchNode) -> bool:
-            self._hypervisor.rollback(node.spec.key, name, Deadline.after(NODE_SECONDS), closed=closed)
+            key = node.spec.key
+            try:
+                self._hypervisor.rollback(key, name, Deadline.after(NODE_SECONDS), closed=closed)
+            except NotRenewedError as problem:
+                if not (as_it_was and node.graded):
+                    raise
+                self._progress(f"{key.candidate}/{node.name}", f"is as it was, its clock too: {problem}")
             return True
 
         self._ensure_segments(benches)
@@ -185,6 +210,15 @@ class Executor:
 
         self._parallel([(b.candidate.id, node.name, one(node)) for b in benches for node in b.nodes], outcome)
         return outcome
+
+    def _switch_on(self, node: BenchNode) -> None:
+        """Start a machine that is off; one whose system does not come up is left as it is."""
+        hypervisor, key = self._hypervisor, node.spec.key
+        if hypervisor.status(key).power is not Power.STOPPED:
+            return
+        self._step("start", node, lambda: hypervisor.start(key, Deadline.after(NODE_SECONDS)))
+        with contextlib.suppress(HypervisorError, DeadlineError):
+            hypervisor.wait_agent(key, Deadline.after(NODE_SECONDS))
 
     def _wake(self, node: BenchNode) -> bool:
         """Wake a machine that sleeps; whether it slept. One that cannot be asked is taken for awake."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labs.errors import InterruptedRunError, PlateauError
+from labs.errors import InterruptedRunError, NotMeasuredError, PlateauError
 from labs.models.proxmox import ProxmoxProfile
 from labs.models.session import Session
 from labs.paths import GRADERS, ROOT
@@ -118,7 +118,7 @@ def grade(
     The graders inherit `lock`, the session's: should this process be killed, nobody else works on the benches before
     they have ended.
 
-    Raises PlateauError, naming the log, when a grader ended without measuring, after the others have ended, and
+    Raises NotMeasuredError, naming the log, when a grader ended without measuring, after the others have ended, and
     InterruptedRunError once `cancelled` is set; no grader is left running then.
     """
     parts = run_folder / PARTS
@@ -147,8 +147,12 @@ def grade(
             process.wait()
     if lost := [_why(grader, run_folder) for grader in done if not ended(grader.folder)]:
         count = len(done) - len(lost)
-        kept = f"; {count} of {len(candidates)} are measured: --resume goes on with the others" if count else ""
-        raise PlateauError(f"{'; '.join(lost)}{kept}")
+        others = " ".join(f"--without {grader.candidate}" for grader in done if not ended(grader.folder))
+        kept = (
+            f"; {count} of {len(candidates)} are measured: plateau grade --resume tries the others again, "
+            f"--resume {others} makes the documents of those alone"
+        )
+        raise NotMeasuredError(f"{'; '.join(lost)}{kept if count else ''}")
     records = run_folder / "records.jsonl"
     _join([part.records for part in sorted(done, key=lambda part: candidates.index(part.candidate))], records)
     for part in done:

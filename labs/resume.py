@@ -7,7 +7,8 @@ candidate's marks belong to one grading. Whoever was being measured at the inter
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +98,22 @@ def require(session: Session) -> Interrupted:
             f"{found.folder.name}: --resume: {', '.join(strangers)} left the session; --anew grades the others"
         )
     return found
+
+
+def leave_out(run: Interrupted, candidates: Sequence[str]) -> Interrupted:
+    """The run without some who are not measured, from now on. Raises InputError when it cannot do without them."""
+    if not candidates:
+        return run
+    for one in candidates:
+        if one not in run.left:
+            state = "is measured already" if one in run.candidates else "is not in it"
+            raise InputError(f"{run.folder.name}: --without {one}: {state}; left to measure: {', '.join(run.left)}")
+    if not set(run.candidates) - set(candidates):
+        raise InputError(f"{run.folder.name}: --without: nobody would be left; --anew begins another run")
+    kept = replace(run, candidates=tuple(one for one in run.candidates if one not in candidates))
+    asked = {**_read(run.folder), "candidates": kept.candidates}
+    write_private(run.folder / NAME, json.dumps(asked, indent=1).encode())
+    return kept
 
 
 def _read(folder: Path) -> dict[str, Any]:

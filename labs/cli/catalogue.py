@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from labs.cli.options import JsonOption, LangOption
 from labs.errors import InputError
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel
 
 lab = typer.Typer(help="One lab of the catalogue.", no_args_is_help=True)
 
@@ -98,16 +95,18 @@ def schema(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="lab, session, profile or referential.")],
 ) -> None:
     """The JSON Schema of a file, for completion and checking in an editor."""
+    from pydantic import TypeAdapter
+
     from graders.referentials import Pack
     from labs.cli.output import print_json
     from labs.models.lab import Lab
-    from labs.models.profile import Profile
+    from labs.models.profile import AnyProfile
     from labs.models.session import SessionFile
 
-    models: dict[str, type[BaseModel]] = {"lab": Lab, "session": SessionFile, "profile": Profile, "referential": Pack}
+    models: dict[str, Any] = {"lab": Lab, "session": SessionFile, "profile": AnyProfile, "referential": Pack}
     if model not in models:
         raise InputError(f"no model {model!r}; known: {', '.join(models)}")
-    print_json(models[model].model_json_schema())
+    print_json(TypeAdapter(models[model]).json_schema())
 
 
 def _language(lang: str) -> Literal["fr", "en"]:

@@ -124,7 +124,8 @@ class _Case:
 
         self._require_open()
         opened = self._opened
-        hosts = require_benches(self.session, [self.candidate], as_they_are=False)
+        gone = "what plateau down deleted cannot be measured again: --decide, on the evidence of then"
+        hosts = require_benches(self.session, [self.candidate], as_they_are=False, absent=gone)
         try:
             go_back(str(self.session.path), self.candidate, "frozen", closed=True)
         except typer.Exit:

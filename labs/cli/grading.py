@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,9 +15,14 @@ from labs.errors import InputError, InterruptedRunError, PlateauError
 
 if TYPE_CHECKING:
     from graders.records import Run
+    from labs.bench import BenchNode
     from labs.grade import Selection
+    from labs.hypervisors.base import Hypervisor
     from labs.models.session import Session
     from labs.resume import Interrupted
+
+
+ASK_SECONDS = 30.0
 
 
 def register(app: typer.Typer) -> None:
@@ -45,6 +50,10 @@ def grade(
         bool,
         typer.Option("--resume", help="Take up the last run, which was interrupted: only what it did not measure."),
     ] = False,
+    without: Annotated[
+        list[str] | None,
+        typer.Option("--without", metavar="ID", help="With --resume: this candidate is not measured; may be repeated."),
+    ] = None,
     anew: Annotated[
         bool, typer.Option("--anew", help="Grade everybody again although the last run, interrupted, measured some.")
     ] = False,
@@ -58,11 +67,15 @@ def grade(
     selection = Selection(keyword, tuple(check or ()), reboot, frozen=frozen)
     if resume and anew:
         raise InputError("--resume takes the last run up, --anew begins another: give one of them")
+    if without and not resume:
+        raise InputError("--without goes with --resume: it leaves somebody out of an interrupted run")
     if resume and (candidate or selection != Selection()):
         others = "--candidate, -k, --check, --frozen and --no-reboot"
         raise InputError(f"--resume takes up what was asked then: leave {others} out")
     try:
-        summary, paths = grade_session(session, candidate, selection, quiet=json, lang=lang, resume=resume, anew=anew)
+        summary, paths = grade_session(
+            session, candidate, selection, quiet=json, lang=lang, resume=resume, without=without or (), anew=anew
+        )
     except KeyboardInterrupt:
         again = f"plateau grade {session} --resume goes on with those who are not measured"
         raise InterruptedRunError(f"interrupted; {again}") from None
@@ -93,6 +106,7 @@ def grade_session(
     quiet: bool,
     lang: str,
     resume: bool = False,
+    without: Sequence[str] = (),
     anew: bool = False,
 ) -> tuple[dict[str, Any], dict[str, Path]]:
     """The work of `grade`: summary and documents.
@@ -115,7 +129,7 @@ def grade_session(
     progress = OnChange(Progress(quiet))
     with exclusive(SessionFiles(loaded.folder).lock, "grade") as lock:
         if resume:
-            run = interrupted.require(loaded)
+            run = interrupted.leave_out(interrupted.require(loaded), without)
             chosen, selection, folder, left = list(run.candidates), run.selection, run.folder, list(run.left)
             hosts = require_benches(loaded, left, as_they_are=not selection.frozen)
             _tell_resumed(run)
@@ -157,9 +171,9 @@ def _back_to_the_bell(loaded: Session, progress: Callable[[str, str], None]) -> 
 
         def back(candidate: str) -> None:
             bench = compute_bench(loaded, loaded.candidate(candidate))
-            problems = executor.rollback([bench], "frozen", closed=True).errors.get(candidate, {})
+            outcome = executor.rollback([bench], "frozen", closed=True, as_it_was=True)
             list_machines(loaded, hypervisor, files)
-            for problem in problems.values():
+            for problem in outcome.errors.get(candidate, {}).values():
                 raise PlateauError(f"not back at the bell: {problem}")
 
         yield back
@@ -260,40 +274,62 @@ def _tell_resumed(run: Interrupted) -> None:
         )  # fmt: skip
 
 
-def require_benches(loaded: Session, candidates: list[str], *, as_they_are: bool = True) -> dict[str, set[str]]:
-    """The hosts that carry each candidate's machines. Raises InputError when one has no bench.
+def require_benches(
+    loaded: Session, candidates: list[str], *, as_they_are: bool = True, absent: str = "run plateau up first"
+) -> dict[str, set[str]]:
+    """The hosts that carry each candidate's machines. Raises InputError when one cannot be measured.
 
-    Benches that are graded as they are: also when a machine of the centre is stopped, as after the host's restart,
-    since nothing could be measured. Stopped machines of candidates are told: what is asked of them will be missing.
+    Benches that go back to the bell need a state of it on every machine. Those graded as they are need every machine of
+    the centre to run, which may have stopped with its host: nothing could be measured. Stopped machines of candidates
+    are told: what is asked of them will be missing. `absent` is the way out when a candidate has no machine at all.
     """
+    from labs.bench import compute_bench
     from labs.cli.output import err
     from labs.hypervisors import open_hypervisor
     from labs.hypervisors.base import Power
 
-    up: dict[str, set[str]] = {}
-    stopped: list[str] = []
-    halted: list[str] = []
-    for status in open_hypervisor(loaded.profile).list_nodes(loaded.uid):
-        if status.power is not Power.ABSENT:
-            up.setdefault(status.key.candidate, set()).add(status.host)
-        if status.power is Power.STOPPED and status.key.candidate in candidates:
-            stopped.append(f"{status.key.candidate}/{status.key.node}")
-        if status.power is Power.PAUSED and status.key.candidate in candidates:
-            halted.append(f"{status.key.candidate}/{status.key.node}")
-    absent = [one for one in candidates if one not in up]
-    if absent:
-        raise InputError(f"{loaded.name}: no bench of {', '.join(absent)} is up; run plateau up first")
+    hypervisor = open_hypervisor(loaded.profile)
+    found = {status.key: status for status in hypervisor.list_nodes(loaded.uid) if status.power is not Power.ABSENT}
+    up = {one: {status.host for key, status in found.items() if key.candidate == one} for one in candidates}
+    if none := [one for one, hosts in up.items() if not hosts]:
+        raise InputError(f"{loaded.name}: no bench of {', '.join(none)} is up; {absent}")
+    nodes = [node for one in candidates for node in compute_bench(loaded, loaded.candidate(one)).nodes]
+    unfinished = [node for node in nodes if node.spec.key not in found or not found[node.spec.key].ready]
+    if unfinished:
+        raise InputError(f"{loaded.name}: {_names(unfinished)} never came up whole; run plateau up first")
+    halted = [node for node in nodes if found[node.spec.key].power is Power.PAUSED]
     if halted:
-        raise InputError(f"{loaded.name}: {', '.join(halted)}: the host's disk is full; free space, then plateau up")
-    graded = {node.name for node in loaded.lab.graded_nodes}
-    if as_they_are and (ours := [one for one in stopped if one.partition("/")[2] not in graded]):
-        raise InputError(f"{loaded.name}: {', '.join(ours)} is stopped, and measures the others; run plateau up first")
-    if as_they_are and stopped:
+        raise InputError(f"{loaded.name}: {_names(halted)}: the host's disk is full; free space, then plateau up")
+    stopped = [node for node in nodes if found[node.spec.key].power is Power.STOPPED]
+    if not as_they_are:
+        _require_bell(loaded, hypervisor, nodes)
+    elif ours := [node for node in stopped if not node.graded]:
+        raise InputError(f"{loaded.name}: {_names(ours)} is stopped, and measures the others; run plateau up first")
+    elif stopped:
         err.print(
-            f"{', '.join(stopped)}: stopped, so that what is asked of it is not there; Ctrl-C and plateau up starts it",
+            f"{_names(stopped)}: stopped, so that what is asked of it is not there; Ctrl-C and plateau up starts it",
             markup=False, soft_wrap=True,
         )  # fmt: skip
     return up
+
+
+def _require_bell(loaded: Session, hypervisor: Hypervisor, nodes: list[BenchNode]) -> None:
+    """Raise InputError when a machine has no state of the bell: its candidate could not be measured."""
+    from labs.deadline import Deadline
+
+    missing = [
+        node for node in nodes if "frozen" not in hypervisor.snapshots(node.spec.key, Deadline.after(ASK_SECONDS))
+    ]
+    if missing:
+        some = " ".join(f"-c {one}" for one in dict.fromkeys(node.spec.key.candidate for node in missing))
+        raise InputError(
+            f"{loaded.name}: {_names(missing)}: no state of the bell; plateau freeze {loaded.path} {some} takes it as "
+            "it is now"
+        )
+
+
+def _names(nodes: list[BenchNode]) -> str:
+    return ", ".join(f"{node.spec.key.candidate}/{node.name}" for node in nodes)
 
 
 def _marks_table(summary: dict[str, Any]) -> Any:

@@ -30,6 +30,7 @@ from labs.errors import EnvironmentLackError, PlateauError
 
 INTERRUPTED = 130
 FULL = (errno.ENOSPC, errno.EDQUOT)
+FREE = "; free some space: plateau image prune, or files of others (plateau down deletes the candidates' work)"
 
 app = typer.Typer(
     name="plateau",
@@ -102,7 +103,7 @@ def main() -> None:
         if problem.filename is None and problem.errno not in FULL:
             raise
         place = f"{problem.filename}: " if problem.filename else ""
-        way_out = "; free some space (plateau down ends benches)" if problem.errno in FULL else ""
+        way_out = FREE if problem.errno in FULL else ""
         sys.stderr.write(f"plateau: {place}{problem.strerror}{way_out}\n")
         sys.exit(EnvironmentLackError.exit_code)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from labs.bench import Bench
-    from labs.execute import Outcome
+    from labs.execute import Executor, Outcome
     from labs.hypervisors.base import BenchKey, Hypervisor
     from labs.models.session import Session
     from labs.plan import Plan
@@ -81,9 +82,7 @@ def up(session: SessionArg, candidate: CandidateOption = None, json: JsonOption 
 
 def bring_up(loaded: Session, hypervisor: Hypervisor, benches: list[Bench], *, quiet: bool) -> Outcome:
     """The work of `up`, under the session's lock. Raises EnvironmentLackError when it does not fit."""
-    from labs import accesssheet, subject
     from labs.cli.output import Progress
-    from labs.deadline import Deadline
     from labs.execute import Executor
     from labs.lock import exclusive
     from labs.prepare import keep_version
@@ -99,15 +98,23 @@ def bring_up(loaded: Session, hypervisor: Hypervisor, benches: list[Bench], *, q
             hypervisor.prepare([node.spec for bench in benches for node in bench.nodes], progress)
         keep_version(loaded, files)
         outcome = Executor(loaded, hypervisor, journal, progress).up(benches, made)
-        present, closed = list_machines(loaded, hypervisor, files)
-        for bench in benches:
-            if bench.key in present:
-                graded = [node.spec.key for node in bench.graded_nodes]
-                user = hypervisor.admit(bench.key, graded, bench.password, Deadline.after(ADMIT_SECONDS))
-                if bench.key not in closed:  # its sheet says where it is when it is open
-                    accesssheet.write(bench, hypervisor, files, user)
-                subject.write(bench, files)
+        _hand_out(loaded, hypervisor, benches, files)
     return outcome
+
+
+def _hand_out(loaded: Session, hypervisor: Hypervisor, benches: list[Bench], files: SessionFiles) -> None:
+    """Write the access sheets and subjects of the benches that run, and the inventory."""
+    from labs import accesssheet, subject
+    from labs.deadline import Deadline
+
+    present, closed = list_machines(loaded, hypervisor, files)
+    for bench in benches:
+        if bench.key in present:
+            graded = [node.spec.key for node in bench.graded_nodes]
+            user = hypervisor.admit(bench.key, graded, bench.password, Deadline.after(ADMIT_SECONDS))
+            if bench.key not in closed:  # its sheet says where it is when it is open
+                accesssheet.write(bench, hypervisor, files, user)
+            subject.write(bench, files)
 
 
 def list_machines(loaded: Session, hypervisor: Hypervisor, files: SessionFiles) -> tuple[set[BenchKey], set[BenchKey]]:
@@ -136,7 +143,7 @@ def freeze(
     from labs.cli.output import out
 
     loaded, hypervisor, benches = open_session(session, candidate)
-    outcome = _with_executor(
+    outcome = with_executor(
         loaded, hypervisor, "freeze", lambda executor: executor.snapshot(benches, "frozen", replace=again)
     )
     machines = sum(len(bench.nodes) for bench in benches)
@@ -147,7 +154,7 @@ def freeze(
         f"{outcome.changed} machines frozen{told}; go back with: plateau reset {session} CANDIDATE --to frozen",
         markup=False, soft_wrap=True,
     )  # fmt: skip
-    _fail_on(outcome)
+    fail_on(outcome)
 
 
 def reset(
@@ -159,11 +166,15 @@ def reset(
     """Return one candidate's bench to what it received (prepared, in a training version), or to the bell."""
     from labs.cli.output import out
     from labs.models.session import load_session
+    from labs.sessionfiles import SessionFiles
 
     loaded = load_session(session)
     if loaded.file.mode == "exam" and to == "baseline" and not yes:
         raise InputError(f"{loaded.path}: mode: exam: the work of {candidate} would be lost; --yes if that is meant")
     out.print(f"{candidate}: {go_back(session, candidate, to)} machines back at {to}")
+    if to == "baseline":  # made anew: their screens have other passwords
+        sheet = SessionFiles(loaded.folder).access / candidate
+        out.print(f"their access sheet is a new one: {sheet}", markup=False, soft_wrap=True)
 
 
 def go_back(session: str, candidate: str, to: str, *, closed: bool = False) -> int:
@@ -178,29 +189,47 @@ def go_back(session: str, candidate: str, to: str, *, closed: bool = False) -> i
         raise InputError(f"--to {to}: must be baseline or frozen")
     loaded, hypervisor, benches = open_session(session, [candidate])
     require_same_version(loaded, hypervisor, SessionFiles(loaded.folder))
-    outcome = _with_executor(
+    outcome = with_executor(
         loaded,
         hypervisor,
         "reset",
-        lambda executor: executor.renew(benches) if to == "baseline" else executor.rollback(benches, to, closed=closed),
+        lambda executor: (
+            executor.renew(benches)
+            if to == "baseline"
+            else executor.rollback(benches, to, closed=closed, as_it_was=True)
+        ),
     )
-    list_machines(loaded, hypervisor, SessionFiles(loaded.folder))
-    _fail_on(outcome)
+    files = SessionFiles(loaded.folder)
+    if closed:
+        list_machines(loaded, hypervisor, files)
+    else:
+        _hand_out(loaded, hypervisor, benches, files)
+    fail_on(outcome)
     return outcome.changed
 
 
-def down(session: SessionArg, candidate: CandidateOption = None, json: JsonOption = False) -> None:
+def down(
+    session: SessionArg,
+    candidate: CandidateOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="In an exam: the work of the candidates is lost.")] = False,
+    json: JsonOption = False,
+) -> None:
     """Delete the benches, then prove that nothing is left. Results and reports stay."""
     from labs.cli.output import out, print_json
 
     loaded, hypervisor, _ = open_session(session, candidate)
+    if loaded.file.mode == "exam" and not yes and hypervisor.list_nodes(loaded.uid):
+        raise InputError(
+            f"{loaded.path}: mode: exam: the candidates' work would be lost, and nothing could be measured again "
+            "(a contest, for one); --yes if that is meant"
+        )
     started = time.monotonic()
     outcome, left = take_down(loaded, hypervisor, candidate, quiet=json)
     if json:
         print_json({"session": loaded.name, "deleted": outcome.changed, "left": left, "errors": outcome.errors})
     else:
         out.print(f"{outcome.changed} machines deleted in {time.monotonic() - started:.1f} s; nothing is left of them")
-    _fail_on(outcome)
+    fail_on(outcome)
 
 
 def take_down(
@@ -263,7 +292,8 @@ def _planned(loaded: Session, hypervisor: Hypervisor, benches: list[Bench]) -> P
     )
 
 
-def _with_executor(loaded: Session, hypervisor: Hypervisor, verb: str, work: Any) -> Outcome:
+def with_executor(loaded: Session, hypervisor: Hypervisor, verb: str, work: Callable[[Executor], Outcome]) -> Outcome:
+    """Some work of the executor's under the session's lock, its steps in the journal and on the screen."""
     from labs.cli.output import Progress
     from labs.execute import Executor
     from labs.lock import exclusive
@@ -272,8 +302,7 @@ def _with_executor(loaded: Session, hypervisor: Hypervisor, verb: str, work: Any
     files = SessionFiles(loaded.folder)
     progress = Progress(quiet=False)
     with exclusive(files.lock, verb), open_journal(files, verb) as journal, progress.showing():
-        result: Outcome = work(Executor(loaded, hypervisor, journal, progress))
-    return result
+        return work(Executor(loaded, hypervisor, journal, progress))
 
 
 def _report(
@@ -306,7 +335,8 @@ def _report(
     _tell_errors(outcome, out)
 
 
-def _fail_on(outcome: Outcome) -> None:
+def fail_on(outcome: Outcome) -> None:
+    """Tell what went wrong, and end with status 1 when something did."""
     from labs.cli.output import err
 
     _tell_errors(outcome, err)

@@ -1,4 +1,4 @@
-"""ssh, console, solve: into the machines."""
+"""ssh, console, restart, solve: into the machines."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ def register(app: typer.Typer) -> None:
     """Add the verbs to the command line."""
     app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(ssh)
     app.command()(console)
+    app.command()(restart)
     app.command()(solve)
 
 
@@ -80,6 +81,25 @@ def console(
         raise HypervisorError(f"{candidate}/{node}: this hypervisor offers no VNC screen")
     else:
         bridge(found.serial)
+
+
+def restart(session: SessionArg, candidate: CandidateArg, node: NodeArg) -> None:
+    """Press the reset button of a machine that hangs (or start it), and wait until it answers. Its disk stays."""
+    from labs.bench import compute_bench
+    from labs.cli.output import duration, out
+    from labs.cli.provisioning import fail_on, with_executor
+    from labs.hypervisors import open_hypervisor
+    from labs.models.session import load_session
+
+    started = time.monotonic()
+    loaded = load_session(session)
+    key = _node_key(loaded, candidate, node)
+    bench = compute_bench(loaded, loaded.candidate(candidate))
+    outcome = with_executor(
+        loaded, open_hypervisor(loaded.profile), "restart", lambda executor: executor.restart(bench, bench.node(node))
+    )
+    fail_on(outcome)
+    out.print(f"{key.candidate}/{key.node} answers again after {duration(time.monotonic() - started)}")
 
 
 def solve(session: SessionArg, candidate: CandidateOption = None) -> None:

@@ -250,7 +250,7 @@ class Hypervisor(Protocol):
         ...
 
     def snapshots(self, key: NodeKey, deadline: Deadline) -> list[str]:
-        """Names of the snapshots of a running node."""
+        """Names of the snapshots of a node, whether it runs or not."""
         ...
 
     def snapshot(self, key: NodeKey, name: str, deadline: Deadline) -> None:
@@ -263,6 +263,8 @@ class Hypervisor(Protocol):
         With `closed`, only the hypervisor's host reaches its SSH and its console from then on, at other ports, until it
         goes back without it; on Proxmox VE, whose machines are on a network of the room, it changes nothing.
         Its monotonic clock goes on from the snapshot: no service sees the time that was undone.
+
+        Raises NotRenewedError when it runs with the clock and the randomness of then, as nobody in it answers.
         """
         ...
 

@@ -11,10 +11,13 @@ from pydantic import Field, field_validator, model_validator
 
 from labs.errors import InputError
 from labs.models.bareme import Bareme
-from labs.models.loader import Strict, load
+from labs.models.loader import Strict, load, worded
 from labs.paths import CATALOGUE, COMMON
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,30}$")]
+Name = Annotated[
+    str,
+    worded(r"^[a-z][a-z0-9_-]{0,30}$", "small letters, digits, - and _, a letter first, 31 at most; such as tssi-2026"),
+]
 Text = dict[Literal["fr", "en"], str]
 CHECK_ID = re.compile(r"^(?:CP\d{2}-[SROCD]\d+|T\d|N\d{1,2})\.[a-z]$")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from labs.errors import InputError
 
@@ -16,6 +16,15 @@ class Strict(BaseModel):
     """Base of every model read from a file: frozen, unknown keys refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+_WORDS: dict[str, str] = {}
+
+
+def worded(pattern: str, words: str) -> Any:
+    """A text that must match `pattern`; `words` say to a person what that means."""
+    _WORDS[pattern] = words
+    return Field(pattern=pattern, description=words)
 
 
 def read_yaml(path: Path) -> Any:
@@ -66,7 +75,8 @@ def complaint(problem: Any) -> str:
         return "missing; add this key"
     value = problem.get("input")
     shown = isinstance(value, str | int | float) and not isinstance(value, bool)
-    return str(problem["msg"]).removeprefix("Value error, ") + (f" (found {value!r})" if shown else "")
+    words = _WORDS.get(str(problem.get("ctx", {}).get("pattern"))) or str(problem["msg"]).removeprefix("Value error, ")
+    return words + (f" (found {value!r})" if shown else "")
 
 
 def line_of(data: Any, loc: list[Any]) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from labs.errors import InputError
 from labs.models.loader import Strict, load, read_yaml
@@ -34,7 +35,7 @@ class Profile(Strict):
 
     driver: Literal["qemu"] = "qemu"
     listen: str = "127.0.0.1"
-    """Address on which SSH and VNC of the benches are offered to the room."""
+    """Address of this machine on which SSH and VNC of the benches are offered to the room (IPv4)."""
     ports: PortRange = PortRange(first=21000, last=24999)
     accelerator: Literal["auto", "tcg", "kvm"] = "auto"
     """`auto` uses KVM only when a probe guest really ran under it."""
@@ -44,6 +45,17 @@ class Profile(Strict):
     """Machines started at once; by default twice the number of cores."""
     memory_reserve_mb: int = Field(default=1024, ge=0)
     """Memory of this machine that benches must leave free."""
+
+    @field_validator("listen")
+    @classmethod
+    def _one_address(cls, listen: str) -> str:
+        try:
+            usable = not ipaddress.IPv4Address(listen).is_unspecified
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ValueError("must be one IPv4 address of this machine, which access sheets name")
+        return listen
 
     @property
     def workers(self) -> int:

@@ -14,12 +14,14 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 
 from labs.errors import InputError
 from labs.models.lab import Lab, Name, Training, load_lab
-from labs.models.loader import Strict, line_of, load, read_yaml
+from labs.models.loader import Strict, line_of, load, read_yaml, worded
 from labs.models.profile import AnyProfile, load_profile
 from labs.models.training import cut_down, training_of
 from labs.paths import INVENTORIES
 
-CandidateId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")]
+CandidateId = Annotated[
+    str, worded(r"^[a-z0-9][a-z0-9-]{0,30}$", "small letters, digits and -, 31 at most; such as jean-dupont")
+]
 
 
 class Candidate(Strict):

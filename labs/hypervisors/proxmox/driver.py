@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from labs.bench import Bench
@@ -298,7 +299,7 @@ class ProxmoxHypervisor:
         return "\n".join([*lines, "fi"]) + "\n"
 
     def snapshots(self, key: NodeKey, deadline: Deadline) -> list[str]:
-        machine = self._running(key, deadline)
+        machine = self._existing(key)
         return snapshots.names(self._client, machine, deadline)
 
     def snapshot(self, key: NodeKey, name: str, deadline: Deadline) -> None:
@@ -310,12 +311,11 @@ class ProxmoxHypervisor:
         snapshots.roll_back(self._client, self._tasks, machine, name, deadline)
         self._known.forget(key)
         if self._sightings.is_linux(machine):
-            script = resume.script(())
-            self.wait_agent(key, deadline)
-            result = self.execute(key, ["/bin/sh"], deadline, stdin=script.encode())
-            if result.exit_status:
-                reason = result.stderr.decode("utf-8", "replace").strip()
-                raise HypervisorError(f"{key}: randomness and clock could not be renewed: {reason}")
+            resume.renew(key, (), partial(self._run_when_it_answers, key), deadline.sooner(resume.RENEW_SECONDS))
+
+    def _run_when_it_answers(self, key: NodeKey, script: bytes, deadline: Deadline) -> ExecResult:
+        self.wait_agent(key, deadline)
+        return self.execute(key, ["/bin/sh"], deadline, stdin=script)
 
     def waited(self, key: NodeKey) -> float:
         return 0.0  # the API has averages of a node's pressure, no count for a machine

@@ -21,7 +21,7 @@ from labs.hypervisors.base import (
     Power,
     SegmentSpec,
 )
-from labs.hypervisors.qemu import capacity, ports, processes, segments, sockets, templates
+from labs.hypervisors.qemu import capacity, disks, ports, processes, resume, segments, sockets, templates
 from labs.hypervisors.qemu.guest_agent import GuestAgent
 from labs.hypervisors.qemu.launch import Launcher
 from labs.hypervisors.qemu.machine import Machine, MachineFile, all_machines
@@ -107,7 +107,7 @@ class QemuHypervisor:
             self._destroy(machine, deadline)
         machine.folder.mkdir(mode=0o700, parents=True)
         image, depot, template = self._stock.image(spec), self._stock.depot(spec), self._stock.template(spec)
-        templates.create_overlay(machine.disk, template.disk if template else image.disk)
+        disks.create_overlay(machine.disk, template.disk if template else image.disk)
         write_private(machine.vnc_secret, "".join(secrets.choice(VNC_LETTERS) for _ in range(8)).encode())
         with ports.allocation(self._root):
             ssh_port, vnc_port = ports.choose(self._root, self._profile.listen, self._profile.ports, 2, str(spec.key))
@@ -120,6 +120,7 @@ class QemuHypervisor:
                 depot=str(depot) if depot else None,
                 ssh_port=ssh_port,
                 vnc_port=vnc_port,
+                listen=self._profile.listen,
             )
             machine.write(content)
         return self._status(machine, content)
@@ -231,6 +232,9 @@ class QemuHypervisor:
             qmp.run_job("snapshot-save", tag=name, vmstate="disk0", devices=["disk0"])
 
     def snapshots(self, key: NodeKey, deadline: Deadline) -> list[str]:
+        machine = self._existing(key)
+        if machine.pid is None:
+            return disks.snapshots(machine.disk)
         with self._monitor(key, deadline) as qmp:
             return _snapshots(qmp)
 
@@ -241,22 +245,16 @@ class QemuHypervisor:
         guest would see its monotonic clock leap over all the time since the snapshot, and watchdogs end its services.
         """
         machine = self._existing(key)
-        was_running = machine.pid is not None
-        if not was_running:
-            self._launcher.start_paused(machine, deadline)
         known = self.snapshots(key, deadline)
         if name not in known:
-            if not was_running:
-                self._launcher.quit(machine, deadline)
             raise HypervisorError(f"{key}: no snapshot {name!r}; it has: {', '.join(known) or 'none'}")
-        if was_running or closed or machine.read().closed:
-            self._launcher.quit(machine, deadline)
-            self._launcher.close(machine, closed)
-            self._launcher.start_paused(machine, deadline)
+        self._launcher.quit(machine, deadline)
+        self._launcher.close(machine, closed)
+        self._launcher.start_paused(machine, deadline)
         with self._monitor(key, deadline) as qmp:
             qmp.run_job("snapshot-load", tag=name, vmstate="disk0", devices=["disk0"])
             qmp.command("cont")
-        self._launcher.refresh(machine, (), deadline)
+        self._launcher.refresh(machine, (), deadline.sooner(resume.RENEW_SECONDS))
 
     def waited(self, key: NodeKey) -> float:
         pid = self._machine(key).pid
@@ -276,7 +274,7 @@ class QemuHypervisor:
 
     def console(self, key: NodeKey) -> Console:
         machine = self._existing(key)
-        listen, _, vnc_port = machine.read().reach(self._profile.listen)
+        listen, _, vnc_port = machine.read().reach
         return Console(
             vnc=(listen, vnc_port),
             vnc_password=machine.vnc_secret.read_text(),
@@ -291,7 +289,7 @@ class QemuHypervisor:
             key=machine.key,
             power=_power(machine) if running else Power.STOPPED,
             ready=machine.ready,
-            ssh=content.reach(self._profile.listen)[:2],
+            ssh=content.reach[:2],
             since=machine.pid_file.stat().st_mtime if running else None,
             image=content.image,
             closed=content.closed is not None,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from labs import images
 from labs.deadline import Deadline
-from labs.errors import HypervisorError
+from labs.errors import HypervisorError, NotRenewedError
 from labs.hypervisors.qemu import command, ports, processes, resume, templates
 from labs.hypervisors.qemu.guest_agent import GuestAgent
 from labs.hypervisors.qemu.machine import LOOPBACK, Machine, MachineFile
@@ -61,16 +61,21 @@ class Launcher:
             machine.write(replace(content, closed=(ssh_port, vnc_port) if closed else None))
 
     def refresh(self, machine: Machine, macs: Sequence[str], deadline: Deadline) -> None:
-        """Renew what a restored RAM state must not share; `macs` only when it is a template's."""
-        script = resume.script(macs)
-        result = GuestAgent(machine.folder).execute(["/bin/sh"], deadline, script.encode())
-        if result.exit_status:
-            reason = result.stderr.decode("utf-8", "replace").strip()
-            raise HypervisorError(f"{machine.key}: randomness and clock could not be renewed: {reason}")
+        """Renew what a restored RAM state must not share; `macs` only when it is a template's.
+
+        Raises NotRenewedError when the guest does not do it.
+        """
+        agent = GuestAgent(machine.folder)
+        try:
+            resume.renew(machine.key, macs, lambda script, until: agent.execute(["/bin/sh"], until, script), deadline)
+        except NotRenewedError:
+            if machine.pid is None:
+                raise HypervisorError(f"{machine.key}: its QEMU ended; see qemu.log in {machine.folder}") from None
+            raise
 
     def _launch(self, machine: Machine, memory: Sequence[str], deadline: Deadline) -> None:
-        content = self._with_free_ports(machine, machine.read())
-        listen, ssh_port, vnc_port = content.reach(self._profile.listen)
+        content = self._placed(machine, machine.read())
+        listen, ssh_port, vnc_port = content.reach
         arguments = command.base_arguments(
             self._stock.shape(content.spec),
             folder=machine.folder,
@@ -109,8 +114,12 @@ class Launcher:
             qmp.command("cont")
         self.refresh(machine, [nic.mac for nic in machine.read().spec.nics], deadline)
 
-    def _with_free_ports(self, machine: Machine, content: MachineFile) -> MachineFile:
-        listen, *own = content.reach(self._profile.listen)
+    def _placed(self, machine: Machine, content: MachineFile) -> MachineFile:
+        """The machine at the address that the profile has now, and at ports that are free."""
+        if content.listen != self._profile.listen:
+            content = replace(content, listen=self._profile.listen)
+            machine.write(content)
+        listen, *own = content.reach
         if all(ports.is_free(listen, port) for port in own):
             return content
         with ports.allocation(self._root):

@@ -33,12 +33,15 @@ class MachineFile:
     depot: str | None
     ssh_port: int
     vnc_port: int
+    listen: str = LOOPBACK
+    """Address on which its process offers them: the profile's when it was begun."""
     closed: tuple[int, int] | None = None
     """Instead of these two, and on the loopback: only this computer reaches the machine."""
 
-    def reach(self, listen: str) -> tuple[str, int, int]:
-        """Address and ports of SSH and of the screen; `listen` is the profile's address."""
-        return (LOOPBACK, *self.closed) if self.closed else (listen, self.ssh_port, self.vnc_port)
+    @property
+    def reach(self) -> tuple[str, int, int]:
+        """Address and ports of SSH and of the screen."""
+        return (LOOPBACK, *self.closed) if self.closed else (self.listen, self.ssh_port, self.vnc_port)
 
     @property
     def ports(self) -> set[int]:

@@ -13,6 +13,9 @@ from labs.errors import EnvironmentLackError
 from labs.hypervisors.qemu.machine import all_machines
 from labs.models.profile import PortRange
 
+ANY = 0
+"""The kernel chooses one (ip(7))."""
+
 
 @contextmanager
 def allocation(root: Path) -> Iterator[None]:
@@ -44,8 +47,12 @@ def choose(root: Path, address: str, allowed: PortRange, count: int, label: str)
     """`count` free ports of the range, searched from a place that depends on `label`.
 
     A machine that is made again usually gets its ports back, so that an access sheet stays true.
-    Raises EnvironmentLackError when there are not enough.
+    Raises EnvironmentLackError when there are not enough, or when the address is none of ours.
     """
+    if not is_free(address, ANY):
+        raise EnvironmentLackError(
+            f"listen: {address} is not an address of this machine (`ip address` lists them); change the profile"
+        )
     taken = _taken(root)
     chosen: list[int] = []
     size = allowed.last - allowed.first + 1

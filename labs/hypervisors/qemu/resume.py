@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+from labs.deadline import Deadline
+from labs.errors import DeadlineError, HypervisorError, NotRenewedError
+from labs.hypervisors.base import ExecResult, NodeKey
 
 RNDADDENTROPY = 0x40085203
 RNDRESEEDCRNG = 0x5207
@@ -21,6 +25,21 @@ now={now} rtc=$(cat /sys/class/rtc/rtc0/since_epoch 2>/dev/null || echo 0)
 [ $((rtc - now)) -ge -1 ] && [ $((rtc - now)) -le 90 ] && now=$rtc.5
 date -u -s @$now >/dev/null || exit 72
 """
+
+
+RENEW_SECONDS = 120.0
+"""How long a machine that is back at a snapshot is asked: its candidate may have stopped the guest agent before."""
+
+
+def renew(key: NodeKey, macs: Sequence[str], ask: Callable[[bytes, Deadline], ExecResult], deadline: Deadline) -> None:
+    """Have `ask` run the script in the guest. Raises NotRenewedError when nobody there does it."""
+    try:
+        result = ask(script(macs).encode(), deadline)
+    except (HypervisorError, DeadlineError) as problem:
+        raise NotRenewedError(f"{key}: randomness and clock could not be renewed: {problem}") from None
+    if result.exit_status:
+        reason = result.stderr.decode("utf-8", "replace").strip()
+        raise NotRenewedError(f"{key}: randomness and clock could not be renewed: {reason}")
 
 
 def script(macs: Sequence[str]) -> str:

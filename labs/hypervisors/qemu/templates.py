@@ -18,7 +18,7 @@ from pathlib import Path
 
 from labs.deadline import Deadline
 from labs.errors import HypervisorError
-from labs.hypervisors.qemu import command, processes
+from labs.hypervisors.qemu import command, disks, processes
 from labs.hypervisors.qemu.guest_agent import GuestAgent
 from labs.hypervisors.qemu.qmp import Qmp
 from labs.hypervisors.qemu.spawn import spawn
@@ -104,18 +104,6 @@ def qemu_version() -> str:
     return answer.stdout.splitlines()[0]
 
 
-def create_overlay(disk: Path, backing: Path) -> None:
-    """A copy-on-write disk over `backing`. Raises HypervisorError with qemu-img's words."""
-    result = subprocess.run(
-        ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(backing), "-F", "qcow2", str(disk)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if result.returncode:
-        raise HypervisorError(f"{disk.parent.name}: qemu-img: {result.stderr.strip().splitlines()[-1]}")
-
-
 def _folder(image: RoleImage, shape: command.Shape, depot: Path | None) -> Path:
     inputs = [
         command.DEVICES_VERSION,
@@ -134,7 +122,7 @@ def _make(
     image: RoleImage, shape: command.Shape, depot: Path | None, work: Path, progress: Callable[[str], None]
 ) -> None:
     deadline = Deadline.after(BUILD_SECONDS)
-    create_overlay(work / "disk.qcow2", image.disk)
+    disks.create_overlay(work / "disk.qcow2", image.disk)
     arguments = command.base_arguments(
         shape,
         folder=work,
