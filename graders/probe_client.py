@@ -17,6 +17,9 @@ from graders.engine.snapshot import Observation
 from graders.notebook import Notebook
 from labs.errors import PlateauError
 
+LONGEST = 4096
+"""Characters of what was asked, as evidence shows it."""
+
 if TYPE_CHECKING:
     import paramiko
 
@@ -95,7 +98,12 @@ class ProbeClient:
         shown = answer["result"] if answer.get("ok") else answer.get("error")
         action = f"{probe}({', '.join(f'{key}={json.dumps(value)}' for key, value in params.items())})"
         text = json.dumps(shown, ensure_ascii=False)
-        self._notebook.add(source, action[:4096], text, float(answer.get("seconds", 0)))
+        self._notebook.add(
+            source,
+            action if len(action) <= LONGEST else f"{action[:LONGEST]} […]",
+            text,
+            float(answer.get("seconds", 0)),
+        )
         self._notebook.current.disturbed |= _disturbed(answer)
         if not answer.get("ok"):
             raise ProbeError(f"{probe} in leg {leg}: {answer.get('error')}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,11 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from graders.dossier import sources
 from labs.errors import InterruptedRunError, NotMeasuredError, PlateauError
 from labs.models.proxmox import ProxmoxProfile
 from labs.models.session import Session
 from labs.paths import GRADERS, ROOT
-from labs.sessionfiles import SessionFiles
+from labs.sessionfiles import SessionFiles, write_private
 
 KEPT = {0, 1, 4}
 """Exit statuses of a grader that measured: all passed, something not passed, something not measurable."""
@@ -34,6 +36,10 @@ LEAN = ("-q", *(f"-pno:{name}" for name in UNUSED))
 """Options of a grader."""
 PARTS, END, LOG = "parts", "end", "grader.log"
 """In a run's folder: one folder a candidate, with the file that says that its grading ended, and the grader's words."""
+
+ALIKE = ("lab", "lab_version", "tasks", "bareme", "training", "referential", "versions", "seed_digest",
+         "grader_version", "frozen")  # fmt: skip
+"""What the headers of a run's parts have in common."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,11 @@ def new_run_folder(session: Session) -> Path:
     raise PlateauError(f"{results}: a hundred runs in one second; try again")
 
 
+def is_run_name(name: str) -> bool:
+    """Whether a folder is called as `new_run_folder` does: a copy under another name is nobody's newest run."""
+    return re.fullmatch(r"\d{8}T\d{6}Z(-\d+)?", name) is not None
+
+
 def grade(
     session: Session,
     candidates: Sequence[str],
@@ -121,6 +132,7 @@ def grade(
     Raises NotMeasuredError, naming the log, when a grader ended without measuring, after the others have ended, and
     InterruptedRunError once `cancelled` is set; no grader is left running then.
     """
+    sources.keep(run_folder, session.lab.name, session.lab.referential)
     parts = run_folder / PARTS
     done = [_Grader(one, parts / one) for one in candidates if ended(parts / one)]
     waiting = [one for one in candidates if one not in {part.candidate for part in done}]
@@ -153,13 +165,16 @@ def grade(
             f"--resume {others} makes the documents of those alone"
         )
         raise NotMeasuredError(f"{'; '.join(lost)}{kept if count else ''}")
-    records = run_folder / "records.jsonl"
-    _join([part.records for part in sorted(done, key=lambda part: candidates.index(part.candidate))], records)
-    for part in done:
+    parts_done = sorted(done, key=lambda part: candidates.index(part.candidate))
+    _require_alike([part.records for part in parts_done])
+    for part in parts_done:
         shutil.copyfile(part.folder / LOG, run_folder / f"grader-{part.candidate}.log")
         for path in part.folder.glob("snapshots/*"):
             (run_folder / "snapshots").mkdir(exist_ok=True)
             path.replace(run_folder / "snapshots" / path.name)
+    # Last: from here on the run is complete, and nothing of it is in the parts alone.
+    records = run_folder / "records.jsonl"
+    _join([part.records for part in parts_done], records)
     shutil.rmtree(parts)
     return records
 
@@ -269,19 +284,30 @@ def _why(grader: _Grader, run_folder: Path) -> str:
     return f"{grader.candidate}: the grader did not measure: {reason.strip()} (see {log})"
 
 
+def _lines(part: Path) -> list[str]:
+    # Not splitlines(): evidence may hold U+2028 or U+0085, which JSON leaves as they are.
+    return part.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+
+
+def _headers(part: Path) -> list[dict[str, Any]]:
+    return [data for line in _lines(part) if (data := json.loads(line))["kind"] == "run"]
+
+
+def _require_alike(parts: Sequence[Path]) -> None:
+    """Raise PlateauError when candidates were not graded alike: somebody changed the lab or the program meanwhile."""
+    headers = [header for part in parts for header in _headers(part)]
+    for name in ALIKE:
+        if any(header.get(name) != headers[0].get(name) for header in headers):
+            raise PlateauError(
+                f"{parts[0].parent.parent.parent.name}: {name} changed while candidates were graded; "
+                "plateau grade --anew grades all of them alike"
+            )
+
+
 def _join(parts: Sequence[Path], target: Path) -> None:
     """One records file: the header of who was first, under the name of the whole run, then the candidates in order."""
-    headers: list[dict[str, Any]] = []
-    lines: list[str] = []
-    for part in parts:
-        # Not splitlines(): evidence may hold U+2028 or U+0085, which JSON leaves as they are.
-        for line in part.read_text(encoding="utf-8").removesuffix("\n").split("\n"):
-            data = json.loads(line)
-            if data["kind"] == "run":
-                headers.append(data)
-            else:
-                lines.append(line)
+    headers = [header for part in parts for header in _headers(part)]
+    lines = [line for part in parts for line in _lines(part) if json.loads(line)["kind"] != "run"]
     header = {**min(headers, key=lambda one: str(one["started"])), "run": target.parent.name}
-    temporary = target.with_suffix(".tmp")
-    temporary.write_text("\n".join([json.dumps(header, ensure_ascii=False), *lines]) + "\n", encoding="utf-8")
-    temporary.replace(target)
+    text = "\n".join([json.dumps(header, ensure_ascii=False), *lines]) + "\n"
+    write_private(target, text.encode(), mode=0o644)

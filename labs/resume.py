@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import labs
 from labs.errors import InputError
-from labs.grade import PARTS, Selection, ended
+from labs.grade import PARTS, Selection, ended, is_run_name
 from labs.sessionfiles import SessionFiles, write_private
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def keep(session: Session, folder: Path, candidates: list[str], selection: Selec
 
 def find(session: Session) -> Interrupted | None:
     """The newest run of a session when it was interrupted; None when it ended, or there is none."""
-    runs = sorted(path for path in SessionFiles(session.folder).results.glob("*") if path.is_dir())
+    runs = sorted(path for path in SessionFiles(session.folder).results.glob("*") if is_run_name(path.name))
     runs = [path for path in runs if (path / NAME).is_file() or (path / RECORDS).is_file()]
     if not runs or (runs[-1] / RECORDS).is_file():
         return None

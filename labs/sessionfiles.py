@@ -96,9 +96,11 @@ def ensure_key(path: Path, comment: str) -> str:
 
 
 def write_private(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Replace `path` atomically; readable by its owner only unless `mode` says otherwise."""
+    """Replace `path` atomically and durably; readable by its owner only unless `mode` says otherwise."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(content)
+        stream.flush()
+        os.fsync(descriptor)
     temporary.replace(path)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from graders import contest, report, rubric
+from graders import contest, report, rubric, versions
 from graders.dossier import (
     MANIFEST,
     PUBLIC_KEY,
@@ -22,17 +22,14 @@ from graders.dossier import (
     manifest,
 )
 from graders.dossier import archive as zipped
+from graders.dossier import sources as sources_of
 from graders.dossier.keys import Key
 from graders.records import RunHeader
-from graders.referentials import FOLDER as REFERENTIALS
 from graders.report import summary
 from graders.report.document import records_of
-from graders.report.messages import LANGUAGES
 from graders.report.text import json_text
-from labs.paths import CATALOGUE
+from labs.models.lab import load_lab
 
-COHORT = {RECORDS, "report.html", "junit.xml", "marks.csv", "moodle.csv", "moodle.xml", "jury.xlsx"}
-"""Documents that tell about several candidates: they stay outside."""
 SUBJECTS = tuple(f"{name}.{kind}" for name in ("sujet", "subject") for kind in ("md", "html"))
 
 
@@ -70,10 +67,11 @@ def gather(
     names = [bench.candidate for bench in sources.run.benches]
     for path in _files(run_dir):
         name = path.relative_to(run_dir).as_posix()
-        if name not in COHORT and owner(name, names) in (None, candidate):
+        if owner(name, names) == candidate:
             files[f"run/{name}"] = path.read_bytes()
     explanations = [
-        *_explanations(session_folder, candidate, header.lab, header.referential),
+        *_subject(session_folder, candidate),
+        *(sources_of.kept(run_dir) or _of_today(header)).items(),
         *_contested(session_folder / contest.FOLDER, candidate, names),
     ]
     for name, path in explanations:
@@ -95,13 +93,21 @@ def results(records: bytes, rubrics: Any) -> str:
 
 
 def owner(name: str, candidates: Iterable[str]) -> str | None:
-    """Whose file it is, by its name: `snapshots/c01.rtr.jsonl` is c01's; None when it is nobody's alone.
+    """Whose file it is, by its name: `snapshots/c01.jsonl` is c01's; None when it is nobody's.
 
-    >>> owner("grader-anne-b.log", ["anne", "anne-b"])
-    'anne-b'
+    >>> owner("grader-anne-b.log", ["anne", "anne-b"]), owner("2-again-1/records.jsonl", ["1", "2"])
+    ('anne-b', '2')
     """
-    found = [one for one in candidates if re.search(rf"(?:^|[/._-]){re.escape(one)}(?:[/._-]|$)", name)]
-    return max(found, key=len, default=None)
+    return max((one for one in candidates if _of(one).fullmatch(name)), key=len, default=None)
+
+
+def _of(candidate: str) -> re.Pattern[str]:
+    """The names of a candidate's files in a run's folder and among contestations; ids may be any word, or a number."""
+    one = re.escape(candidate)
+    return re.compile(
+        rf"grader-{one}\.log|(?:html|gradescope|snapshots)/{one}\.[^/]+|pdf/{one}(?:-\w+)?\.pdf"
+        rf"|{one}\.jsonl|{one}-evidence-\d+\.zip|{one}-again-\d+/.*"
+    )
 
 
 def _seal(files: dict[str, bytes], about: dict[str, Any], key: Key) -> dict[str, bytes]:
@@ -126,14 +132,20 @@ def _files(run_dir: Path) -> Iterator[Path]:
             yield path
 
 
-def _explanations(session_folder: Path, candidate: str, lab: str, referential: str) -> Iterator[tuple[str, Path]]:
-    """The subject as the candidate got it, the lab's sheet and the referential; never their password."""
+def _subject(session_folder: Path, candidate: str) -> Iterator[tuple[str, Path]]:
+    """The subject as the candidate got it; never their password."""
     for name in SUBJECTS:
         yield f"subject/{name}", session_folder / "access" / candidate / name
-    yield "lab/lab.yaml", CATALOGUE / lab / "lab.yaml"
-    for language in LANGUAGES:
-        yield f"lab/subject.{language}.md.j2", CATALOGUE / lab / f"subject.{language}.md.j2"
-    yield f"referential/{referential}.yaml", REFERENTIALS / f"{referential}.yaml"
+
+
+def _of_today(header: RunHeader) -> dict[str, Path]:
+    """The lab's sheet and the referential, when they are those that the run was graded with. Raises DossierError."""
+    now = {"referential": versions.collect(header.referential).get("referential"), "lab": load_lab(header.lab).version}
+    then = {"referential": header.versions.get("referential"), "lab": header.lab_version}
+    if changed := [name for name in now if then[name] is not None and now[name] != then[name]]:
+        told = ", ".join(f"{name} {then[name]} then, {now[name]} now" for name in changed)
+        raise DossierError(f"{header.run}: not what it was graded with: {told}; seal it with the Plateau of then")
+    return sources_of.of(header.lab, header.referential)
 
 
 def _contested(folder: Path, candidate: str, candidates: Iterable[str]) -> Iterator[tuple[str, Path]]:

@@ -31,6 +31,10 @@ class Outcome:
     blocked_by: str | None = None
 
 
+LONGEST_TRACE = 16384
+"""Characters of a traceback's end."""
+
+
 class TimeLimitError(BaseException):
     """A check exceeded its time; not an Exception, so that no check can swallow it."""
 
@@ -60,7 +64,8 @@ def classify(problem: BaseException | None) -> Outcome:
 def exception_evidence(problem: BaseException) -> Evidence:
     """The traceback, for whoever repairs the check; never shown as the verdict."""
     text = "".join(traceback.format_exception(problem))
-    return Evidence("grader", "exception", text[-16384:], 0.0)
+    cut = f"[…]\n{text[-LONGEST_TRACE:]}" if len(text) > LONGEST_TRACE else text
+    return Evidence("grader", "exception", cut, 0.0)
 
 
 def waits(attempts: Sequence[Attempt]) -> list[Evidence]:
@@ -68,10 +73,14 @@ def waits(attempts: Sequence[Attempt]) -> list[Evidence]:
     if len(attempts) < 2:
         return []
     lines = [
-        f"essai {number}, après {one.at:.1f} s ({one.seconds:.1f} s) : {'réussi' if one.ok else 'manqué'}"
+        f"essai {number}, après {_seconds(one.at)} ({_seconds(one.seconds)}) : {'réussi' if one.ok else 'manqué'}"
         for number, one in enumerate(attempts, 1)
     ]
     return [Evidence("grader", "essais jusqu'à l'échéance", "\n".join(lines), attempts[-1].at + attempts[-1].seconds)]
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.1f} s".replace(".", ",")
 
 
 def now() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -121,7 +121,7 @@ class GradingRun:
         """
         cause = plan.root_cause(spec.needs, run.outcomes)
         if cause:
-            return Outcome(Verdict.BLOCKED, f"Non évaluable : dépend de {cause}, qui n'est pas acquis.", cause)
+            return Outcome(Verdict.BLOCKED, f"Non évaluable : {_depends(cause, run.outcomes)}.", cause)
         if run.broken:
             raise PlateauError(run.broken)
         if spec.phase == "reboot" and not run.rebooted:
@@ -129,11 +129,13 @@ class GradingRun:
         if (self._halted(run, spec) or self.node_down(run, spec)) and self._known_for_long(run):
             self.look_again(run)
         if halted := self._halted(run, spec):
-            raise PlateauError(f"{halted} was halted by its host, whose disk is full; free space, then plateau up")
+            raise PlateauError(
+                f"le disque de l'hôte est plein, qui a suspendu {halted} ; faites de la place, puis plateau up"
+            )
         outcome = self.node_down(run, spec)
         same = [name for name in spec.nodes if name in run.unrestarted] if spec.phase == "reboot" else []
         if same and outcome is None:
-            raise PlateauError(f"{same[0]} was not restarted: {run.unrestarted[same[0]]}")
+            raise PlateauError(f"{same[0]} n'a pas été redémarrée ({run.unrestarted[same[0]]})")
         if self.signs and outcome is None:
             for name in spec.nodes:
                 run.engine.look(name)
@@ -153,7 +155,8 @@ class GradingRun:
         cause = plan.root_cause(spec.causes, run.outcomes) if outcome.verdict is Verdict.FAILED else None
         if cause is None:
             return outcome
-        return Outcome(Verdict.BLOCKED, f"Non acquis, sans doute à cause de {cause}. {outcome.message}", cause)
+        name = _machine(cause) or cause
+        return Outcome(Verdict.BLOCKED, f"Non acquis, sans doute à cause de {name}. {outcome.message}", cause)
 
     def node_down(self, run: BenchRun, spec: CheckSpec) -> Outcome | None:
         """The outcome `blocked` when a machine that the check needs is down."""
@@ -295,6 +298,20 @@ class GradingRun:
         if run.unrestarted:
             run.notebook.keep("hypervisor", UNRESTARTED, run.unrestarted)
         self.look_again(run)
+
+
+def _machine(cause: str) -> str | None:
+    """The machine that is down, in French; None when the cause is a check."""
+    return f"la machine {cause.removeprefix(NODE_DOWN)}" if cause.startswith(NODE_DOWN) else None
+
+
+def _depends(cause: str, outcomes: Mapping[str, Outcome]) -> str:
+    """Why what depends on a cause cannot be told (French): it is not there, or it is not known."""
+    if machine := _machine(cause):
+        return f"{machine} est arrêtée ou injoignable"
+    if cause in outcomes and outcomes[cause].verdict is not Verdict.FAILED:
+        return f"dépend de {cause}, qui n'a pas pu être mesuré"
+    return f"dépend de {cause}, qui n'est pas acquis"
 
 
 def no_link() -> Link:

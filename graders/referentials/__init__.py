@@ -50,6 +50,12 @@ class Referential:
         raise KeyError(row)
 
 
+def files(name: str) -> list[Path]:
+    """The files that a referential is read from: its own, then that of the pack it is based on. Raises ValueError."""
+    base = load(name).pack.base
+    return [FOLDER / f"{one}.yaml" for one in (name, base) if one]
+
+
 def names() -> list[str]:
     """Every referential shipped, e.g. `["tssi-2013"]`."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))

@@ -41,9 +41,8 @@ def read(run_dir: Path) -> Sources:
     names = [bench.candidate for bench in run.benches]
     rubrics = rubric.load_all(rubric.folder_for(run_dir), names)
     if rubrics and run.header.referential in referentials.names():
-        graded = [check for task in run.header.tasks for check in task.get("checks", {})]
         known = referentials.load(run.header.referential).rows
-        rubric.refuse_strangers(rubric.folder_for(run_dir), rubrics, graded, known)
+        rubric.refuse_strangers(rubric.folder_for(run_dir), rubrics, run, known)
     folder = contest.folder_for(run_dir)
     contests = {name: contest.read(folder / f"{name}.jsonl") for name in names if "/" not in name}
     return Sources(run, rubrics, aggregate.build(run, rubrics, contests))

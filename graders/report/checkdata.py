@@ -31,11 +31,11 @@ def check_data(w: Writer, candidate: CandidateResult, record: Record, *, with_ev
         "message": _message(w, candidate, record, with_evidence),
         "points": w.worth(candidate, record),
         "comparisons": [
-            [w.shown(c.label), w.shown(c.expected, 400), w.shown(c.observed, 400), "oui" if c.ok else "non"]
+            [w.shown(c.label), w.measured(c.expected, 400), w.measured(c.observed, 400), "oui" if c.ok else "non"]
             for c in comparisons
         ],
         "evidence": [_evidence(w, e) for e in (record.evidence if with_evidence else ())] if told else [],
-        "sources": [f"{w.shown(e.source, 60)} · {w.shown(e.action, 120)}" for e in record.evidence]
+        "sources": [f"{w.measured(e.source, 60)} · {w.measured(e.action, 120)}" for e in record.evidence]
         if with_evidence and not told
         else [],
         "contests": contested(w, candidate, record),
@@ -63,6 +63,6 @@ def _evidence(w: Writer, evidence: Evidence) -> dict[str, str]:
         body = f"{body}\n{w.t.count('left_out', left_out)}\n{text.visible(tail)}"
     body = re.sub(rf"([^\n]{{{COLUMNS}}})(?=[^\n])", r"\1\n", body)
     return {
-        "source": f"{w.shown(evidence.source, 60)} · {w.shown(evidence.action, 200)}",
+        "source": f"{w.measured(evidence.source, 60)} · {w.measured(evidence.action, 200)}",
         "output": body or w.t("empty_output"),
     }

@@ -25,7 +25,7 @@ def facts(w: Writer, candidate: CandidateResult, ccp: str | None = None, first: 
     found = [
         [w.t("referential"), w.official()],
         [w.t("lab"), f"{lab} ({w.t('version', version=header.lab_version)}){training_version(w.t, header)}"],
-        [w.t("date"), text.local(header.started, w.lang)],
+        [w.t("date"), text.local(_begun(candidate) or header.started, w.lang)],
         [w.t("mode"), w.t(f"mode_{header.mode}") if header.mode in ("exam", "training") else w.shown(header.mode)],
     ]
     if header.frozen is not None:
@@ -37,6 +37,11 @@ def facts(w: Writer, candidate: CandidateResult, ccp: str | None = None, first: 
     if w.result.bareme.mark and candidate.mark is not None:
         found.append([w.t("mark20"), f"{w.number(candidate.mark)} / 20"])
     return found
+
+
+def _begun(candidate: CandidateResult) -> str | None:
+    """When the first of a candidate's checks began: in a run that was taken up again, not when the run did."""
+    return min((record.started for task in candidate.tasks for record in task.records), default=None)
 
 
 def versions(w: Writer) -> Facts:
@@ -51,11 +56,17 @@ def versions(w: Writer) -> Facts:
     for name in ("checks", "referential", "dependencies", "python"):
         if told := header.versions.get(name):
             found.append([w.t(f"digest_{name}"), w.shown(told)])
-    return [*found, [w.t("bareme"), bareme(w, w.result.bareme)]]
+    twice = any(
+        {record.phase for record in task.records if record.check == one.check} > {one.phase}
+        for candidate in w.result.candidates
+        for task in candidate.tasks
+        for one in task.records
+    )
+    return [*found, [w.t("bareme"), bareme(w, w.result.bareme, twice=twice)]]
 
 
-def bareme(w: Writer, sheet: Bareme) -> str:
-    """The sheet's rules beyond its points, those that it has."""
+def bareme(w: Writer, sheet: Bareme, *, twice: bool) -> str:
+    """The sheet's rules beyond its points, those that it has; `twice`: some check has a measure of each phase."""
     told = [w.t("bareme_threshold", share=w.number(100 * sheet.threshold))]
     told += [w.t("bareme_row", row=row, share=w.number(100 * share)) for row, share in sheet.rows.items()]
     if sheet.coefficients:
@@ -63,14 +74,15 @@ def bareme(w: Writer, sheet: Bareme) -> str:
         told.append(w.t("bareme_coefficients", rows=", ".join(rows)))
     if sheet.eliminatory:
         told.append(w.t("bareme_eliminatory", checks=", ".join(sheet.eliminatory)))
-    told.append(w.t("bareme_persistence", share=w.number(100 * sheet.persistence)))
+    if twice:
+        told.append(w.t("bareme_persistence", share=w.number(100 * sheet.persistence)))
     return text.typo(" ; " if w.lang == "fr" else "; ", w.lang).join(told)
 
 
 def capitalised(w: Writer, first: datetime.date | None) -> str:
     """Until when a CCP counts towards the title."""
     years = w.referential.pack.capitalised_years
-    start = first or header_time(w.result.header).date()
+    start = first or text.here(header_time(w.result.header)).date()
     until = w.date(later(start, years))
     if first:
         return w.t("valid_obtained", until=until, years=years, first=w.date(first))

@@ -9,6 +9,9 @@ from enum import StrEnum
 from graders.records import Record, Verdict
 from graders.report.causes import Causes
 
+ROUNDING = 1e-9
+"""Sums of tenths are not exact: 0.1 + 0.5 of 0.8 is three quarters all the same."""
+
 
 class Outcome(StrEnum):
     """What a row of the referential came to. Given only when measuring again could not change it."""
@@ -64,7 +67,7 @@ def _share(parts: Sequence[Part], threshold: float, eliminatory: Collection[str]
         return Outcome.NOT_MET
     best = sum(one.points for one in parts)
     share = sum(one.points for one in won) / best if best else len(won) / len(parts)
-    if len(won) == len(parts) or (threshold < 1 and share >= threshold):
+    if len(won) == len(parts) or (threshold < 1 and share >= threshold - ROUNDING):
         return Outcome.MET
     return Outcome.PARTIAL if won else Outcome.NOT_MET
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Collection
 from typing import Any
 from xml.etree import ElementTree as ET
 
 from graders.records import Record, Verdict
 from graders.report.aggregate import CandidateResult, RunResult
 from graders.report.marks import cell
+from graders.report.messages import Messages
 from graders.report.text import json_text, short, visible
 
 LONGEST = 4000
@@ -64,13 +66,13 @@ def gradescope(result: RunResult, candidate: CandidateResult) -> str:
     """One candidate's results.json; the hidden checks are hidden there too."""
     hidden = set(result.bareme.hidden)
     tests = [
-        _test(record, record.check in hidden)
+        _test(record, hidden, waits=(record.check, record.phase) in candidate.open)
         for task in candidate.tasks
         for record in task.records
         if record.verdict is not Verdict.NOT_APPLICABLE
     ]
     data: dict[str, Any] = {
-        "score": candidate.tally.points,
+        **({"score": candidate.tally.points} if candidate.tally.complete else {}),
         "output": _feedback(candidate),
         "visibility": "visible",
         "tests": tests,
@@ -84,17 +86,21 @@ def gradescope(result: RunResult, candidate: CandidateResult) -> str:
     return json_text(data) + "\n"
 
 
-def _test(record: Record, hidden: bool) -> dict[str, Any]:
+def _test(record: Record, hidden: Collection[str], *, waits: bool) -> dict[str, Any]:
+    """One check; what waits for a measure or a person has neither a score nor a status."""
+    told = record.message
+    if record.verdict is Verdict.BLOCKED and record.blocked_by in hidden:
+        told = Messages("fr")("behind_hidden")
     test: dict[str, Any] = {
         "number": record.check,
         "name": visible(short(record.title)) + (" (après redémarrage)" if record.phase == "reboot" else ""),
-        "score": round(record.points, 4) if record.verdict is Verdict.PASSED else 0.0,
-        "max_score": round(record.max_points, 4),
-        "output": visible(short(record.message, LONGEST)),
+        "output": visible(short(told, LONGEST)),
         "tags": [record.competence, record.verdict.value],
-        "visibility": "hidden" if hidden else "visible",
+        "visibility": "hidden" if record.check in hidden else "visible",
     }
-    if record.verdict in STATUS:  # neither word fits what waits for a measure or a person
+    if not waits and record.verdict in STATUS:
+        test["score"] = round(record.points, 4) if record.verdict is Verdict.PASSED else 0.0
+        test["max_score"] = round(record.max_points, 4)
         test["status"] = STATUS[record.verdict]
     return test
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -97,13 +97,30 @@ def local(stamp: str, lang: str) -> str:
     when = moment(stamp)
     if when is None:
         return stamp
-    suffix = ""
-    try:
-        when = when.astimezone(ZoneInfo(ZONE))
-    except ZoneInfoNotFoundError:
-        suffix = " UTC"
+    when = here(when)
+    suffix = " UTC" if when.tzinfo is UTC else ""
     at = "à" if lang == "fr" else "at"
     return f"{when:%d/%m/%Y}{NBSP}{at}{NBSP}{when:%H:%M}{suffix}"
+
+
+def here(when: datetime) -> datetime:
+    """The same moment on the clock of where the exam takes place; in UTC if zones are unknown here.
+
+    >>> here(datetime(2026, 11, 23, 23, 30, tzinfo=UTC)).date()
+    datetime.date(2026, 11, 24)
+    """
+    try:
+        return when.astimezone(ZoneInfo(ZONE))
+    except ZoneInfoNotFoundError:
+        return when.astimezone(UTC)
+
+
+def local_day(stamp: str) -> date:
+    """The day of an ISO 8601 time where the exam takes place. Raises ValueError when it is none."""
+    when = moment(stamp)
+    if when is None:
+        raise ValueError(f"{stamp!r}: not a time")
+    return here(when).date()
 
 
 def css_string(text: str) -> str:

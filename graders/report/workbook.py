@@ -33,12 +33,17 @@ def put(sheet: Any, row: int, column: int, value: object) -> Any:
     if isinstance(value, int | float | datetime.date) or value is None:
         cell.value = value
     else:
-        shown = visible(short(value, LONGEST))
+        shown = as_put(value)
         cell.value = shown
         cell.data_type = "s"
         if begins_formula(shown):  # a text also after somebody has edited the cell
             cell.quotePrefix = True
     return cell
+
+
+def as_put(value: object) -> str:
+    """A text as a cell holds it."""
+    return visible(short(value, LONGEST)).strip()
 
 
 def headings(sheet: Any, titles: list[str], widths: list[int]) -> None:

@@ -26,6 +26,10 @@ class Writer:
         """A text from the records, cut, made visible, with the language's spaces."""
         return text.typo(text.visible(text.short(value, limit)), self.lang)
 
+    def measured(self, value: object, limit: int = 1200) -> str:
+        """A value as it was asked or seen: cut and made visible, its spaces untouched."""
+        return text.visible(text.short(value, limit))
+
     def number(self, value: float) -> str:
         return text.number(value, self.lang)
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from graders.records import Verdict
+from graders.records import Run, Verdict
 from labs.errors import InputError
 from labs.models.loader import Strict, load
 
@@ -108,12 +108,37 @@ def load_all(folder: Path, candidates: Iterable[str]) -> dict[str, Rubric]:
     return found
 
 
-def refuse_strangers(folder: Path, rubrics: Mapping[str, Rubric], checks: Iterable[str], rows: Iterable[str]) -> None:
-    """Raise InputError for a mark of no row, or an override of no check: a slip of the pen would change nothing."""
-    known_checks, known_rows = set(checks), set(rows)
+def refuse_strangers(folder: Path, rubrics: Mapping[str, Rubric], run: Run, rows: Iterable[str]) -> None:
+    """Raise InputError for marks of another session, a mark of no row, or an override of nothing that was measured.
+
+    A slip of the pen would change nothing, and a form that was copied with its folder would be somebody else's.
+    """
+    known_checks = {check for task in run.header.tasks for check in task.get("checks", {})}
+    known_rows = set(rows)
+    phases: dict[tuple[str, str], set[str]] = {}
+    for record in run.records:
+        phases.setdefault((record.candidate, record.check), set()).add(record.phase)
     for one, found in rubrics.items():
         path = folder / f"{one}.yaml"
+        if found.session != run.header.session:
+            raise InputError(
+                f"{path}: session: the form is of {found.session!r}, the run of {run.header.session!r}; delete the "
+                "form, and `plateau rubric` writes one of this session"
+            )
+        if found.referential != run.header.referential:
+            raise InputError(f"{path}: referential: is {found.referential}, the run's is {run.header.referential}")
         if lost := [row for row in found.rows if row not in known_rows]:
             raise InputError(f"{path}: rows.{lost[0]}: the referential {found.referential} has no such row")
         if lost := [override.check for override in found.overrides if override.check not in known_checks]:
             raise InputError(f"{path}: overrides: {lost[0]} is not in the lab's sheet")
+        for override in found.overrides:
+            measured = phases.get((one, override.check), set())
+            if measured and override.phase not in measured:
+                raise InputError(
+                    f"{path}: overrides: {override.check}: phase: {override.phase}: it was measured {_when(measured)}"
+                )
+
+
+def _when(phases: Iterable[str]) -> str:
+    told = {"live": "before the restart (phase: live)", "reboot": "after the restart (phase: reboot)"}
+    return ", ".join(told.get(phase, phase) for phase in sorted(phases))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +12,8 @@ from labs.cli.options import CandidateArg, JsonOption, SessionArg
 from labs.errors import InputError, PlateauError
 
 if TYPE_CHECKING:
+    import datetime
+
     from graders.contest import Event
     from graders.records import Record, Run
     from labs.models.session import Session
@@ -109,7 +110,9 @@ class _Case:
         folder, recorded = open_run(self.session, run, [self.candidate])
         found = self._records(recorded, folder)
         evidence = self._freeze(folder)
-        self._append("opened", found, folder.name, reason=reason, by=by or "", evidence=evidence)
+        people = self._overrides()
+        said = {one.phase: people.get(one.phase, one.verdict.value) for one in found}
+        self._append("opened", found, folder.name, reason=reason, by=by or "", evidence=evidence, verdicts=said)
 
     def regrade(self) -> None:
         """Measure again on the bench as it was at the bell; the former results are not touched."""
@@ -144,6 +147,7 @@ class _Case:
     def decide(self, verdict: str, reason: str | None, by: str | None) -> None:
         """Note the jury's word; a verdict that differs from the machine's also goes into the form of human marks."""
         from graders.contest import now
+        from graders.report.text import local_day
 
         self._require_open()
         if verdict not in DECISIONS:
@@ -154,17 +158,32 @@ class _Case:
             )
         opened = self._opened
         decided = opened.verdicts if verdict == "upheld" else dict.fromkeys(opened.verdicts, verdict)
+        in_force = {one["phase"]: one["verdict"] for one in opened.records} | self._overrides()
         for phase, said in decided.items():
-            if said != opened.verdicts[phase]:
-                self._override(phase, said, reason, by, datetime.date.fromisoformat(now()[:10]))
+            if said != in_force[phase]:
+                self._override(phase, said, reason, by, local_day(now()))
         self._append("decided", [], opened.run, reason=reason, by=by, verdicts=decided)
+
+    def _overrides(self) -> dict[str, str]:
+        """Phase -> what people said of this check before, which is in force instead of the machine's word."""
+        from graders.rubric import Rubric
+        from labs.models.loader import load
+
+        path = self._form
+        found = load(path, Rubric).overridden if path.exists() else {}
+        return {phase: one.verdict.value for (check, phase), one in found.items() if check == self.check}
+
+    @property
+    def _form(self) -> Path:
+        from labs.sessionfiles import SessionFiles
+
+        return SessionFiles(self.session.folder).marks / f"{self.candidate}.yaml"
 
     def _override(self, phase: str, verdict: str, reason: str, by: str, day: datetime.date) -> None:
         from graders.rubric import Rubric, forms
         from labs.models.loader import load, read_yaml
-        from labs.sessionfiles import SessionFiles
 
-        path = SessionFiles(self.session.folder).marks / f"{self.candidate}.yaml"
+        path = self._form
         lab = self.session.lab
         form: Any = {"candidate": self.candidate, "session": self.session.name, "referential": lab.referential}
         if path.exists():

@@ -20,14 +20,37 @@ RECORDS = "records.jsonl"
 
 
 def find_run(session: Session, name: str | None) -> Path:
-    """The folder of a run by its name, or of the newest. Raises InputError that lists those there are."""
+    """The folder of a run by its name, or of the newest. Raises InputError that lists those there are.
+
+    One line tells of a grading that began later and was interrupted.
+    """
+    from labs.grade import is_run_name
+
     results = SessionFiles(session.folder).results
-    runs = sorted(path.parent.name for path in results.glob(f"*/{RECORDS}"))
+    known = sorted(path.parent.name for path in results.glob(f"*/{RECORDS}"))
+    if name is not None:
+        if name not in known:
+            raise InputError(f"--run {name}: no such run; known: {', '.join(known[-5:]) or 'none'}")
+        return results / name
+    runs = [one for one in known if is_run_name(one)]
     if not runs:
-        raise InputError(f"{session.name} has no results yet; run plateau grade {session.path}")
-    if name is not None and name not in runs:
-        raise InputError(f"--run {name}: no such run; known: {', '.join(runs[-5:])}")
-    return results / (name or runs[-1])
+        way_out = f"--run NAME takes one of {', '.join(known[-5:])}" if known else f"run plateau grade {session.path}"
+        raise InputError(f"{session.name} has no results yet; {way_out}")
+    _tell_interrupted(session, runs[-1])
+    return results / runs[-1]
+
+
+def _tell_interrupted(session: Session, chosen: str) -> None:
+    from labs.cli.output import err
+    from labs.resume import find
+
+    later = find(session)
+    if later and later.folder.name > chosen:
+        err.print(
+            f"{later.folder.name} was interrupted and has no results: this is {chosen}; "
+            f"plateau grade {session.path} --resume takes the later one up",
+            markup=False, soft_wrap=True,
+        )  # fmt: skip
 
 
 def open_run(session: Session, name: str | None, wanted: Sequence[str] | None) -> tuple[Path, Run]:

@@ -149,9 +149,8 @@ def asked(
 
     def tree(*folders: Path, but: Collection[str] = ()) -> str:
         files = {path for folder in folders for path in folder.rglob("*") if path.is_file()}
-        return versions.digest(
-            sorted(path for path in files if "__pycache__" not in path.parts and path.name not in but)
-        )
+        wanted = sorted(path for path in files if "__pycache__" not in path.parts and path.name not in but)
+        return versions.digest(wanted, ROOT)
 
     def digest(one: Sabotaged) -> str:
         return hashlib.sha256(one.model_dump_json().encode()).hexdigest()[:16]
@@ -167,7 +166,7 @@ def asked(
         "--reboot": wish.reboot,
         "the graders": tree(GRADERS, but=("mutants.yaml",)),
         "the program": versions.digest(
-            sorted(path for path in (ROOT / "labs").rglob("*.py") if CATALOGUE not in path.parents)
+            sorted(path for path in (ROOT / "labs").rglob("*.py") if CATALOGUE not in path.parents), ROOT
         ),
         "the images": tree(ROOT / "labs" / "images"),
         "the playbooks": tree(PLAYBOOKS),

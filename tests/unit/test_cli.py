@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from samples import SESSION, write_session
 from test_report_samples import session as graded
 from test_report_samples import write
 
+from graders.dossier import sources
 from labs import __version__
 from labs.paths import CATALOGUE
 
@@ -65,6 +67,20 @@ def test_bad_yaml(tmp_path: Path) -> None:
 def test_unknown_candidate(tmp_path: Path) -> None:
     path = write_session(tmp_path)
     assert refusal("plan", path, "-c", "zoe") == f"plateau: {path}: unknown candidate 'zoe'; known: alex, sam\n"
+
+
+def test_what_names_may_be_is_told(tmp_path: Path) -> None:
+    wrong = SESSION.replace("name: essai", "name: 2026-tssi").replace("id: alex", "id: Alex.M")
+    told = refusal("plan", write_session(tmp_path, wrong))
+    assert "session.yaml:1: name: small letters, digits, - and _, a letter first, 31 at most" in told
+    assert "(found 'Alex.M')" in told
+
+
+def test_an_address_that_is_no_address_of_this_machine(tmp_path: Path) -> None:
+    path = write_session(tmp_path, SESSION + "hypervisor: salle\n")
+    profile = tmp_path / "salle.hypervisor.yaml"
+    profile.write_text("listen: 0.0.0.0\n")
+    assert "salle.hypervisor.yaml:1: listen: must be one IPv4 address of this machine" in refusal("plan", path)
 
 
 def test_unknown_node(tmp_path: Path) -> None:
@@ -148,11 +164,18 @@ def test_proving_a_version_that_is_none() -> None:
     assert "CP06-S1.m1: no such mutant" in refusal("prove", "reseau", "--training", "cp07", "--mutant", "CP06-S1.m1")
 
 
-@pytest.mark.parametrize("model", ["lab", "session", "profile"])
+@pytest.mark.parametrize("model", ["lab", "session"])
 def test_schema(model: str) -> None:
     schema = json.loads(plateau("schema", model).stdout)
     assert schema["type"] == "object"
     assert schema["additionalProperties"] is False
+
+
+def test_schema_of_both_kinds_of_profile() -> None:
+    schema = json.loads(plateau("schema", "profile").stdout)
+    kinds = [schema["$defs"][one["$ref"].rpartition("/")[2]] for one in schema["anyOf"]]
+    assert [kind["properties"]["driver"]["const"] for kind in kinds] == ["qemu", "proxmox"]
+    assert not any(kind["additionalProperties"] for kind in kinds)
 
 
 def test_unknown_schema() -> None:
@@ -166,12 +189,13 @@ def test_lab_check() -> None:
 
 
 def graded_session(folder: Path) -> tuple[Path, Path]:
-    """A session of two with one run, `r1`: its file, and the run's folder."""
+    """A session of two with one run, its only one: its file, and the run's folder."""
     people = "candidates:\n  - {id: c01, name: Marie}\n  - {id: c02, name: Thomas}\n"
-    path = write_session(folder / "s", SESSION.partition("candidates:")[0] + people)
-    run = folder / "s" / "results" / "r1"
+    path = write_session(folder / "s", SESSION.partition("candidates:")[0].replace("essai", "limoges-2026") + people)
+    run = folder / "s" / "results" / "20261123T090000Z"
     run.mkdir(parents=True)
     write(graded(), run)
+    sources.keep(run, "reseau", "tssi-2013")
     return path, run
 
 
@@ -219,12 +243,27 @@ def test_a_run_of_a_part_of_the_session_says_so(tmp_path: Path) -> None:
     whole = graded()
     kept = [one for one in whole.benches if one.candidate == "c01"]
     records = [one for one in whole.records if one.candidate == "c01"]
-    part = run.with_name("r2")
+    part = run.with_name("20261123T100000Z")
     part.mkdir()
     write(dataclasses.replace(whole, benches=kept, records=records), part)
     for verb in ("report", "rubric", "dossier"):
-        assert "r2: nothing was measured of c02; --run r1 has" in refusal(verb, path, "-c", "c02")
-    assert "r2 is of c01 alone; --run r1 is of everybody" in plateau("rubric", path).stderr
+        assert "20261123T100000Z: nothing was measured of c02; --run 20261123T090000Z has" in refusal(
+            verb, path, "-c", "c02"
+        )
+    assert "20261123T100000Z is of c01 alone; --run 20261123T090000Z is of everybody" in plateau("rubric", path).stderr
+
+
+def test_the_newest_run_is_no_copy_and_an_interrupted_one_is_told(tmp_path: Path) -> None:
+    path, run = graded_session(tmp_path)
+    shutil.copytree(run, run.with_name("sauvegarde"))
+    later = run.with_name("20261124T090000Z")
+    later.mkdir()
+    asked = {"candidates": ["c01", "c02"], "selection": {"checks": [], "reboot_nodes": []}, "versions": {}}
+    (later / "asked.json").write_text(json.dumps(asked))
+    told = plateau("report", path, "--no-pdf")
+    assert "20261124T090000Z was interrupted and has no results: this is 20261123T090000Z" in told.stderr
+    assert "results/20261123T090000Z/report.html" in told.stdout
+    assert "results/sauvegarde/" in plateau("report", path, "--no-pdf", "--run", "sauvegarde").stdout
 
 
 def test_what_an_exam_does_not_allow_by_an_oversight(tmp_path: Path) -> None:

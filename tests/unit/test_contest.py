@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -15,23 +14,27 @@ from test_report_samples import bench, header, record, session, write
 
 from graders import contest, copies, report
 from graders.contest import Event
+from graders.dossier import sources
 from graders.records import Evidence, Run, Verdict
+from graders.report.text import local_day
 from graders.rubric import forms
 from labs.bench import compute_benches
 from labs.cli.contest import _Case
 from labs.errors import InputError, PlateauError
 from labs.models.session import load_session
 
-OPENED = Event("opened", "CP06-S1.a", "2026-11-23T10:00:00+00:00", "r1", {"live": "failed"}, reason="Non !")
+RUN = "20261123T090000Z"
+OPENED = Event("opened", "CP06-S1.a", "2026-11-23T10:00:00+00:00", RUN, {"live": "failed"}, reason="Non !")
 PEOPLE = "candidates:\n  - {id: c01, name: Marie}\n  - {id: c02, name: Thomas}\n  - {id: c03, name: Inès}\n"
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    path = write_session(tmp_path / "s", SESSION.partition("candidates:")[0] + PEOPLE)
-    run = path.parent / "results" / "r1"
+    path = write_session(tmp_path / "s", SESSION.partition("candidates:")[0].replace("essai", "limoges-2026") + PEOPLE)
+    run = path.parent / "results" / RUN
     run.mkdir(parents=True)
     write(session(), run)
+    sources.keep(run, "reseau", "tssi-2013")
     return path
 
 
@@ -52,7 +55,7 @@ def test_events_are_chained_and_a_change_is_named(tmp_path: Path) -> None:
 
 
 def test_the_whole_path_of_a_contestation(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = place.parent / "results" / "r1"
+    run = place.parent / "results" / RUN
     before = (run / "records.jsonl").read_bytes()
     assert "is not contested; first: --reason" in refusal("contest", place, "c02", "CP06-S1.a", "--regrade")
     assert "was never contested" in refusal("contest", place, "c02", "CP06-S1.a")
@@ -75,7 +78,7 @@ def test_the_whole_path_of_a_contestation(place: Path, monkeypatch: pytest.Monke
         raise typer.Exit(1)
 
     case = _Case(load_session(str(place)), "c02", "CP06-S1.a", place.parent / "contests")
-    with pytest.raises(InputError, match="no bench of c02 is up; run plateau up first"):
+    with pytest.raises(InputError, match="no bench of c02 is up; what plateau down deleted cannot be measured again"):
         case.regrade()
     monkeypatch.setattr("labs.cli.grading.require_benches", lambda session, ids, **_: {one: {"local"} for one in ids})
     monkeypatch.setattr("labs.cli.provisioning.go_back", no_way_back)
@@ -113,7 +116,7 @@ def test_the_whole_path_of_a_contestation(place: Path, monkeypatch: pytest.Monke
 
 def test_upheld_changes_no_mark_and_a_form_keeps_what_it_had(place: Path) -> None:
     marks = place.parent / "marks" / "c02.yaml"
-    form = {"candidate": "c02", "session": "essai", "referential": "tssi-2013", "rows": {"T2": {"level": 3}}}
+    form = {"candidate": "c02", "session": "limoges-2026", "referential": "tssi-2013", "rows": {"T2": {"level": 3}}}
     forms.save(marks, form)
     before = marks.read_bytes()
     reason = ("--reason", "La mesure est confirmée par le jury.", "--by", "PJ")
@@ -122,10 +125,18 @@ def test_upheld_changes_no_mark_and_a_form_keeps_what_it_had(place: Path) -> Non
     assert marks.read_bytes() == before
     plateau("contest", place, "c02", "CP06-S1.a", "--reason", "Toujours non.")
     assert plateau("contest", place, "c02", "CP06-S1.a", "--decide", "passed", *reason).returncode == 0
-    found = report.read(place.parent / "results" / "r1").rubrics["c02"]
+    found = report.read(place.parent / "results" / RUN).rubrics["c02"]
     assert found.rows["T2"].level == 3
     assert [one.verdict for one in found.overrides] == [Verdict.PASSED]
-    assert found.overrides[0].date <= datetime.datetime.now(datetime.UTC).date()
+    assert found.overrides[0].date == local_day(contest.now())
+    # The jury's later word counts, whatever the machine said first.
+    plateau("contest", place, "c02", "CP06-S1.a", "--reason", "Le formateur conteste à son tour.")
+    shown = json.loads(plateau("contest", place, "c02", "CP06-S1.a", "--json").stdout)
+    assert shown[-1]["verdicts"] == {"live": "passed"}, "what is in force is contested"
+    assert plateau("contest", place, "c02", "CP06-S1.a", "--decide", "failed", *reason).returncode == 0
+    found = report.read(place.parent / "results" / RUN).rubrics["c02"]
+    assert [one.verdict for one in found.overrides] == [Verdict.PASSED, Verdict.FAILED]
+    assert found.overridden["CP06-S1.a", "live"].verdict is Verdict.FAILED
 
 
 def values_of(*names: str) -> dict[str, dict[str, object]]:
@@ -157,7 +168,7 @@ def test_what_is_shared_or_only_looks_alike_is_no_copy() -> None:
 def test_files_of_the_run_are_searched_too(place: Path) -> None:
     loaded = load_session(str(place))
     token = {one.candidate.id: one.values for one in compute_benches(loaded)}["c01"]["jeton_dns"]
-    folder = place.parent / "results" / "r1" / "snapshots"
+    folder = place.parent / "results" / RUN / "snapshots"
     folder.mkdir()
     (folder / "c01.srv.jsonl").write_text(f'{{"stdout": "{token}"}}\n', encoding="utf-8")
     assert plateau("copies", place).stdout == "nothing of a candidate's variant was seen at another's\n"

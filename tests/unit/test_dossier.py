@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import random
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from test_cli import refusal
 from test_report_samples import session, write
 
-from graders.dossier import MANIFEST, RECORDS, RESULTS, SEAL, SUMS, DossierError, archive, collect, keys
+from graders.dossier import MANIFEST, RECORDS, RESULTS, SEAL, SUMS, DossierError, archive, collect, keys, sources
 from graders.dossier.verify import Verification, verify
 from graders.report import write_all, write_pdfs
 from graders.rubric import forms
@@ -44,17 +45,18 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = folder / "results" / "r1"
     (run / "snapshots").mkdir(parents=True)
     write(session(), run)
+    sources.keep(run, "reseau", "tssi-2013")
     write_all(run)
     write_pdfs(run, candidates=["c01"])
     for name in ("c01", "c02"):
-        (run / "snapshots" / f"{name}.rtr.jsonl").write_text('{"rc": 0}\n{"rc": 1}\n', encoding="utf-8")
+        (run / "snapshots" / f"{name}.jsonl").write_text('{"rc": 0}\n{"rc": 1}\n', encoding="utf-8")
     (run / "grader-c01.log").write_text("fin\n", encoding="utf-8")
     (folder / "access" / "c01").mkdir(parents=True)
     (folder / "access" / "c01" / "sujet.md").write_text("# Sujet\n", encoding="utf-8")
     (folder / "access" / "c01" / "acces.md").write_text("mot de passe\n", encoding="utf-8")
     said = {"check": "CP07-S4.b", "verdict": "passed", "reason": "Journal central vu.", "evaluator": "JR"}
     said["date"] = datetime.date(2026, 11, 21)
-    form = {"candidate": "c01", "session": "s", "referential": "tssi-2013", "overrides": [said]}
+    form = {"candidate": "c01", "session": "limoges-2026", "referential": "tssi-2013", "overrides": [said]}
     forms.save(folder / "marks" / "c01.yaml", form)
     return folder
 
@@ -99,7 +101,7 @@ def test_a_dossier_holds_what_is_the_candidate_s_and_nothing_of_the_others(seale
         "subject/sujet.md",
         "run/pdf/c01.pdf",
         "run/grader-c01.log",
-        "run/snapshots/c01.rtr.jsonl",
+        "run/snapshots/c01.jsonl",
         "run/gradescope/c01.json",
         "lab/lab.yaml",
         "referential/tssi-2013.yaml",
@@ -267,11 +269,35 @@ def test_a_key_is_made_once_and_is_private(tmp_path: Path) -> None:
     [
         ("pdf/anne-b.pdf", "anne-b"),
         ("pdf/anne-retour.pdf", "anne"),
-        ("snapshots/anne/rtr.jsonl", "anne"),
+        ("snapshots/anne.jsonl", "anne"),
+        ("2-again-1/records.jsonl", "2"),
+        ("grader-1.log", "1"),
+        ("2-evidence-1.zip", "2"),
+        ("1.jsonl", "1"),
+        ("notes-anne.txt", None),
         ("grader-anne-b.log", "anne-b"),
         ("snapshots/joanne.jsonl", None),
         ("versions.json", None),
     ],
 )
 def test_whose_file(name: str, whose: str | None) -> None:
-    assert collect.owner(name, ["anne", "anne-b"]) == whose
+    assert collect.owner(name, ["anne", "anne-b", "retour", "1", "2"]) == whose
+
+
+def test_what_it_was_graded_by_is_sealed_not_what_is_there_today(place: Path, key: keys.Key, tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    shutil.copytree(place, folder)
+    run = folder / "results" / "r1"
+    (run / "sources" / "lab" / "lab.yaml").write_text("# d'alors\n", encoding="utf-8")
+    files, _ = archive.read(collect.build(run, folder, "c01", key))
+    assert files["lab/lab.yaml"] == b"# d'alors\n"
+    assert not [name for name in files if name.startswith("run/sources")]
+    shutil.rmtree(run / "sources")
+    records = run / RECORDS
+    records.write_text(records.read_text(encoding="utf-8").replace('"lab_version": "1.2"', '"lab_version": "0.9"'))
+    with pytest.raises(DossierError, match=r"not what it was graded with: lab 0\.9 then, \d"):
+        collect.build(run, folder, "c01", key)
+
+
+def test_a_referential_is_sealed_with_what_it_is_based_on() -> None:
+    assert {"referential/tai-2008.yaml", "referential/tssi-2013.yaml"} <= set(sources.of("reseau", "tai-2008"))

@@ -12,6 +12,9 @@ import pytest
 from _pytest import fixtures
 
 from graders.plugin import quick
+from graders.plugin.recording import Outcome
+from graders.plugin.run import _depends
+from graders.records import Verdict
 from labs.grade import LEAN
 from labs.paths import ROOT
 
@@ -69,3 +72,15 @@ def test_a_lean_grader_still_says_what_went_wrong(tmp_path, source, status, word
     )  # fmt: skip
     assert done.returncode == status
     assert words in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("cause", "verdict", "told"),
+    [
+        ("CP06-S1.a", Verdict.FAILED, "dépend de CP06-S1.a, qui n'est pas acquis"),
+        ("CP06-S1.a", Verdict.ERROR, "dépend de CP06-S1.a, qui n'a pas pu être mesuré"),
+        ("node:rtr", None, "la machine rtr est arrêtée ou injoignable"),
+    ],
+)
+def test_what_was_not_measured_is_not_called_missing(cause: str, verdict: Verdict | None, told: str) -> None:
+    assert _depends(cause, {cause: Outcome(verdict)} if verdict else {}) == told

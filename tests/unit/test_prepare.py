@@ -15,7 +15,7 @@ from test_inventory import Endpoints
 from labs import identity, inventory, prepare, ssh
 from labs.ansible import PlaybookError
 from labs.bench import Bench, compute_benches
-from labs.errors import InputError
+from labs.errors import InputError, NotRenewedError
 from labs.execute import Executor, Outcome
 from labs.hypervisors.base import ExecResult, HostCapacity, NodeKey, NodeSpec, NodeStatus, Power
 from labs.journal import Journal
@@ -36,6 +36,8 @@ class Machines:
         self.told: list[tuple[str, str]] = []
         self.sleeping: set[NodeKey] = set()
         self.frozen: set[NodeKey] = set()
+        self.off: set[NodeKey] = set()
+        self.silent: set[NodeKey] = set()
         self.networks = 0
 
     def ensure_segments(self, wanted: Any, nodes: Any, deadline: Any) -> None:
@@ -46,6 +48,9 @@ class Machines:
         self.told.append(("create", spec.key.node))
 
     def start(self, key: NodeKey, deadline: Any) -> None:
+        if key in self.off:
+            self.off.remove(key)
+            self.told.append(("start", key.node))
         if key in self.sleeping:
             self.sleeping.remove(key)
             self.told.append(("wake", key.node))
@@ -54,7 +59,7 @@ class Machines:
         return key in self.sleeping
 
     def snapshot(self, key: NodeKey, name: str, deadline: Any) -> None:
-        assert key not in self.sleeping
+        assert key not in self.sleeping | self.off
         self.frozen.add(key)
         self.told.append((name, key.node))
 
@@ -64,6 +69,11 @@ class Machines:
     def rollback(self, key: NodeKey, name: str, deadline: Any, *, closed: bool = False) -> None:
         assert self.networks > 1, "a host that was restarted has no switches"
         self.told.append((f"back to {name}", key.node))
+        if key in self.silent:
+            raise NotRenewedError("its guest agent does not answer")
+
+    def reset(self, key: NodeKey, deadline: Any) -> None:
+        self.told.append(("reset", key.node))
 
     def wait_agent(self, key: NodeKey, deadline: Any) -> None: ...
 
@@ -81,10 +91,13 @@ class Machines:
         self.nodes.pop(key, None)
 
     def status(self, key: NodeKey) -> NodeStatus:
-        return next((one for one in self.list_nodes() if one.key == key), NodeStatus(key, Power.ABSENT))
+        return next((one for one in self.list_nodes() if one.key == key), NodeStatus(key, Power.ABSENT, False))
 
     def list_nodes(self, session: str | None = None) -> list[NodeStatus]:
-        return [NodeStatus(key, Power.RUNNING, ready, ("192.0.2.1", 22)) for key, ready in self.nodes.items()]
+        return [
+            NodeStatus(key, Power.STOPPED if key in self.off else Power.RUNNING, ready, ("192.0.2.1", 22))
+            for key, ready in self.nodes.items()
+        ]
 
 
 class World:
@@ -167,6 +180,37 @@ def test_the_networks_are_there_before_machines_go_back(world: World) -> None:
     world.taken()
     assert world.executor.rollback(world.benches, "frozen").errors == {}
     assert {what for what, _ in world.taken()} == {"back to frozen"}
+
+
+def test_what_is_off_at_the_bell_is_started_first(world: World) -> None:
+    world.up()
+    world.taken()
+    world.machines.off = {world.key("ws")}
+    assert world.executor.snapshot(world.benches, "frozen").errors == {}
+    told = world.taken()
+    assert told.index(("start", "ws")) < told.index(("frozen", "ws"))
+    assert [node for what, node in told if what == "start"] == ["ws"]
+
+
+def test_a_stopped_agent_keeps_nobody_from_being_measured(world: World) -> None:
+    world.up()
+    world.machines.silent = {world.key("ws")}
+    assert set(world.executor.rollback(world.benches, "frozen").errors["alex"]) == {"ws"}, "a proof wants them whole"
+    assert world.executor.rollback(world.benches, "frozen", closed=True, as_it_was=True).errors == {}
+    world.machines.silent = {world.key("probe")}
+    outcome = world.executor.rollback(world.benches, "frozen", as_it_was=True)
+    assert set(outcome.errors["alex"]) == {"probe"}, "the centre's own answers always"
+
+
+def test_a_machine_that_hangs_is_reset_and_one_that_is_off_is_started(world: World) -> None:
+    world.up()
+    world.taken()
+    (bench,) = world.benches
+    assert world.executor.restart(bench, bench.node("ws")).changed == 1
+    assert world.taken() == [("reset", "ws")]
+    world.machines.off = {world.key("srv")}
+    assert world.executor.restart(bench, bench.node("srv")).errors == {}
+    assert world.taken() == [("start", "srv")]
 
 
 def test_what_somebody_works_in_is_left_alone(world: World) -> None:

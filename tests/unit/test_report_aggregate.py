@@ -10,7 +10,7 @@ from test_report_samples import TASKS, bench, header, perfect, record, session, 
 
 from graders.records import Record, Run, Verdict
 from graders.report import aggregate, summary
-from graders.report.outcomes import Outcome
+from graders.report.outcomes import Outcome, Part, _share
 
 
 def result(records: list[Record]) -> aggregate.CandidateResult:
@@ -151,3 +151,9 @@ def test_summary_is_plain_data_about_what_is_not_passed() -> None:
     assert (thomas["final"], thomas["unmeasured_points"], thomas["manual_points"]) == (False, 1.0, 1.0)
     assert {c["check"]: c["blocked_by"] for c in ines["not_passed"]}["CP06-S1.a"] == "node:rtr"
     assert ("CP07-S4.a", "reboot", "failed") in {(c["check"], c["phase"], c["verdict"]) for c in marie["not_passed"]}
+
+
+def test_sums_of_tenths_meet_their_threshold() -> None:
+    parts = [Part("a", 0.1, True), Part("b", 0.5, True), Part("c", 0.2, False)]
+    assert _share(parts, 0.75, ()) is Outcome.MET
+    assert _share(parts, 0.76, ()) is Outcome.PARTIAL

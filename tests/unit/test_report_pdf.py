@@ -14,10 +14,10 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from test_report_samples import bench, header, hostile, perfect, session, write
+from test_report_samples import bench, header, hostile, perfect, record, session, write
 
 from graders import referentials, report
-from graders.records import BenchHeader, Run, Verdict
+from graders.records import BenchHeader, Comparison, Evidence, Run, Verdict
 from graders.report import aggregate, checkdata, document, facts, glyphs, pdf, platforms
 from graders.report.writer import writer
 from graders.rubric import Rubric
@@ -136,6 +136,30 @@ def test_the_pages_say_how_points_become_results() -> None:
         "critère atteint à partir de 80 % de ses points ; CP06-S1 : 60 % ; coefficients : CP06-S2 × 1,5 ; "
         "éliminatoires : CP07-S4.a ; 50 % des points après redémarrage"
     ) in told
+    once = [one for one in run.records if one.phase == "live"]
+    assert "après redémarrage" not in words(data_of(Run(run.header, run.benches, once))), "nothing was measured twice"
+
+
+def test_what_was_measured_is_printed_as_it_was() -> None:
+    said = "saddr ::/0 ; ss -tln | grep ' :80 '"
+    one = record(
+        "c01",
+        "CP06-S1.a",
+        Verdict.FAILED,
+        comparisons=[Comparison("Règle : lue", said, said, ok=False)],
+        evidence=[Evidence("ssh:rtr", said, said, 0.1)],
+    )
+    run = Run(header(), [bench("c01", "Marie")], [one])
+    told = words(data_of(run))
+    assert told.count(said) == 4
+    assert "Règle\u00a0: lue" in told
+
+
+def test_each_candidate_has_the_day_of_their_own_grading() -> None:
+    run = session()
+    late = [replace(one, started="2026-11-24T23:30:00Z") if one.candidate == "c02" else one for one in run.records]
+    told = words(data_of(Run(run.header, run.benches, late), 1))
+    assert "25/11/2026\u00a0à\u00a000:30" in told
 
 
 def test_what_is_waited_for_is_no_zero_and_what_a_person_decided_keeps_its_evidence() -> None:
@@ -226,7 +250,15 @@ def test_gradescope_hides_what_is_hidden() -> None:
     tests = {one["number"]: one for one in data["tests"]}
     assert (tests["CP06-S1.a"]["visibility"], tests["CP06-S2.a"]["visibility"]) == ("hidden", "visible")
     assert (tests["CP06-S2.a"]["status"], "status" in tests["CP07-S2.b"]) == ("passed", False)
-    assert data["score"] == 9.5
+    assert "score" not in data, "its marks are not final"
+    assert {"score", "max_score"} & set(tests["CP07-S2.b"]) == set()
+    behind = [one for one in data["tests"] if one["tags"][1] == "blocked"]
+    assert behind
+    assert all("CP06-S1.a" not in one["output"] for one in behind), "a hidden check is not named"
+    assert all(one["score"] == 0 for one in behind), "what it depends on was measured, and is not there"
+    done = Run(run.header, [bench("c09", "Zoé")], perfect("c09"))
+    complete = json.loads(platforms.gradescope(aggregate.build(done), aggregate.build(done).candidates[0]))
+    assert complete["score"] == 20
 
 
 def test_the_jury_s_grid_is_the_same_each_time_and_holds_no_formula(tmp_path: Path) -> None:

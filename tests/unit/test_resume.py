@@ -16,6 +16,7 @@ from labs.errors import EnvironmentLackError, InputError, PlateauError
 from labs.grade import PARTS, Selection, _Grader, _join, _next, _per_host, ended
 from labs.hypervisors.base import NodeKey, NodeStatus, Power
 from labs.lock import exclusive
+from labs.models.lab import load_lab
 from labs.models.proxmox import Caps, ProxmoxProfile
 from labs.models.session import load_session
 from labs.sessionfiles import SessionFiles
@@ -38,8 +39,22 @@ ROOT = Path(__file__).resolve().parents[2]
 class Everything:
     """A hypervisor on which every bench is up."""
 
+    def __init__(self):
+        self.power = {}
+        self.unfrozen = set()
+        self.unfinished = set()
+
     def list_nodes(self, uid):
-        return [NodeStatus(NodeKey(uid, one, "rtr"), Power.RUNNING, True) for one in ("alice", "bob", "chloe")]
+        names = [node.name for node in load_lab("reseau").nodes]
+        keys = [NodeKey(uid, one, name) for one in ("alice", "bob", "chloe") for name in names]
+        return [
+            NodeStatus(key, self.power.get(place, Power.RUNNING), place not in self.unfinished)
+            for key in keys
+            for place in [f"{key.candidate}/{key.node}"]
+        ]
+
+    def snapshots(self, key, deadline):
+        return [] if f"{key.candidate}/{key.node}" in self.unfrozen else ["frozen"]
 
 
 class Place:
@@ -51,10 +66,12 @@ class Place:
         (folder / "un.hypervisor.yaml").write_text("driver: qemu\nparallel: 1\n")
         (folder / "world.json").write_text("{}")
         self.session = load_session(str(folder / "session.yaml"))
+        self.machines = Everything()
 
-    def grade(self, *, resumed=False, anew=False, selection=CHECKS):
+    def grade(self, *, resumed=False, anew=False, selection=CHECKS, without=()):
         path = str(self.folder / "session.yaml")
-        return grade_session(path, None, selection, quiet=True, lang="fr", resume=resumed, anew=anew)
+        options = {"resume": resumed, "anew": anew, "without": without}
+        return grade_session(path, None, selection, quiet=True, lang="fr", **options)
 
     @property
     def graded(self) -> list[str]:
@@ -70,8 +87,9 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setenv("RESUME", str(tmp_path))
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p tests.unit.resume_plugin")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setattr("labs.hypervisors.open_hypervisor", lambda _profile: Everything())
-    return Place(tmp_path)
+    found = Place(tmp_path)
+    monkeypatch.setattr("labs.hypervisors.open_hypervisor", lambda _profile: found.machines)
+    return found
 
 
 @pytest.fixture
@@ -237,7 +255,9 @@ def test_a_grader_that_is_killed_takes_nobody_with_it(place, monkeypatch):
             (place.folder / "hang-bob").unlink()
 
     monkeypatch.setattr("labs.grade._show", kill)
-    with pytest.raises(PlateauError, match=r"^bob: the grader did not measure: .*; 2 of 3 are measured: --resume goes"):
+    with pytest.raises(
+        PlateauError, match=r"^bob: the grader did not measure: .*; 2 of 3 are measured: plateau grade --resume"
+    ):
         place.grade()
     assert resume.require(place.session).left == ("bob",)
     place.grade(resumed=True, selection=Selection())
@@ -262,6 +282,63 @@ def test_each_bench_goes_back_to_the_bell_before_it_is_measured(place, monkeypat
     assert told == [("alice", 0), ("bob", 1), ("chloe", 1)]
     place.grade(resumed=True, selection=Selection())
     assert told[3:] == [("bob", 2)], "what was asked then"
+
+
+def test_who_cannot_be_measured_keeps_nobody_from_their_documents(interrupted):
+    with pytest.raises(InputError, match="--without alice: is measured already; left to measure: bob, chloe"):
+        interrupted.grade(resumed=True, selection=Selection(), without=["alice"])
+    with pytest.raises(InputError, match="--without zoe: is not in it"):
+        interrupted.grade(resumed=True, selection=Selection(), without=["zoe"])
+    summary, paths = interrupted.grade(resumed=True, selection=Selection(), without=["bob"])
+    assert [one["candidate"] for one in summary["candidates"]] == ["alice", "chloe"]
+    assert paths["report.html"].is_file()
+    assert interrupted.graded == ["alice", "bob", "chloe"], "bob was begun before, and is not begun again"
+
+
+def test_what_cannot_be_measured_is_told_before_anybody_is(place, capsys):
+    place.machines.unfinished = {"bob/ws"}
+    with pytest.raises(InputError, match=r"^essai: bob/ws never came up whole; run plateau up first$"):
+        place.grade()
+    place.machines.unfinished = set()
+    place.machines.power = {"bob/probe": Power.STOPPED, "chloe/ws": Power.STOPPED}
+    with pytest.raises(InputError, match="bob/probe is stopped, and measures the others"):
+        place.grade()
+    place.machines.unfrozen = {"bob/ws", "bob/rtr"}
+    with pytest.raises(InputError, match=r"bob/rtr, bob/ws: no state of the bell; plateau freeze \S+ -c bob takes it"):
+        place.grade(selection=replace(CHECKS, frozen=True))
+    place.machines.power = {"chloe/ws": Power.PAUSED}
+    with pytest.raises(InputError, match="chloe/ws: the host's disk is full"):
+        place.grade()
+    place.machines.power = {"chloe/ws": Power.STOPPED}
+    place.grade()
+    assert "chloe/ws: stopped, so that what is asked of it is not there" in capsys.readouterr().err
+    assert place.graded == ["alice", "bob", "chloe"]
+
+
+def test_candidates_who_were_not_graded_alike_are_not_joined(interrupted):
+    (folder,) = interrupted.runs()
+    records = folder / PARTS / "alice" / "records.jsonl"
+    first, _, others = records.read_text().partition("\n")
+    records.write_text(json.dumps({**json.loads(first), "lab_version": "0.1"}) + "\n" + others)
+    with pytest.raises(PlateauError, match=r"lab_version changed while candidates were graded; plateau grade --anew"):
+        interrupted.grade(resumed=True, selection=Selection())
+    assert not (folder / "records.jsonl").exists()
+
+
+def test_a_run_killed_while_it_is_put_together_is_taken_up_again(interrupted, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("labs.grade._join", killed)
+        with pytest.raises(KeyboardInterrupt):
+            interrupted.grade(resumed=True, selection=Selection())
+    graded = interrupted.graded
+    (folder,) = interrupted.runs()
+    interrupted.grade(resumed=True, selection=Selection())
+    assert interrupted.graded == graded, "all were measured"
+    assert len(load(folder / "records.jsonl").records) == 3
+    assert not (folder / PARTS).exists()
 
 
 def test_hosts_of_the_hypervisor_are_not_crowded(place):

@@ -28,7 +28,7 @@ DAY = datetime.date(2026, 11, 21)
 
 def form_of(folder: Path, *, every: bool = False) -> Path:
     path = folder / "c01.yaml"
-    forms.write(path, aggregate.build(session()).candidates[0], "limoges", TSSI, every)
+    forms.write(path, aggregate.build(session()).candidates[0], "limoges-2026", TSSI, every)
     return path
 
 
@@ -93,7 +93,7 @@ def test_the_spreadsheet_joins_the_form_and_never_replaces_it(tmp_path: Path) ->
     assert spreadsheet.read_into(grid_path, path) == 0
     sheet.cell(line, 5).value = 4
     book.save(grid_path)
-    with pytest.raises(InputError, match=rf"c01\.xlsx: Grille!E{line}: says 4, the form says 2"):
+    with pytest.raises(InputError, match=rf"c01\.xlsx: Grille!E{line}: says '4', the form says '2'"):
         spreadsheet.read_into(grid_path, path)
     sheet.cell(line, 5).value = 2
     sheet.cell(2, 5).value = 9
@@ -102,6 +102,40 @@ def test_the_spreadsheet_joins_the_form_and_never_replaces_it(tmp_path: Path) ->
     with pytest.raises(InputError, match=r"c01\.xlsx: Grille!E2: level: .* \(found 9\)"):
         spreadsheet.read_into(grid_path, path)
     assert path.read_bytes() == before
+
+
+def test_a_comment_that_a_cell_holds_otherwise_is_the_same_one(tmp_path: Path) -> None:
+    path, grid_path = form_of(tmp_path), tmp_path / "c01.xlsx"
+    mark(path, "CP06-O1", "comment", "|\n      Clair.\n      Complet.")
+    mark(path, "T2", "comment", '"' + "long " * 600 + '"')
+    spreadsheet.write(grid_path, load(path, Rubric))
+    assert spreadsheet.read_into(grid_path, path) == 0
+    assert load(path, Rubric).rows["CP06-O1"].comment == "Clair.\nComplet.\n"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("session", "limoges-2025", r"c01\.yaml: session: the form is of 'limoges-2025', the run of 'limoges-2026'"),
+        ("referential", "tai-2008", r"c01\.yaml: referential: is tai-2008, the run's is tssi-2013"),
+    ],
+)
+def test_marks_of_another_session_are_nobody_s_here(tmp_path: Path, field: str, value: str, told: str) -> None:
+    good = {"candidate": "c01", "session": "limoges-2026", "referential": "tssi-2013"}
+    rubric.refuse_strangers(tmp_path, {"c01": Rubric.model_validate(good)}, session(), TSSI.rows)
+    with pytest.raises(InputError, match=told):
+        rubric.refuse_strangers(tmp_path, {"c01": Rubric.model_validate({**good, field: value})}, session(), TSSI.rows)
+
+
+def test_an_override_of_what_was_not_measured_then_is_told(tmp_path: Path) -> None:
+    said = {"check": "CP06-S1.a", "verdict": "passed", "reason": "Vu autrement.", "evaluator": "JR", "date": DAY}
+    form = {"candidate": "c02", "session": "limoges-2026", "referential": "tssi-2013"}
+    rubric.refuse_strangers(
+        tmp_path, {"c02": Rubric.model_validate({**form, "overrides": [said]})}, session(), TSSI.rows
+    )
+    late = Rubric.model_validate({**form, "overrides": [{**said, "phase": "reboot"}]})
+    with pytest.raises(InputError, match=r"CP06-S1\.a: phase: reboot: it was measured before the restart"):
+        rubric.refuse_strangers(tmp_path, {"c02": late}, session(), TSSI.rows)
 
 
 def test_a_date_typed_as_a_text_is_one(tmp_path: Path) -> None:
@@ -160,7 +194,7 @@ def test_a_form_that_is_none_is_told(tmp_path: Path, text: str, told: str) -> No
 
 
 def rubric_of(**fields: object) -> Rubric:
-    return Rubric.model_validate({"candidate": "c01", "session": "s", "referential": "tssi-2013", **fields})
+    return Rubric.model_validate({"candidate": "c01", "session": "limoges-2026", "referential": "tssi-2013", **fields})
 
 
 def build(records: list, marks: Rubric | None) -> aggregate.CandidateResult:
@@ -190,7 +224,7 @@ def test_an_override_needs_a_reason_a_person_and_a_day(tmp_path: Path, missing: 
     values = {"check": "CP06-S1.a", "verdict": "passed", "reason": "Vu à l'écran.", "evaluator": "JR", "date": DAY}
     values.pop(missing)
     path = tmp_path / "c01.yaml"
-    forms.save(path, {"candidate": "c01", "session": "s", "referential": "x", "overrides": [values]})
+    forms.save(path, {"candidate": "c01", "session": "limoges-2026", "referential": "x", "overrides": [values]})
     with pytest.raises(InputError, match=rf"overrides\.0\.{missing}: missing"):
         rubric.load_all(tmp_path, ["c01"])
 
@@ -263,7 +297,7 @@ def test_marks_are_found_beside_the_results_and_join_every_document(tmp_path: Pa
 )
 def test_a_slip_of_the_pen_is_told(tmp_path: Path, field: str, value: object, told: str) -> None:
     write(session(), tmp_path)
-    form = {"candidate": "c01", "session": "s", "referential": "tssi-2013"} | {field: value}
+    form = {"candidate": "c01", "session": "limoges-2026", "referential": "tssi-2013"} | {field: value}
     forms.save(tmp_path / "marks" / "c01.yaml", form)
     with pytest.raises(InputError, match=told):
         report.write_all(tmp_path)
