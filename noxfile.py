@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 
 from labs.models.lab import lab_names, load_lab
 from labs.models.loader import read_yaml
@@ -18,6 +19,8 @@ nox.options.default_venv_backend = "none"
 nox.options.sessions = ["tests"]
 nox.options.error_on_external_run = False
 
+PROVABLE = [lab for lab in lab_names() if not load_lab(lab).templates]
+"""Labs whose machines are not cloned from templates that only a cluster has."""
 LOCK_COMMAND = "nox -s lock"
 COLLECTIONS = Path("playbooks/collections")
 WINDOWS_PLAYBOOKS = ("solutions/annuaire-windows.yml", "roles/annuaire_windows_dc", "roles/annuaire_windows_ws")
@@ -114,20 +117,40 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def nightly(session: nox.Session) -> None:
-    """What CI runs each night: the suite, the demonstration, the proof of every lab and version, the benchmarks."""
-    session.notify("windows")
+    """What CI runs each night, there as jobs side by side."""
+    for name in ("nightly_suite", "windows", "nightly_proofs"):
+        session.notify(name)
+
+
+@nox.session
+def nightly_suite(session: nox.Session) -> None:
+    """The suite with its long tests, the demonstration, the benchmarks."""
     tests(session)
     python(session, "-m", "pytest", "tests/e2e/nightly_no_trace.py", "tests/unit/nightly_lab_scripts.py")
     plateau(session, "demo")
-    for lab in lab_names():
-        if load_lab(lab).templates:
-            continue  # its machines are cloned from templates that only a cluster has
-        plateau(session, "prove", lab, "--seeds", "2", "--repeat", "3")
-        for training in load_lab(lab).trainings:
-            states = ("--part", "pristine", "--part", "solution", "--repeat", "0")
-            plateau(session, "prove", lab, "--training", training.id, *states)
     python(session, "-m", "benchmarks", "bench-up")
     python(session, "-m", "benchmarks", "documents")
+
+
+@nox.session
+def nightly_proofs(session: nox.Session) -> None:
+    """The proof of every lab and version, whatever became of the one before; `-- LAB …`: of these."""
+    wrong = [name for lab in session.posargs or PROVABLE for name in proof(session, lab)]
+    if wrong:
+        session.error(f"not as it should be: {', '.join(wrong)}")
+
+
+def proof(session: nox.Session, lab: str) -> list[str]:
+    """Prove a lab and its training versions; the names of those that were not as they should be."""
+    states = ("--part", "pristine", "--part", "solution", "--repeat", "0")
+    versions = {f"{lab} {one.id}": ("--training", one.id, *states) for one in load_lab(lab).trainings}
+    wrong = []
+    for name, options in {lab: ("--seeds", "2", "--repeat", "3"), **versions}.items():
+        try:
+            plateau(session, "prove", lab, "--jobs", "2", *options)
+        except CommandFailed:
+            wrong.append(name)
+    return wrong
 
 
 @nox.session

@@ -26,7 +26,8 @@ RESERVED = """\
 - Le compte `root`, ses clés SSH et l'agent de virtualisation : ne les désactivez pas.
 - Les machines de contrôle du centre : elles ne vous sont pas accessibles.
 
-Si une machine ne répond plus, prévenez le formateur : il peut la remettre dans son état de départ.
+Si une machine ne répond plus, prévenez le formateur : il peut la redémarrer, ou remettre toutes vos machines dans leur
+état de départ ; dans ce second cas, votre travail est perdu.
 """
 
 

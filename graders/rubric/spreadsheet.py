@@ -11,8 +11,8 @@ from zipfile import BadZipFile
 
 from pydantic import ValidationError
 
-from graders.report.workbook import as_put, headings, pack, put, wrap
 from graders.report.text import short
+from graders.report.workbook import as_put, headings, pack, put, wrap
 from graders.rubric import Opinion, RowMark, Rubric
 from graders.rubric.forms import save
 from labs.errors import InputError

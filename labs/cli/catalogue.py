@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from labs.cli.options import JsonOption, LangOption
 from labs.errors import InputError
+
+if TYPE_CHECKING:
+    from labs.models.lab import Lab
 
 lab = typer.Typer(help="One lab of the catalogue.", no_args_is_help=True)
 
@@ -24,18 +27,21 @@ def labs(json: JsonOption = False, lang: LangOption = "fr") -> None:
     """The catalogue: every lab with its title, machines and points."""
     from labs.cli.output import out, print_json, table
     from labs.models.lab import lab_names, load_lab
+    from labs.validity import proven_version
 
     found = [load_lab(name) for name in lab_names()]
     if json:
-        print_json([{**one.model_dump(mode="json"), "points": one.points} for one in found])
+        print_json([_data(one) for one in found])
         return
-    shown = table("Lab", "Version", "Title", "Machines", "Points", "Time", "Training versions")
+    shown = table("Lab", "Version", "Proven", "Title", "Machines", "Points", "Time", "Training versions")
     for one in found:
         nodes = ", ".join(node.name for node in one.nodes)
         title = one.title.get("fr" if lang == "fr" else "en", one.name)
         versions = ", ".join(training.id for training in one.trainings)
         version = f"{one.version} (draft)" if one.draft else one.version
-        shown.add_row(one.name, version, title, nodes, f"{one.points:g}", f"{one.duration_minutes} min", versions)
+        proven = proven_version(one.name) or "–"
+        time = f"{one.duration_minutes} min"
+        shown.add_row(one.name, version, proven, title, nodes, f"{one.points:g}", time, versions)
     out.print(shown)
 
 
@@ -48,15 +54,18 @@ def show(
     from labs.cli.output import out, print_json, table
     from labs.models.lab import load_lab
     from labs.models.training import cut_down
+    from labs.validity import unproven
 
     found = load_lab(name)
     if json:
-        print_json({**found.model_dump(mode="json"), "points": found.points})
+        print_json(_data(found))
         return
     language = _language(lang)
     out.print(f"[bold]{found.title[language]}[/] ({found.name} {found.version}, {found.duration_minutes} min)")
     if found.draft:
         out.print("[yellow]draft[/]: its checks were not proven on machines yet; no exam is held with it")
+    elif told := unproven(found):
+        out.print(f"[yellow]{told}[/]", soft_wrap=True)
     if found.templates:
         out.print(f"on Proxmox VE only, where a profile names templates {', '.join(found.templates)}")
     out.print(found.summary[language])
@@ -107,6 +116,12 @@ def schema(
     if model not in models:
         raise InputError(f"no model {model!r}; known: {', '.join(models)}")
     print_json(TypeAdapter(models[model]).json_schema())
+
+
+def _data(lab: Lab) -> dict[str, Any]:
+    from labs.validity import proven_version
+
+    return {**lab.model_dump(mode="json"), "points": lab.points, "proven": proven_version(lab.name)}
 
 
 def _language(lang: str) -> Literal["fr", "en"]:

@@ -10,6 +10,7 @@ import typer
 
 from labs.cli.opening import open_journal, open_session
 from labs.cli.options import JsonOption, SessionArg
+from labs.errors import InputError
 
 if TYPE_CHECKING:
     from labs.bench import Bench
@@ -30,6 +31,8 @@ def status(
     """Every bench and machine: state, address, since when, last error."""
     from labs.cli.output import out, print_json
 
+    if json and watch:
+        raise InputError("--json prints one document, --watch goes on for ever: give one of them")
     loaded, hypervisor, benches = open_session(session, None)
     while True:
         found = rows(loaded, hypervisor, benches)
@@ -48,9 +51,12 @@ def status(
 
 
 def tell_training(loaded: Session) -> None:
-    """One line about the training version that a session works on, if it does."""
+    """One line about the training version that a session works on, if it does; in an exam, about the lab's proof."""
     from labs.cli.output import out
+    from labs.validity import unproven
 
+    if loaded.file.mode == "exam" and (told := unproven(loaded.lab)):
+        out.print(f"[yellow]mode: exam: {told}[/]", soft_wrap=True)
     if training := loaded.training:
         tasks = f"tasks {', '.join(task.id for task in loaded.lab.tasks)}"
         prepared = f"prepared by {loaded.preparation}" if loaded.preparation else "on machines as they come"

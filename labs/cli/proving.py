@@ -213,11 +213,10 @@ def write_page(data: dict[str, Any]) -> list[Path]:
     import platform
     import time
 
-    from labs import __version__
-    from labs.paths import ROOT
+    from labs import __version__, validity
     from labs.prove.page import page, page_name
 
-    folder = ROOT / "docs" / "validity"
+    folder = validity.FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     machine = {
         "Date (UTC)": time.strftime("%Y-%m-%d", time.gmtime()),

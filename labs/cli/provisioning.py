@@ -138,17 +138,21 @@ def freeze(
     again: Annotated[
         bool, typer.Option("--again", help="Also machines that are frozen: their earlier state is lost.")
     ] = False,
+    json: JsonOption = False,
 ) -> None:
     """At the bell: a snapshot `frozen` of every machine, disk and memory. Those that are frozen stay as they were."""
-    from labs.cli.output import out
+    from labs.cli.output import out, print_json
 
     loaded, hypervisor, benches = open_session(session, candidate)
     outcome = with_executor(
-        loaded, hypervisor, "freeze", lambda executor: executor.snapshot(benches, "frozen", replace=again)
+        loaded, hypervisor, "freeze", lambda executor: executor.snapshot(benches, "frozen", replace=again), quiet=json
     )
     machines = sum(len(bench.nodes) for bench in benches)
     failed = sum(len(nodes) for nodes in outcome.errors.values())
     kept = machines - outcome.changed - failed
+    if json:
+        print_json({"session": loaded.name, "frozen": outcome.changed, "kept": kept, "errors": outcome.errors})
+        raise typer.Exit(1 if outcome.errors else 0)
     told = f"; {kept} were frozen before and stay so (--again takes them as they are now)" if kept else ""
     out.print(
         f"{outcome.changed} machines frozen{told}; go back with: plateau reset {session} CANDIDATE --to frozen",
@@ -292,7 +296,9 @@ def _planned(loaded: Session, hypervisor: Hypervisor, benches: list[Bench]) -> P
     )
 
 
-def with_executor(loaded: Session, hypervisor: Hypervisor, verb: str, work: Callable[[Executor], Outcome]) -> Outcome:
+def with_executor(
+    loaded: Session, hypervisor: Hypervisor, verb: str, work: Callable[[Executor], Outcome], *, quiet: bool = False
+) -> Outcome:
     """Some work of the executor's under the session's lock, its steps in the journal and on the screen."""
     from labs.cli.output import Progress
     from labs.execute import Executor
@@ -300,7 +306,7 @@ def with_executor(loaded: Session, hypervisor: Hypervisor, verb: str, work: Call
     from labs.sessionfiles import SessionFiles
 
     files = SessionFiles(loaded.folder)
-    progress = Progress(quiet=False)
+    progress = Progress(quiet)
     with exclusive(files.lock, verb), open_journal(files, verb) as journal, progress.showing():
         return work(Executor(loaded, hypervisor, journal, progress))
 

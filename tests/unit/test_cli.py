@@ -70,10 +70,10 @@ def test_unknown_candidate(tmp_path: Path) -> None:
 
 
 def test_what_names_may_be_is_told(tmp_path: Path) -> None:
-    wrong = SESSION.replace("name: essai", "name: 2026-tssi").replace("id: alex", "id: Alex.M")
-    told = refusal("plan", write_session(tmp_path, wrong))
+    told = refusal("plan", write_session(tmp_path, SESSION.replace("name: essai", "name: 2026-tssi")))
     assert "session.yaml:1: name: small letters, digits, - and _, a letter first, 31 at most" in told
-    assert "(found 'Alex.M')" in told
+    told = refusal("plan", write_session(tmp_path, SESSION.replace("id: alex", "id: Alex.M")))
+    assert "small letters, digits and -, 31 at most; such as jean-dupont (found 'Alex.M')" in told
 
 
 def test_an_address_that_is_no_address_of_this_machine(tmp_path: Path) -> None:

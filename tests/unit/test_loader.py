@@ -27,7 +27,7 @@ def problem_of(tmp_path: Path, text: str) -> str:
         (SESSION.replace("title:", "titel:"), ":1: title: missing; add this key\n"),
         (SESSION + "mode: exma\n", ":8: mode: Input should be 'training' or 'exam'"),
         (SESSION.replace("name: Sam Petit", "nom: Sam Petit"), ":7: candidates.1.name: missing; add this key\n"),
-        (SESSION.replace("id: sam", "id: Sam P"), ":7: candidates.1.id: String should match pattern"),
+        (SESSION.replace("id: sam", "id: Sam P"), ":7: candidates.1.id: small letters, digits and -"),
         (SESSION.replace("graine-des-essais", "court"), ":4: seed: String should have at least 8 characters"),
         (SESSION.replace("seed: graine-des-essais", "seed: 12345678"), ":4: seed: Input should be a valid string"),
         (SESSION.split("candidates")[0] + "candidates: alex\n", ":5: candidates: Input should be a valid list"),

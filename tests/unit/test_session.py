@@ -114,7 +114,7 @@ def test_unknown_session_lists_the_known_ones() -> None:
 def test_profile_beside_the_session(tmp_path: Path) -> None:
     path = write_session(tmp_path, SESSION + "hypervisor: salle\n")
     assert "no salle.hypervisor.yaml beside the session" in refused(path)
-    (tmp_path / "salle.hypervisor.yaml").write_text("listen: 0.0.0.0\nports: {first: 30000, last: 30099}\n")
+    (tmp_path / "salle.hypervisor.yaml").write_text("listen: 192.0.2.10\nports: {first: 30000, last: 30099}\n")
     assert load_session(str(path)).profile.ports.last == 30099
     (tmp_path / "salle.hypervisor.yaml").write_text("ports: {first: 30000, last: 29999}\n")
     assert refused(path).endswith("salle.hypervisor.yaml:1: ports: first is greater than last")
