@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 
 from labs.errors import InputError
 from labs.models.lab import Lab, Name, Training, load_lab
-from labs.models.loader import Strict, line_of, load, read_yaml, worded
+from labs.models.loader import Strict, complaint, line_of, load, read_yaml, worded
 from labs.models.profile import AnyProfile, load_profile
 from labs.models.training import cut_down, training_of
 from labs.paths import INVENTORIES
@@ -197,7 +197,7 @@ def read_candidates(path: Path) -> tuple[Candidate, ...]:
             candidates.append(Candidate.model_validate(values))
         except ValidationError as problem:
             first = problem.errors()[0]
-            raise InputError(f"{path}:{rows.line_num}: {first['loc'][0]}: {first['msg']}") from None
+            raise InputError(f"{path}:{rows.line_num}: {first['loc'][0]}: {complaint(first)}") from None
     if not candidates:
         raise InputError(f"{path}: no candidate; add one line per candidate under id{delimiter}name")
     return tuple(candidates)
