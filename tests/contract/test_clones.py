@@ -41,6 +41,17 @@ def test_clock_is_right(world: World, machines: Machines) -> None:
         assert before - 2 <= told <= time.time() + 2
 
 
+@pytest.mark.only("qemu")
+def test_clock_does_not_hang_on_what_was_measured_while_booting(world: World, machines: Machines) -> None:
+    source = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
+    assert world.text(machines.a, f"cat {source}") in {"acpi_pm", "kvm-clock"}
+    began = time.monotonic()
+    first = float(world.text(machines.a, "cut -d ' ' -f 1 /proc/uptime"))
+    time.sleep(5)
+    second = float(world.text(machines.a, "cut -d ' ' -f 1 /proc/uptime"))
+    assert 4.5 <= second - first <= time.monotonic() - began + 0.5
+
+
 @pytest.mark.guests
 def test_segments_join_and_isolate(world: World, machines: Machines) -> None:
     assert pings(world, machines.a, MAIN["b"])

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from labs import images
 from labs.deadline import Deadline
 from labs.errors import HypervisorError, NotRenewedError
 from labs.hypervisors.qemu import command, ports, processes, resume, templates
@@ -82,7 +81,6 @@ class Launcher:
             disk=machine.disk,
             kernel=content.kernel,
             initrd=content.initrd,
-            cmdline=images.KERNEL_CMDLINE,
             depot=content.depot,
         )
         arguments += memory

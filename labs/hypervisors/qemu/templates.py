@@ -22,7 +22,7 @@ from labs.hypervisors.qemu import command, disks, processes
 from labs.hypervisors.qemu.guest_agent import GuestAgent
 from labs.hypervisors.qemu.qmp import Qmp
 from labs.hypervisors.qemu.spawn import spawn
-from labs.images import KERNEL_CMDLINE, RoleImage
+from labs.images import RoleImage
 from labs.paths import cache_dir
 
 BUILD_SECONDS = 300.0
@@ -111,7 +111,7 @@ def _folder(image: RoleImage, shape: command.Shape, depot: Path | None) -> Path:
         asdict(shape),
         depot.parent.name if depot else None,
         qemu_version(),
-        KERNEL_CMDLINE,
+        command.kernel_cmdline(shape),
         WARM_UP,
     ]
     digest = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:12]
@@ -129,7 +129,6 @@ def _make(
         disk=work / "disk.qcow2",
         kernel=str(image.kernel),
         initrd=str(image.initrd),
-        cmdline=KERNEL_CMDLINE,
         depot=str(depot) if depot else None,
     )
     arguments += command.memory(work / "ram", shape.memory_mb, share=True) + command.management()
