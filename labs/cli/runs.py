@@ -22,7 +22,7 @@ RECORDS = "records.jsonl"
 def find_run(session: Session, name: str | None) -> Path:
     """The folder of a run by its name, or of the newest. Raises InputError that lists those there are.
 
-    One line tells of a grading that began later and was interrupted.
+    One line tells of a grading that began later and did not end.
     """
     from labs.grade import is_run_name
 
@@ -47,8 +47,8 @@ def _tell_interrupted(session: Session, chosen: str) -> None:
     later = find(session)
     if later and later.folder.name > chosen:
         err.print(
-            f"{later.folder.name} was interrupted and has no results: this is {chosen}; "
-            f"plateau grade {session.path} --resume takes the later one up",
+            f"{later.folder.name} has no results, being interrupted or still at work: this is {chosen}; "
+            f"plateau grade {session.path} --resume takes up what was interrupted",
             markup=False, soft_wrap=True,
         )  # fmt: skip
 

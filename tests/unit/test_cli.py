@@ -261,7 +261,7 @@ def test_the_newest_run_is_no_copy_and_an_interrupted_one_is_told(tmp_path: Path
     asked = {"candidates": ["c01", "c02"], "selection": {"checks": [], "reboot_nodes": []}, "versions": {}}
     (later / "asked.json").write_text(json.dumps(asked))
     told = plateau("report", path, "--no-pdf")
-    assert "20261124T090000Z was interrupted and has no results: this is 20261123T090000Z" in told.stderr
+    assert "20261124T090000Z has no results, being interrupted or still at work: this is 20261123" in told.stderr
     assert "results/20261123T090000Z/report.html" in told.stdout
     assert "results/sauvegarde/" in plateau("report", path, "--no-pdf", "--run", "sauvegarde").stdout
 
