@@ -81,7 +81,7 @@ def _installed(package: str) -> str | None:
     except FileNotFoundError:
         return None
     state, _, version = answer.partition(" ")
-    return version.strip() if state == "ii" else None
+    return version.strip() if state[1:2] == "i" else None  # wanted or held, and there
 
 
 def _user_namespaces() -> Finding:

@@ -38,6 +38,8 @@ class Outcome:
 
     errors: dict[str, dict[str, str]] = field(default_factory=dict)
     changed: int = 0
+    notes: list[str] = field(default_factory=list)
+    """What whoever asked should know although it went well."""
 
     def fail(self, candidate: str, node: str, problem: object) -> None:
         self.errors.setdefault(candidate, {})[node] = str(problem)
@@ -130,7 +132,7 @@ class Executor:
 
         def take(node: BenchNode) -> bool:
             key = node.spec.key
-            if not replace and name in self._hypervisor.snapshots(key, Deadline.after(WAKE_SECONDS)):
+            if not replace and name in self._hypervisor.snapshots(key, Deadline.after(NODE_SECONDS)):
                 return False
             self._switch_on(node)  # what is off has no memory to keep
             self._wake(node)  # a machine that sleeps in its snapshot may never wake again
@@ -156,11 +158,15 @@ class Executor:
             except NotRenewedError as problem:
                 if not (as_it_was and node.graded):
                     raise
-                self._progress(f"{key.candidate}/{node.name}", f"is as it was, its clock too: {problem}")
+                with self._lock:
+                    notes.append(f"{key.candidate}/{node.name} is as it was, its clock too: {problem}")
             return True
 
+        notes: list[str] = []
         self._ensure_segments(benches)
-        return self._on_each(benches, f"rollback {name}", back)
+        outcome = self._on_each(benches, f"rollback {name}", back)
+        outcome.notes = notes
+        return outcome
 
     def _ensure_segments(self, benches: Sequence[Bench]) -> None:
         """All at once: a cluster's network is changed, and applied, a single time."""

@@ -161,12 +161,12 @@ def grade(
         count = len(done) - len(lost)
         others = " ".join(f"--without {grader.candidate}" for grader in done if not ended(grader.folder))
         kept = (
-            f"; {count} of {len(candidates)} are measured: plateau grade --resume tries the others again, "
-            f"--resume {others} makes the documents of those alone"
+            f"; {count} of {len(candidates)} are measured: plateau grade {session.path} --resume tries the others "
+            f"again, --resume {others} makes the documents of those alone"
         )
         raise NotMeasuredError(f"{'; '.join(lost)}{kept if count else ''}")
     parts_done = sorted(done, key=lambda part: candidates.index(part.candidate))
-    _require_alike([part.records for part in parts_done])
+    _require_alike([part.records for part in parts_done], session)
     for part in parts_done:
         shutil.copyfile(part.folder / LOG, run_folder / f"grader-{part.candidate}.log")
         for path in part.folder.glob("snapshots/*"):
@@ -293,14 +293,14 @@ def _headers(part: Path) -> list[dict[str, Any]]:
     return [data for line in _lines(part) if (data := json.loads(line))["kind"] == "run"]
 
 
-def _require_alike(parts: Sequence[Path]) -> None:
+def _require_alike(parts: Sequence[Path], session: Session) -> None:
     """Raise PlateauError when candidates were not graded alike: somebody changed the lab or the program meanwhile."""
     headers = [header for part in parts for header in _headers(part)]
     for name in ALIKE:
         if any(header.get(name) != headers[0].get(name) for header in headers):
             raise PlateauError(
-                f"{parts[0].parent.parent.parent.name}: {name} changed while candidates were graded; "
-                "plateau grade --anew grades all of them alike"
+                f"{session.name}: {name} changed while candidates were graded; "
+                f"plateau grade {session.path} --anew grades all of them alike"
             )
 
 

@@ -54,9 +54,12 @@ def build(
 
 
 def gather(
-    run_dir: Path, session_folder: Path, candidate: str, sources: report.Sources
+    run_dir: Path, session_folder: Path, candidate: str, sources: report.Sources, *, explained: bool = True
 ) -> tuple[dict[str, bytes], RunHeader]:
-    """The files that a dossier seals, records first. Raises as `build` does."""
+    """The files that a dossier seals, records first. Raises as `build` does.
+
+    Unless it is to be `explained`, an old run comes without its sheet and referential when they changed since.
+    """
     header = sources.run.header
     if header.training:
         raise DossierError(f"{run_dir}: a training version is no result of a title: there is nothing to seal")
@@ -67,11 +70,11 @@ def gather(
     names = [bench.candidate for bench in sources.run.benches]
     for path in _files(run_dir):
         name = path.relative_to(run_dir).as_posix()
-        if owner(name, names) == candidate:
+        if name != RECORDS and owner(name, names) == candidate:
             files[f"run/{name}"] = path.read_bytes()
     explanations = [
         *_subject(session_folder, candidate),
-        *(sources_of.kept(run_dir) or _of_today(header)).items(),
+        *(sources_of.kept(run_dir) or _of_today(header, explained)).items(),
         *_contested(session_folder / contest.FOLDER, candidate, names),
     ]
     for name, path in explanations:
@@ -138,11 +141,17 @@ def _subject(session_folder: Path, candidate: str) -> Iterator[tuple[str, Path]]
         yield f"subject/{name}", session_folder / "access" / candidate / name
 
 
-def _of_today(header: RunHeader) -> dict[str, Path]:
-    """The lab's sheet and the referential, when they are those that the run was graded with. Raises DossierError."""
+def _of_today(header: RunHeader, required: bool) -> dict[str, Path]:
+    """The lab's sheet and the referential, when they are those that the run was graded with.
+
+    Raises DossierError when they are not, and required.
+    """
     now = {"referential": versions.collect(header.referential).get("referential"), "lab": load_lab(header.lab).version}
     then = {"referential": header.versions.get("referential"), "lab": header.lab_version}
-    if changed := [name for name in now if then[name] is not None and now[name] != then[name]]:
+    changed = [name for name in now if then[name] is not None and now[name] != then[name]]
+    if changed and not required:
+        return {}
+    if changed:
         told = ", ".join(f"{name} {then[name]} then, {now[name]} now" for name in changed)
         raise DossierError(f"{header.run}: not what it was graded with: {told}; seal it with the Plateau of then")
     return sources_of.of(header.lab, header.referential)

@@ -24,10 +24,13 @@ def keep(run_dir: Path, lab: str, referential: str) -> None:
     """Copy them into a run's folder, unless they are there: a run that is taken up again was begun with these."""
     if (run_dir / FOLDER).exists():
         return
+    half = run_dir / f".{FOLDER}"
+    shutil.rmtree(half, ignore_errors=True)
     for name, path in of(lab, referential).items():
-        target = run_dir / FOLDER / name
+        target = half / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
+    half.rename(run_dir / FOLDER)
 
 
 def kept(run_dir: Path) -> dict[str, Path]:

@@ -129,13 +129,12 @@ class GradingRun:
         if (self._halted(run, spec) or self.node_down(run, spec)) and self._known_for_long(run):
             self.look_again(run)
         if halted := self._halted(run, spec):
-            raise PlateauError(
-                f"le disque de l'hôte est plein, qui a suspendu {halted} ; faites de la place, puis plateau up"
-            )
+            raise PlateauError(f"l'hôte, dont le disque est plein, a suspendu {halted} ; de la place, puis plateau up")
         outcome = self.node_down(run, spec)
         same = [name for name in spec.nodes if name in run.unrestarted] if spec.phase == "reboot" else []
         if same and outcome is None:
-            raise PlateauError(f"{same[0]} n'a pas été redémarrée ({run.unrestarted[same[0]]})")
+            run.notebook.add(f"agent:{same[0]}", "reboot", run.unrestarted[same[0]], 0.0)
+            raise PlateauError(f"{same[0]} n'a pas été redémarrée, ou ne répond plus")
         if self.signs and outcome is None:
             for name in spec.nodes:
                 run.engine.look(name)
@@ -309,7 +308,10 @@ def _depends(cause: str, outcomes: Mapping[str, Outcome]) -> str:
     """Why what depends on a cause cannot be told (French): it is not there, or it is not known."""
     if machine := _machine(cause):
         return f"{machine} est arrêtée ou injoignable"
-    if cause in outcomes and outcomes[cause].verdict is not Verdict.FAILED:
+    verdict = outcomes[cause].verdict if cause in outcomes else Verdict.FAILED
+    if verdict is Verdict.MANUAL:
+        return f"dépend de {cause}, qu'une personne doit évaluer"
+    if verdict is not Verdict.FAILED:
         return f"dépend de {cause}, qui n'a pas pu être mesuré"
     return f"dépend de {cause}, qui n'est pas acquis"
 

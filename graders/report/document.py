@@ -9,7 +9,7 @@ from graders.records import BenchHeader, Record, Run, RunHeader, Verdict, dump
 from graders.report import text
 from graders.report.aggregate import CandidateResult
 from graders.report.checkdata import check_data
-from graders.report.facts import facts, versions
+from graders.report.facts import begun, facts, versions
 from graders.report.grid import GridActivity, GridCompetence, GridRow, grid
 from graders.report.measures import row_of
 from graders.report.writer import Writer, signed, training_note
@@ -85,7 +85,7 @@ def _frame(w: Writer, candidate: CandidateResult) -> dict[str, Any]:
         "name": w.shown(candidate.bench.name, 120),
         "id": w.shown(candidate.bench.candidate, 60),
         "session": w.shown(header.title, 160),
-        "date": text.local(header.started, w.lang),
+        "date": text.local(begun(candidate) or header.started, w.lang),
         "training": training_note(w.t, header),
         "footer": w.t("footer", version=w.shown(header.grader_version), run=w.shown(header.run)),
         "privacy": w.t("training_privacy" if header.training else "privacy"),

@@ -25,7 +25,7 @@ def facts(w: Writer, candidate: CandidateResult, ccp: str | None = None, first: 
     found = [
         [w.t("referential"), w.official()],
         [w.t("lab"), f"{lab} ({w.t('version', version=header.lab_version)}){training_version(w.t, header)}"],
-        [w.t("date"), text.local(_begun(candidate) or header.started, w.lang)],
+        [w.t("date"), text.local(begun(candidate) or header.started, w.lang)],
         [w.t("mode"), w.t(f"mode_{header.mode}") if header.mode in ("exam", "training") else w.shown(header.mode)],
     ]
     if header.frozen is not None:
@@ -39,7 +39,7 @@ def facts(w: Writer, candidate: CandidateResult, ccp: str | None = None, first: 
     return found
 
 
-def _begun(candidate: CandidateResult) -> str | None:
+def begun(candidate: CandidateResult) -> str | None:
     """When the first of a candidate's checks began: in a run that was taken up again, not when the run did."""
     return min((record.started for task in candidate.tasks for record in task.records), default=None)
 

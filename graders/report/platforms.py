@@ -1,6 +1,7 @@
 """Files for other platforms: Moodle (CSV and XML) and Gradescope (JSON). Pure.
 
-Only final marks travel: a candidate whose marks wait for a measure or a person has empty cells, and no XML result.
+Only final marks travel to Moodle: a candidate whose marks wait for a measure or a person has empty cells, and no XML
+result. Gradescope wants a score, and is told that it is not final.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def gradescope(result: RunResult, candidate: CandidateResult) -> str:
         if record.verdict is not Verdict.NOT_APPLICABLE
     ]
     data: dict[str, Any] = {
-        **({"score": candidate.tally.points} if candidate.tally.complete else {}),
+        "score": candidate.tally.points,  # the format wants one; while it is not final, `output` says so
         "output": _feedback(candidate),
         "visibility": "visible",
         "tests": tests,

@@ -116,14 +116,15 @@ def refuse_strangers(folder: Path, rubrics: Mapping[str, Rubric], run: Run, rows
     known_checks = {check for task in run.header.tasks for check in task.get("checks", {})}
     known_rows = set(rows)
     phases: dict[tuple[str, str], set[str]] = {}
+    held = {(record.candidate, record.phase) for record in run.records}
     for record in run.records:
         phases.setdefault((record.candidate, record.check), set()).add(record.phase)
     for one, found in rubrics.items():
         path = folder / f"{one}.yaml"
         if found.session != run.header.session:
             raise InputError(
-                f"{path}: session: the form is of {found.session!r}, the run of {run.header.session!r}; delete the "
-                "form, and `plateau rubric` writes one of this session"
+                f"{path}: session: the form is of {found.session!r}, the run of {run.header.session!r}; put "
+                "it away, and `plateau rubric` writes one of this session; or correct `session:` if only that changed"
             )
         if found.referential != run.header.referential:
             raise InputError(f"{path}: referential: is {found.referential}, the run's is {run.header.referential}")
@@ -133,7 +134,8 @@ def refuse_strangers(folder: Path, rubrics: Mapping[str, Rubric], run: Run, rows
             raise InputError(f"{path}: overrides: {lost[0]} is not in the lab's sheet")
         for override in found.overrides:
             measured = phases.get((one, override.check), set())
-            if measured and override.phase not in measured:
+            # A run without a restart says nothing against what was decided of one with it.
+            if measured and override.phase not in measured and (one, override.phase) in held:
                 raise InputError(
                     f"{path}: overrides: {override.check}: phase: {override.phase}: it was measured {_when(measured)}"
                 )

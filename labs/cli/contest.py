@@ -128,13 +128,13 @@ class _Case:
         self._require_open()
         opened = self._opened
         gone = "what plateau down deleted cannot be measured again: --decide, on the evidence of then"
-        hosts = require_benches(self.session, [self.candidate], as_they_are=False, absent=gone)
+        bell = f"only `plateau freeze {self.session.path}`, run at the bell, makes that possible"
+        hosts = require_benches(self.session, [self.candidate], as_they_are=False, absent=gone, unfrozen=bell)
         try:
             go_back(str(self.session.path), self.candidate, "frozen", closed=True)
         except typer.Exit:
             raise PlateauError(
-                f"{self.candidate}: not measured again: the bench cannot go back to the bell, as told above; "
-                f"only `plateau freeze {self.session.path}`, run at the bell, makes that possible"
+                f"{self.candidate}: not measured again: the bench cannot go back to the bell, as told above; {bell}"
             ) from None
         selection = Selection(checks=(self.check,), reboot="reboot" in opened.verdicts, needs=True, frozen=True)
         progress = OnChange(Progress(quiet=False))
@@ -159,7 +159,7 @@ class _Case:
         opened = self._opened
         decided = opened.verdicts if verdict == "upheld" else dict.fromkeys(opened.verdicts, verdict)
         in_force = {one["phase"]: one["verdict"] for one in opened.records} | self._overrides()
-        for phase, said in decided.items():
+        for phase, said in decided.items() if verdict != "upheld" else ():
             if said != in_force[phase]:
                 self._override(phase, said, reason, by, local_day(now()))
         self._append("decided", [], opened.run, reason=reason, by=by, verdicts=decided)
@@ -201,7 +201,8 @@ class _Case:
         from labs.sessionfiles import write_private
 
         try:
-            files, _ = collect.gather(folder, self.session.folder, self.candidate, report.read(folder))
+            read = report.read(folder)
+            files, _ = collect.gather(folder, self.session.folder, self.candidate, read, explained=False)
         except (OSError, ValueError) as problem:
             raise PlateauError(str(problem)) from None
         data = archive.write(files)

@@ -158,7 +158,7 @@ def _back_to_the_bell(loaded: Session, progress: Callable[[str, str], None]) -> 
     """What takes a candidate's bench back to its frozen state. That raises PlateauError when a machine has none."""
     from labs.bench import compute_bench
     from labs.cli.opening import open_journal
-    from labs.cli.provisioning import list_machines
+    from labs.cli.provisioning import list_machines, tell_notes
     from labs.execute import Executor
     from labs.hypervisors import open_hypervisor
     from labs.prepare import require_same_version
@@ -172,6 +172,7 @@ def _back_to_the_bell(loaded: Session, progress: Callable[[str, str], None]) -> 
         def back(candidate: str) -> None:
             bench = compute_bench(loaded, loaded.candidate(candidate))
             outcome = executor.rollback([bench], "frozen", closed=True, as_it_was=True)
+            tell_notes(outcome)
             list_machines(loaded, hypervisor, files)
             for problem in outcome.errors.get(candidate, {}).values():
                 raise PlateauError(f"not back at the bell: {problem}")
@@ -275,13 +276,19 @@ def _tell_resumed(run: Interrupted) -> None:
 
 
 def require_benches(
-    loaded: Session, candidates: list[str], *, as_they_are: bool = True, absent: str = "run plateau up first"
+    loaded: Session,
+    candidates: list[str],
+    *,
+    as_they_are: bool = True,
+    absent: str = "run plateau up first",
+    unfrozen: str | None = None,
 ) -> dict[str, set[str]]:
     """The hosts that carry each candidate's machines. Raises InputError when one cannot be measured.
 
     Benches that go back to the bell need a state of it on every machine. Those graded as they are need every machine of
     the centre to run, which may have stopped with its host: nothing could be measured. Stopped machines of candidates
-    are told: what is asked of them will be missing. `absent` is the way out when a candidate has no machine at all.
+    are told: what is asked of them will be missing. `absent` is the way out when a candidate has no machine at all,
+    `unfrozen` when a machine has no state of the bell.
     """
     from labs.bench import compute_bench
     from labs.cli.output import err
@@ -302,7 +309,7 @@ def require_benches(
         raise InputError(f"{loaded.name}: {_names(halted)}: the host's disk is full; free space, then plateau up")
     stopped = [node for node in nodes if found[node.spec.key].power is Power.STOPPED]
     if not as_they_are:
-        _require_bell(loaded, hypervisor, nodes)
+        _require_bell(loaded, hypervisor, nodes, unfrozen)
     elif ours := [node for node in stopped if not node.graded]:
         raise InputError(f"{loaded.name}: {_names(ours)} is stopped, and measures the others; run plateau up first")
     elif stopped:
@@ -313,7 +320,7 @@ def require_benches(
     return up
 
 
-def _require_bell(loaded: Session, hypervisor: Hypervisor, nodes: list[BenchNode]) -> None:
+def _require_bell(loaded: Session, hypervisor: Hypervisor, nodes: list[BenchNode], way_out: str | None) -> None:
     """Raise InputError when a machine has no state of the bell: its candidate could not be measured."""
     from labs.deadline import Deadline
 
@@ -322,10 +329,8 @@ def _require_bell(loaded: Session, hypervisor: Hypervisor, nodes: list[BenchNode
     ]
     if missing:
         some = " ".join(f"-c {one}" for one in dict.fromkeys(node.spec.key.candidate for node in missing))
-        raise InputError(
-            f"{loaded.name}: {_names(missing)}: no state of the bell; plateau freeze {loaded.path} {some} takes it as "
-            "it is now"
-        )
+        way_out = way_out or f"plateau freeze {loaded.path} {some} takes it as it is now"
+        raise InputError(f"{loaded.name}: {_names(missing)}: no state of the bell; {way_out}")
 
 
 def _names(nodes: list[BenchNode]) -> str:

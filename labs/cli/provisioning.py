@@ -208,6 +208,7 @@ def go_back(session: str, candidate: str, to: str, *, closed: bool = False) -> i
         list_machines(loaded, hypervisor, files)
     else:
         _hand_out(loaded, hypervisor, benches, files)
+    tell_notes(outcome)
     fail_on(outcome)
     return outcome.changed
 
@@ -339,6 +340,14 @@ def _report(
         out.print("everything was up already; nothing was changed")
     out.print(f"access sheets and subjects: {files.access}")
     _tell_errors(outcome, out)
+
+
+def tell_notes(outcome: Outcome) -> None:
+    """What is worth knowing although it went well, on standard error."""
+    from labs.cli.output import err, plain
+
+    for note in outcome.notes:
+        err.print(f"[yellow]{plain(note)}[/]", soft_wrap=True)
 
 
 def fail_on(outcome: Outcome) -> None:

@@ -44,7 +44,11 @@ def _tell_interrupted(session: Session, chosen: str) -> None:
     from labs.cli.output import err
     from labs.resume import find
 
-    later = find(session)
+    try:
+        later = find(session)
+    except InputError as problem:  # of a run that nobody asked for
+        err.print(str(problem), markup=False, soft_wrap=True)
+        return
     if later and later.folder.name > chosen:
         err.print(
             f"{later.folder.name} has no results, being interrupted or still at work: this is {chosen}; "
@@ -89,7 +93,11 @@ def _tell_partial(session: Session, folder: Path, run: Run) -> None:
 
 
 def _newest_with(folder: Path, wanted: set[str]) -> str | None:
+    from labs.grade import is_run_name
+
     for path in sorted(folder.parent.glob(f"*/{RECORDS}"), reverse=True):
+        if not is_run_name(path.parent.name):
+            continue
         try:
             if path.parent != folder and wanted <= {bench.candidate for bench in load_run(path.parent).benches}:
                 return path.parent.name

@@ -122,6 +122,10 @@ def test_plan_touches_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_one_document_is_not_watched(tmp_path: Path) -> None:
+    assert "--json prints one document" in refusal("status", write_session(tmp_path), "--json", "--watch")
+
+
 def test_status_of_nothing(tmp_path: Path) -> None:
     answer = plateau("status", write_session(tmp_path), "--json")
     assert answer.returncode == 1

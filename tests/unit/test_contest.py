@@ -139,6 +139,18 @@ def test_upheld_changes_no_mark_and_a_form_keeps_what_it_had(place: Path) -> Non
     assert found.overridden["CP06-S1.a", "live"].verdict is Verdict.FAILED
 
 
+def test_upheld_writes_nothing_that_a_form_cannot_say(place: Path) -> None:
+    """What was blocked may be upheld: no person's word, of three verdicts only, is made of it."""
+    blocked = next(one for one in session().records if one.candidate == "c02" and one.verdict is Verdict.BLOCKED)
+    plateau("contest", place, "c02", blocked.check, "--reason", "Rien ne le bloquait.")
+    form = {"candidate": "c02", "session": "limoges-2026", "referential": "tssi-2013"}
+    said = {"check": blocked.check, "verdict": "passed", "reason": "Vu autrement.", "evaluator": "PJ"}
+    forms.save(place.parent / "marks" / "c02.yaml", {**form, "overrides": [{**said, "date": "2026-11-23"}]})
+    word = ("--decide", "upheld", "--reason", "La mesure est confirmée.", "--by", "PJ")
+    assert plateau("contest", place, "c02", blocked.check, *word).returncode == 0
+    assert len(report.read(place.parent / "results" / RUN).rubrics["c02"].overrides) == 1
+
+
 def values_of(*names: str) -> dict[str, dict[str, object]]:
     return {one.candidate.id: dict(one.values) for one in compute_benches(session_of(*names))}
 

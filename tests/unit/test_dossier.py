@@ -17,7 +17,7 @@ from test_report_samples import session, write
 
 from graders.dossier import MANIFEST, RECORDS, RESULTS, SEAL, SUMS, DossierError, archive, collect, keys, sources
 from graders.dossier.verify import Verification, verify
-from graders.report import write_all, write_pdfs
+from graders.report import read, write_all, write_pdfs
 from graders.rubric import forms
 
 # Made with minisign 0.11: `minisign -G -W`, then `minisign -S -t commentaire`.
@@ -297,6 +297,18 @@ def test_what_it_was_graded_by_is_sealed_not_what_is_there_today(place: Path, ke
     records.write_text(records.read_text(encoding="utf-8").replace('"lab_version": "1.2"', '"lab_version": "0.9"'))
     with pytest.raises(DossierError, match=r"not what it was graded with: lab 0\.9 then, \d"):
         collect.build(run, folder, "c01", key)
+
+
+def test_evidence_of_an_old_run_is_frozen_though_its_lab_changed(place: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    shutil.copytree(place, folder)
+    run = folder / "results" / "r1"
+    shutil.rmtree(run / "sources")
+    records = run / RECORDS
+    records.write_text(records.read_text(encoding="utf-8").replace('"lab_version": "1.2"', '"lab_version": "0.9"'))
+    files, _ = collect.gather(run, folder, "c01", read(run), explained=False)
+    assert "lab/lab.yaml" not in files
+    assert RECORDS in files
 
 
 def test_a_referential_is_sealed_with_what_it_is_based_on() -> None:

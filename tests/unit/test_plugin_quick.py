@@ -79,6 +79,7 @@ def test_a_lean_grader_still_says_what_went_wrong(tmp_path, source, status, word
     [
         ("CP06-S1.a", Verdict.FAILED, "dépend de CP06-S1.a, qui n'est pas acquis"),
         ("CP06-S1.a", Verdict.ERROR, "dépend de CP06-S1.a, qui n'a pas pu être mesuré"),
+        ("CP06-S1.a", Verdict.MANUAL, "dépend de CP06-S1.a, qu'une personne doit évaluer"),
         ("node:rtr", None, "la machine rtr est arrêtée ou injoignable"),
     ],
 )

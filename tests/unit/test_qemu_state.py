@@ -107,9 +107,13 @@ def test_a_running_machine_is_reached_where_its_process_listens(tmp_path: Path) 
     hypervisor = QemuHypervisor(Profile(listen="127.0.0.2"))
     assert hypervisor._status(machine, machine.read()).ssh == ("127.0.0.1", 21000), "the profile was changed since"
     placed = hypervisor._launcher._placed(machine, machine.read())
-    assert placed.reach[0] == machine.read().reach[0] == "127.0.0.2", "from its next start on"
+    assert placed.reach("")[0] == machine.read().reach("")[0] == "127.0.0.2", "from its next start on"
+    old = json.loads((machine.folder / "vm.json").read_text())
+    del old["listen"]
+    (machine.folder / "vm.json").write_text(json.dumps(old))
+    assert hypervisor._status(machine, machine.read()).ssh == ("127.0.0.2", 21000), "made by an older version"
     closed = replace(placed, closed=(21002, 21003))
-    assert closed.reach == ("127.0.0.1", 21002, 21003)
+    assert closed.reach("") == ("127.0.0.1", 21002, 21003)
 
 
 def test_an_address_of_another_machine_is_told(tmp_path: Path) -> None:

@@ -134,8 +134,12 @@ def test_an_override_of_what_was_not_measured_then_is_told(tmp_path: Path) -> No
         tmp_path, {"c02": Rubric.model_validate({**form, "overrides": [said]})}, session(), TSSI.rows
     )
     late = Rubric.model_validate({**form, "overrides": [{**said, "phase": "reboot"}]})
+    run = session()
+    restarted = replace(run, records=[*run.records, record("c02", "CP07-S4.a", phase="reboot")])
     with pytest.raises(InputError, match=r"CP06-S1\.a: phase: reboot: it was measured before the restart"):
-        rubric.refuse_strangers(tmp_path, {"c02": late}, session(), TSSI.rows)
+        rubric.refuse_strangers(tmp_path, {"c02": late}, restarted, TSSI.rows)
+    live = replace(run, records=[one for one in run.records if one.phase == "live"])
+    rubric.refuse_strangers(tmp_path, {"c02": late}, live, TSSI.rows)  # --no-reboot: of what was decided before
 
 
 def test_a_date_typed_as_a_text_is_one(tmp_path: Path) -> None:

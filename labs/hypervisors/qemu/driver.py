@@ -274,7 +274,7 @@ class QemuHypervisor:
 
     def console(self, key: NodeKey) -> Console:
         machine = self._existing(key)
-        listen, _, vnc_port = machine.read().reach
+        listen, _, vnc_port = machine.read().reach(self._profile.listen)
         return Console(
             vnc=(listen, vnc_port),
             vnc_password=machine.vnc_secret.read_text(),
@@ -289,7 +289,7 @@ class QemuHypervisor:
             key=machine.key,
             power=_power(machine) if running else Power.STOPPED,
             ready=machine.ready,
-            ssh=content.reach[:2],
+            ssh=content.reach(self._profile.listen)[:2],
             since=machine.pid_file.stat().st_mtime if running else None,
             image=content.image,
             closed=content.closed is not None,

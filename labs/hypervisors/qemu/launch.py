@@ -74,7 +74,7 @@ class Launcher:
 
     def _launch(self, machine: Machine, memory: Sequence[str], deadline: Deadline) -> None:
         content = self._placed(machine, machine.read())
-        listen, ssh_port, vnc_port = content.reach
+        listen, ssh_port, vnc_port = content.reach(self._profile.listen)
         arguments = command.base_arguments(
             self._stock.shape(content.spec),
             folder=machine.folder,
@@ -117,7 +117,7 @@ class Launcher:
         if content.listen != self._profile.listen:
             content = replace(content, listen=self._profile.listen)
             machine.write(content)
-        listen, *own = content.reach
+        listen, *own = content.reach(self._profile.listen)
         if all(ports.is_free(listen, port) for port in own):
             return content
         with ports.allocation(self._root):

@@ -33,15 +33,14 @@ class MachineFile:
     depot: str | None
     ssh_port: int
     vnc_port: int
-    listen: str = LOOPBACK
-    """Address on which its process offers them: the profile's when it was begun."""
+    listen: str | None = None
+    """Address on which its process offers them: the profile's when it was begun. None: an older version's machine."""
     closed: tuple[int, int] | None = None
     """Instead of these two, and on the loopback: only this computer reaches the machine."""
 
-    @property
-    def reach(self) -> tuple[str, int, int]:
-        """Address and ports of SSH and of the screen."""
-        return (LOOPBACK, *self.closed) if self.closed else (self.listen, self.ssh_port, self.vnc_port)
+    def reach(self, listen: str) -> tuple[str, int, int]:
+        """Address and ports of SSH and of the screen; `listen` is what the profile has now."""
+        return (LOOPBACK, *self.closed) if self.closed else (self.listen or listen, self.ssh_port, self.vnc_port)
 
     @property
     def ports(self) -> set[int]:

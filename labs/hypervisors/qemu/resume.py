@@ -27,7 +27,7 @@ date -u -s @$now >/dev/null || exit 72
 """
 
 
-RENEW_SECONDS = 120.0
+RENEW_SECONDS = 240.0
 """How long a machine that is back at a snapshot is asked: its candidate may have stopped the guest agent before."""
 
 
