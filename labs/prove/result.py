@@ -116,12 +116,12 @@ class Proof:
         return found
 
     def flakes(self) -> list[str]:
-        """Live checks whose verdict on one unchanged bench was not always the same, as `seed check`."""
+        """Checks whose verdict on benches in one state was not always the same, after a restart too, as `seed check`."""
         seen: dict[tuple[str, str], set[str]] = {}
-        for grading in [*self.of("solution"), *self.of("repetition")]:
+        repeated = [one for one in self.gradings if one.state.startswith("repetition")]
+        for grading in [*self.of("solution"), *repeated]:
             for one in grading.checks:
-                if one.phase == "live":
-                    seen.setdefault((grading.seed, one.check), set()).add(one.verdict)
+                seen.setdefault((grading.seed, one.check), set()).add(one.verdict)
         return [f"{seed} {check}" for (seed, check), verdicts in sorted(seen.items()) if len(verdicts) > 1]
 
     def specificity(self) -> float | None:

@@ -112,6 +112,14 @@ def test_a_good_proof_has_nothing_wrong():
         ([Grading("seed-01", "solution", (seen(A, "passed"),), 1.0)], [], f"{B} was not measured"),
         ([grading("alternative alternatives/x.yml", "passed", "error")], [], f"{B} is error"),
         ([grading("solution", "passed", "passed"), grading("repetition 1", "passed", "failed")], [], "flake: seed-01"),
+        (
+            [
+                grading("solution", "passed", "passed"),
+                Grading("seed-01", "repetition, restarted, on b", (seen(B, "failed", phase="reboot"),), 1.0),
+            ],
+            [],
+            f"flake: seed-01 {B}",
+        ),
         ([], [Trial("seed-01", "CP06-S1.m1", "survived", 1.0)], "CP06-S1.m1: survived"),
         ([], [Trial("seed-01", "CP06-S1.m1", "not_applied", 1.0, detail="why")], "not applied: why"),
         ([], [Trial("seed-01", "CP06-S1.m1", "killed", 1.0, (A, C), (C,), True)], f"also reddened {C}"),
