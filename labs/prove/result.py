@@ -116,7 +116,7 @@ class Proof:
         return found
 
     def flakes(self) -> list[str]:
-        """Checks whose verdict on benches in one state was not always the same, after a restart too, as `seed check`."""
+        """Checks whose verdict in one state was not always the same, after a restart too, as `seed check`."""
         seen: dict[tuple[str, str], set[str]] = {}
         repeated = [one for one in self.gradings if one.state.startswith("repetition")]
         for grading in [*self.of("solution"), *repeated]:
