@@ -75,8 +75,6 @@ SETTLED = frozenset({"running", "degraded"})
 NO_ANSWER = "no answer"
 QUESTIONS = 3
 RESET = "reset"
-RESET_SECONDS = 60.0
-"""How long the button is tried at a time: a backup may hold the machine."""
 
 
 def system_of(node: BenchNode) -> System | None:
@@ -186,9 +184,10 @@ def _wait_new_boot(
             before = None
         limit = (SHUTDOWN_SECONDS if now is not None else SILENCE_SECONDS) if before else 0.0
         if not asked and time.monotonic() - began >= limit * slowness:
+            asked = True
             with contextlib.suppress(HypervisorError, DeadlineError):
-                hypervisor.reset(key, deadline.sooner(RESET_SECONDS))
-                asked, way, before = True, RESET, before or "unknown"
+                hypervisor.reset(key, deadline)
+                way, before = RESET, before or "unknown"
     return None, way
 
 

@@ -154,6 +154,6 @@ class GuestState:
     started: float
     asleep: bool = False
     """Its system is set to sleep when the power key is pressed."""
-    halted: str = ""
+    halted: bool = False
     """Its disk could not be written; `resume` has it go on."""
     commands: dict[int, dict[str, Any]] = field(default_factory=dict)

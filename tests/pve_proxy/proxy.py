@@ -137,9 +137,9 @@ class Proxy:
         self.as_root("POST", f"/nodes/{node}/qemu/{vmid}/status/stop")
         self._guests.pop(vmid, None)
 
-    def halt(self, vmid: int, state: str = "io-error") -> None:
-        """As when the storage of a running machine's disk is full; `paused`: by a click in the web interface."""
-        self._guests[vmid].halted = state
+    def halt(self, vmid: int) -> None:
+        """As when the storage of a running machine's disk is full."""
+        self._guests[vmid].halted = True
 
     # --- serving ---------------------------------------------------------------------------------------------------
 
@@ -220,8 +220,7 @@ class Proxy:
             return _refused(500, LOCK_TEXT.format(vmid=vmid))
         text, log = TASK_TEXTS[fault]
         node = match[1] if match else "pve1"
-        kinds = {"clone": "qmclone", "snapshot": "qmsnapshot"}
-        kind = "qmdestroy" if request.method == "DELETE" else kinds.get(path.rpartition("/")[2], "qmstart")
+        kind = "qmclone" if path.endswith("/clone") else "qmdestroy" if request.method == "DELETE" else "qmstart"
         task = self._invent(
             node, kind, vmid, NEVER if text is None else 0.0, (text or "").format(**{"vmid": vmid, **data}), log
         )
@@ -272,7 +271,7 @@ class Proxy:
             self._born[vmid] = time.monotonic()
         if request.method == "GET" and rest == "/status/current" and vmid in self._guests:
             guest = self._guests[vmid]
-            state = guest.halted or ("suspended" if guest.asleep else "running")
+            state = "io-error" if guest.halted else "suspended" if guest.asleep else "running"
             return _changed(answer, uptime=int(time.monotonic() - guest.started), qmpstatus=state)
         return answer
 
@@ -297,7 +296,7 @@ class Proxy:
             # Its memory comes back: the agent answers at once.
             self._guests[vmid] = GuestState(now - 3600)
         elif rest == "/status/resume" and vmid in self._guests:
-            self._guests[vmid].asleep, self._guests[vmid].halted = False, ""
+            self._guests[vmid].asleep = self._guests[vmid].halted = False
         elif rest in {"/status/stop", "/status/shutdown"} or (method == "DELETE" and rest == ""):
             self._guests.pop(vmid, None)
 
@@ -398,8 +397,6 @@ class Proxy:
         if self.sdn.hidden_change or any(vnet.get("state") for vnet in self.sdn.listed()):
             words = "could not acquire lock for SDN config: configuration has pending changes"
             return _refused(500, f"{words} {where}")
-        if self.sdn.locked:
-            return _refused(500, f"invalid lock token provided! {where}")
         self.sdn.locked = True
         return _ok("01a2017f-e97e-715f-8a9e-66a9566678a7")
 

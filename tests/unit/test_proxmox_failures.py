@@ -15,7 +15,7 @@ RECORDED = [
     (500, "can't lock file '/var/lock/qemu-server/lock-240.conf' - got timeout", Kind.BUSY),
     (None, "clone failed: can't lock file '/var/lock/pve-manager/pve-storage-local' - got timeout", Kind.BUSY),
     (None, "VM is locked (snapshot)", Kind.BUSY),
-    (None, "VM is locked (backup)", Kind.BUSY),
+    (None, "VM is locked (backup)", Kind.OTHER),
     (500, "Configuration file 'nodes/pve1/qemu-server/999.conf' does not exist", Kind.MISSING),
     (None, "unable to find configuration file for VM 240 on node 'pve1'", Kind.MISSING),
     (500, "sdn vnet 'zzz' does not exist", Kind.MISSING),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -38,7 +37,6 @@ def place(shared: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     monkeypatch.setattr(retry, "LATE_SECONDS", 0.3)
     monkeypatch.setattr(retry, "FIRST_PAUSE", 0.05)
     monkeypatch.setattr(sdn, "RELOAD_SECONDS", 0.3)
-    monkeypatch.setattr(sdn, "QUIET_SECONDS", 0.3)
     monkeypatch.setattr(proxmox_driver, "STRANGE_CLONE_SECONDS", 3.0)
     yield shared
     monkeypatch.setenv(SECRET_VARIABLE, SECRET)
@@ -138,49 +136,6 @@ def test_a_machine_goes_on_after_a_full_storage(place: Place, driver: ProxmoxHyp
     assert not driver.asleep(KEY, soon())
     driver.start(KEY, soon())
     assert ProxmoxHypervisor(place.profile).status(KEY).power is Power.RUNNING
-
-
-def test_a_machine_that_somebody_paused_is_woken(place: Place, driver: ProxmoxHypervisor) -> None:
-    made(driver)
-    driver.start(KEY, soon())
-    driver.wait_agent(KEY, soon())
-    place.proxy.halt(place.vmid(KEY), "paused")
-    assert driver.asleep(KEY, soon())
-    driver.start(KEY, soon())
-    assert not driver.asleep(KEY, soon())
-
-
-@pytest.mark.parametrize("fault", [Fault.LOCKED, Fault.TASK_LOCKED])
-def test_reset_waits_for_a_lock(place: Place, driver: ProxmoxHypervisor, fault: Fault) -> None:
-    made(driver)
-    driver.start(KEY, soon())
-    driver.wait_agent(KEY, soon())
-    rule = place.proxy.fail("POST", "/status/reset$", fault)
-    driver.reset(KEY, soon())
-    assert rule.seen == 1
-
-
-def test_reset_whose_answer_is_lost_is_not_pressed_again(place: Place, driver: ProxmoxHypervisor) -> None:
-    made(driver)
-    driver.start(KEY, soon())
-    driver.wait_agent(KEY, soon())
-    rule = place.proxy.fail("POST", "/status/reset$", Fault.LATE_596, times=5)
-    with pytest.raises(HypervisorError, match="camille/ws: reset: "):
-        driver.reset(KEY, soon())
-    assert rule.seen == 1
-
-
-def test_snapshot_that_an_interrupted_run_began_is_waited_for(place: Place, driver: ProxmoxHypervisor) -> None:
-    made(driver)
-    driver.start(KEY, soon())
-    driver.wait_agent(KEY, soon())
-    place.proxy.fail("POST", "/snapshot$", Fault.TASK_HANGS)
-    with pytest.raises(DeadlineError):
-        driver.snapshot(KEY, "frozen", Deadline.after(1.5))
-    with pytest.raises(DeadlineError, match="a snapshot begun before"):
-        driver.snapshots(KEY, Deadline.after(1.5))
-    place.proxy.forget_hanging()
-    driver.snapshots(KEY, soon())
 
 
 @pytest.mark.parametrize("fault", [None, Fault.LATE_596, Fault.NEVER_596, Fault.NO_WORKER_DONE])
@@ -328,47 +283,6 @@ def test_pending_change_of_a_zone_that_the_token_does_not_see_is_not_applied(
     assert place.proxy.sdn.applies == applied
     made(driver)
     assert not place.proxy.sdn.locked
-
-
-def test_another_run_s_pending_change_is_waited_for(
-    place: Place, driver: ProxmoxHypervisor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sdn, "QUIET_SECONDS", 20.0)
-    place.proxy.sdn.hidden_change = True
-    over = threading.Timer(0.5, lambda: setattr(place.proxy.sdn, "hidden_change", False))
-    over.start()
-    made(driver)
-    over.join()
-
-
-def test_others_changes_are_not_applied_for_a_node_that_lacks_ours(place: Place, driver: ProxmoxHypervisor) -> None:
-    made(driver)
-    place.proxy.sdn.hidden_change, applied = True, place.proxy.sdn.applies
-    driver.ensure_segments([*SEGMENTS], [SPEC], soon())  # all is there: nothing is applied
-    place.proxy.sdn.on_node.clear()
-    try:
-        with pytest.raises(EnvironmentLackError, match="in a zone that the token does not see"):
-            ProxmoxHypervisor(place.profile).ensure_segments([*SEGMENTS], [SPEC], soon())
-    finally:
-        place.proxy.sdn.hidden_change = False
-    assert place.proxy.sdn.applies == applied
-    driver.ensure_segments([*SEGMENTS], [SPEC], soon())
-
-
-@pytest.mark.parametrize(("fault", "held"), [(Fault.NEVER_596, False), (Fault.DROPPED, True)])
-def test_lock_of_sdn_whose_token_was_lost_is_told(
-    place: Place, driver: ProxmoxHypervisor, fault: Fault, held: bool
-) -> None:
-    place.proxy.fail("POST", "/cluster/sdn/lock$", fault)
-    if not held:
-        made(driver)
-        assert not place.proxy.sdn.locked
-        return
-    try:
-        with pytest.raises(EnvironmentLackError, match="pvesh delete /cluster/sdn/lock --force 1"):
-            made(driver)
-    finally:
-        place.proxy.sdn.locked = False
 
 
 def test_destroyed_machine_is_proved_gone_though_a_403_hides_it(place: Place, driver: ProxmoxHypervisor) -> None:

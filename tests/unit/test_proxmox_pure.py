@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from labs.deadline import Deadline
-from labs.errors import DeadlineError, EnvironmentLackError, HypervisorError
+from labs.errors import DeadlineError, EnvironmentLackError
 from labs.hypervisors.base import BenchKey, NicSpec, NodeKey, NodeSpec, SegmentSpec
-from labs.hypervisors.proxmox import agent, naming
+from labs.hypervisors.proxmox import naming
 from labs.hypervisors.proxmox.allocator import Allocator
 from labs.hypervisors.proxmox.batch import Batch
-from labs.hypervisors.proxmox.bridge import BridgeSegments
-from labs.hypervisors.proxmox.client import Client
 from labs.hypervisors.proxmox.cluster import Guest, Host, Snapshot, parse
-from labs.hypervisors.proxmox.failures import ApiError, Kind
 from labs.hypervisors.proxmox.network import trunk_tags
 from labs.hypervisors.proxmox.placement import OVERHEAD_MB, Room, place, rooms
 from labs.hypervisors.proxmox.power import Power
 from labs.hypervisors.proxmox.slots import Boots, Slots
-from labs.hypervisors.proxmox.tasks import Tasks
-from labs.hypervisors.proxmox.templates import _template
-from labs.models.proxmox import BridgeNetwork, ProxmoxProfile, Range
+from labs.models.proxmox import Range
 
 ANYWHERE = {("ws", "trixie"): frozenset({"n1", "n2"})}
 
@@ -191,113 +184,3 @@ def test_trunks_of_a_bench_must_agree() -> None:
     other = NicSpec("m", None, ((30, "lan"),))
     with pytest.raises(EnvironmentLackError, match="Proxmox VE translates no tags"):
         trunk_tags([spec_of("a", nics=(trunk,)), spec_of("a", "srv", nics=(other,))])
-
-
-class Cluster:
-    """Answers by path; a node in `down` takes its time to say nothing."""
-
-    user = "plateau@pve"
-
-    def __init__(self, *down: str) -> None:
-        self.down, self.end = down, threading.Event()
-
-    def get(self, path: str, deadline: Deadline, **_: Any) -> Any:
-        if path.split("/")[1] in self.down:
-            self.end.wait(20)
-            raise ApiError("595 no route to host", Kind.UNKNOWN)
-        return {"status": "stopped", "exitstatus": "OK"}
-
-
-def upid(node: str) -> str:
-    return f"UPID:{node}:0002B3C4:00F1E2D3:69284A10:qmstart:20014:plateau@pve!plateau:"
-
-
-def test_a_node_that_is_down_keeps_nobody_else_waiting() -> None:
-    cluster = Cluster("pve1")
-    tasks = Tasks(cast(Client, cluster))
-    with contextlib.suppress(DeadlineError):
-        tasks.wait(upid("pve1"), "ill", Deadline.after(0.1))  # its poller hangs from here on
-    tasks.wait(upid("pve2"), "well", Deadline.after(2))
-    cluster.end.set()
-
-
-class Silent:
-    """A guest that is silent at first."""
-
-    def __init__(self, *problems: Kind) -> None:
-        self.problems, self.asked = list(problems), list[str]()
-
-    def call(self, method: str, path: str, deadline: Deadline, **_: Any) -> Any:
-        self.asked.append(path.rpartition("/")[2])
-        if self.problems:
-            raise ApiError("QEMU guest agent is not running", self.problems.pop(0))
-        return {"pid": 7}
-
-    def get(self, path: str, deadline: Deadline, **_: Any) -> Any:
-        if self.problems:
-            raise ApiError("QEMU guest agent is not running", self.problems.pop(0))
-        return {"exited": 1, "exitcode": 0, "out-data": "done"}
-
-
-def test_a_guest_that_is_silent_for_a_moment_is_asked_again() -> None:
-    guest = Silent(Kind.NO_AGENT, Kind.BUSY)
-    answer = agent.execute(cast(Client, guest), "p", "ws", ["/bin/true"], Deadline.after(10), stdin=b"", linux=True)
-    assert (answer.stdout, guest.asked) == (b"done", ["exec"] * 3)
-    silent = Silent(*[Kind.NO_AGENT] * 50)
-    with pytest.raises(ApiError, match="not running"):
-        agent.execute(cast(Client, silent), "p", "ws", ["/bin/true"], Deadline.after(0.5), stdin=b"", linux=True)
-    lost = Silent(Kind.UNKNOWN)
-    with pytest.raises(HypervisorError, match="no answer from the agent"):
-        agent.execute(cast(Client, lost), "p", "ws", ["/bin/true"], Deadline.after(5), stdin=b"", linux=True)
-    assert lost.asked == ["exec"], "it may run: it is not begun twice"
-
-
-class Pools:
-    """The pools' comments; `late` runs before the first write arrives."""
-
-    def __init__(self) -> None:
-        self.comments: dict[str, str] = {"plateau/a-1": "", "plateau/b-1": ""}
-        self.late: list[Callable[[], None]] = []
-
-    def get(self, path: str, deadline: Deadline) -> Any:
-        return [{"poolid": pool, "comment": comment} for pool, comment in self.comments.items()]
-
-    def call(self, method: str, path: str, deadline: Deadline, *, poolid: str, comment: str) -> None:
-        if self.late:
-            self.late.pop()()
-        self.comments[poolid] = comment
-
-
-@pytest.mark.parametrize(("first", "second"), [("a-1", "b-1"), ("b-1", "a-1")])
-def test_two_sessions_never_share_a_vlan(first: str, second: str) -> None:
-    pools, network = Pools(), BridgeNetwork(mode="bridge", bridge="vmbr1", vlans=Range(first=2000, last=2005))
-    profile = ProxmoxProfile.model_construct(pool="plateau")
-    segments = [BridgeSegments(profile, network, cast(Client, pools)) for _ in range(2)]
-
-    def reserve(number: int, session: str) -> None:
-        segments[number].ensure([SegmentSpec(BenchKey(session, "c"), "lan")], [], [], Deadline.after(5))
-
-    pools.late = [lambda: reserve(1, second)]  # it reads and writes while the first one's write is under way
-    reserve(0, first)
-    nic = NicSpec("52:54:00:00:00:01", "lan", ())
-    cards = {one.card(BenchKey(session, "c"), nic) for one, session in zip(segments, (first, second), strict=True)}
-    assert len(cards) == 2
-
-
-def test_a_vlan_that_two_sessions_have_since_long_is_told() -> None:
-    pools, network = Pools(), BridgeNetwork(mode="bridge", bridge="vmbr1", vlans=Range(first=2000, last=2005))
-    pools.comments = dict.fromkeys(pools.comments, '{"vlans": {"c/lan": 2000}}')
-    segments = BridgeSegments(ProxmoxProfile.model_construct(pool="plateau"), network, cast(Client, pools))
-    with pytest.raises(HypervisorError, match="b-1/c/lan: VLAN 2000 is a-1's too; run plateau down, then up"):
-        segments.ensure([SegmentSpec(BenchKey("b-1", "c"), "lan")], [], [], Deadline.after(5))
-
-
-def test_a_template_with_a_cd_on_a_storage_of_one_node_is_cloned_there_only() -> None:
-    config = {"scsi0": "ceph:base-900-disk-0,size=40G", "efidisk0": "ceph:base-900-disk-1,size=4M", "ostype": "win11"}
-    assert _template(guest(900), config, {"ceph"}).shared
-    for name, value in (
-        ("ide2", "local:iso/virtio-win.iso,media=cdrom"),
-        ("tpmstate0", "local:base-900-disk-2,size=4M"),
-    ):
-        assert not _template(guest(900), {**config, name: value}, {"ceph"}).shared
-    assert _template(guest(900), {**config, "ide2": "none,media=cdrom"}, {"ceph"}).shared

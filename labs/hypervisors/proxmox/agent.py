@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import gzip
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from labs.deadline import Deadline
@@ -51,10 +51,7 @@ def execute(
     if stdin:
         command, data = _with_input(client, path, argv, stdin, deadline, linux=linux)
     try:
-        started = _patiently(
-            lambda: client.call("POST", f"{path}/agent/exec", deadline, command=command, **{"input-data": data}),
-            deadline,
-        )
+        started = client.call("POST", f"{path}/agent/exec", deadline, command=command, **{"input-data": data})
     except ApiError as problem:
         if problem.kind is Kind.UNKNOWN:
             raise HypervisorError(f"{what}: no answer from the agent; is {argv[0]} installed there?") from None
@@ -62,7 +59,7 @@ def execute(
     try:
         pid = int(started["pid"])
         for _ in deadline.ticks(FIRST_LOOK, slower=1.6):
-            status = _patiently(lambda: client.get(f"{path}/agent/exec-status", deadline, pid=pid), deadline)
+            status = client.get(f"{path}/agent/exec-status", deadline, pid=pid)
             if int(status.get("exited") or 0):
                 return ExecResult(
                     exit_status=int(status.get("exitcode", 128 + int(status.get("signal") or 0))),
@@ -72,18 +69,6 @@ def execute(
     except (AttributeError, LookupError, TypeError, ValueError) as problem:  # another program in the agent's place
         raise HypervisorError(f"{what}: the agent does not answer as one ({type(problem).__name__})") from None
     raise DeadlineError(f"{what}: {argv[0]} had not ended before the deadline")
-
-
-def _patiently(ask: Callable[[], Any], deadline: Deadline) -> Any:
-    """Ask again while the guest is silent or its lock is held: each call pings the agent first, and ends there."""
-    for _ in deadline.ticks(FIRST_LOOK, slower=1.6):
-        try:
-            return ask()
-        except ApiError as problem:
-            if problem.kind not in {Kind.NO_AGENT, Kind.BUSY} or deadline.expired:
-                raise
-            last = problem
-    raise last
 
 
 def is_plain(stdin: bytes) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -39,8 +38,8 @@ class BridgeSegments:
     def ensure(
         self, wanted: Sequence[SegmentSpec], nodes: Sequence[NodeSpec], hosts: Iterable[str], deadline: Deadline
     ) -> None:
-        """Reserve what is missing. Of two controllers that chose the same VLAN, the one that wrote last sees it when it
-        reads again, and chooses another one."""
+        """Reserve what is missing. Two controllers that choose the same VLAN see it when they read again: the session
+        whose name comes first keeps it, the other chooses anew."""
         if trunk_tags(nodes):
             raise EnvironmentLackError(
                 "this lab has trunk cards, whose tags a bridge of VLANs cannot translate; use an SDN zone "
@@ -81,18 +80,12 @@ class BridgeSegments:
         return len(self._network.vlans) - len({vlan for own in taken.values() for vlan in own.values()})
 
     def _reserve(self, session: str, names: Sequence[str], deadline: Deadline) -> None:
-        fresh: set[str] = set()
-        for attempt in range(ATTEMPTS):
+        for _ in range(ATTEMPTS):
             taken = self._read(deadline)
             self._known = taken
             mine = dict(taken.get(session, {}))
             others = {vlan: owner for owner, own in taken.items() if owner != session for vlan in own.values()}
-            clashes = {name for name, vlan in mine.items() if vlan in others}
-            if settled := sorted(clashes & set(names) - fresh):  # its machines may be on it
-                vlan = mine[settled[0]]
-                raise HypervisorError(
-                    f"{session}/{settled[0]}: VLAN {vlan} is {others[vlan]}'s too; run plateau down, then up"
-                )
+            clashes = [name for name, vlan in mine.items() if others.get(vlan, session) < session]
             missing = [name for name in names if name not in mine or name in clashes]
             if not missing:
                 return
@@ -104,10 +97,7 @@ class BridgeSegments:
                     f"{len(missing)} VLANs needed, {len(free)} of {numbers.start}-{numbers.stop - 1} are free; "
                     "widen network.vlans of the profile or take another session down"
                 )
-            if attempt:  # two that go on choosing alike would go on meeting
-                random.shuffle(free)
             mine.update(zip(missing, free, strict=False))
-            fresh.update(missing)
             self._write(session, mine, deadline)
         raise HypervisorError(f"{session}: no VLAN could be reserved: other controllers kept choosing the same")
 

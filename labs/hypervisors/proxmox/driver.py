@@ -12,7 +12,7 @@ from typing import Any
 from labs.bench import Bench
 from labs.deadline import Deadline
 from labs.doctor import Finding
-from labs.errors import DeadlineError, EnvironmentLackError, HypervisorError, NotRenewedError
+from labs.errors import DeadlineError, EnvironmentLackError, HypervisorError
 from labs.hypervisors.base import (
     BenchKey,
     Console,
@@ -28,7 +28,7 @@ from labs.hypervisors.proxmox import access, agent, consoles, naming, pools, pre
 from labs.hypervisors.proxmox.batch import Batch
 from labs.hypervisors.proxmox.client import Client
 from labs.hypervisors.proxmox.cluster import LISTING_SECONDS, Cluster
-from labs.hypervisors.proxmox.failures import ApiError, Kind, named
+from labs.hypervisors.proxmox.failures import named
 from labs.hypervisors.proxmox.listing import Machine
 from labs.hypervisors.proxmox.machines import Machines
 from labs.hypervisors.proxmox.network import open_network
@@ -38,7 +38,7 @@ from labs.hypervisors.proxmox.power import Power as Knowledge
 from labs.hypervisors.proxmox.retry import settle
 from labs.hypervisors.proxmox.sightings import Sightings
 from labs.hypervisors.proxmox.starts import Starts
-from labs.hypervisors.proxmox.tasks import TaskFailedError, Tasks, subject
+from labs.hypervisors.proxmox.tasks import TaskFailedError, Tasks
 from labs.hypervisors.proxmox.templates import Templates
 from labs.hypervisors.qemu import resume
 from labs.models.proxmox import ProxmoxProfile
@@ -229,17 +229,9 @@ class ProxmoxHypervisor:
 
     def reset(self, key: NodeKey, deadline: Deadline) -> None:
         machine = self._existing(key)
-
-        def press() -> object:
-            try:
-                return self._client.call("POST", f"{machine.path}/status/reset", deadline)
-            except ApiError as problem:
-                if problem.kind is Kind.UNKNOWN:  # pressed or not: twice, it would cut the start short
-                    raise HypervisorError(f"{key}: reset: {problem}") from None
-                raise
-
         with named(key):
-            settle(press, lambda: False, self._tasks, f"{key}: reset", deadline)
+            upid = self._client.call("POST", f"{machine.path}/status/reset", deadline)
+            self._tasks.wait(upid, f"{key}: reset", deadline)
         self._known.started(key)
 
     def mark_ready(self, key: NodeKey) -> None:
@@ -308,10 +300,6 @@ class ProxmoxHypervisor:
 
     def snapshots(self, key: NodeKey, deadline: Deadline) -> list[str]:
         machine = self._existing(key)
-        for upid in self._tasks.running(machine.node, "qmsnapshot", deadline):
-            if subject(upid) == str(machine.vmid):  # begun by a run that was interrupted: it will be there
-                with contextlib.suppress(TaskFailedError):
-                    self._tasks.wait(upid, f"{key}: a snapshot begun before", deadline)
         return snapshots.names(self._client, machine, deadline)
 
     def snapshot(self, key: NodeKey, name: str, deadline: Deadline) -> None:
@@ -323,12 +311,7 @@ class ProxmoxHypervisor:
         snapshots.roll_back(self._client, self._tasks, machine, name, deadline)
         self._known.forget(key)
         if self._sightings.is_linux(machine):
-            try:
-                resume.renew(key, (), partial(self._run_when_it_answers, key), deadline.sooner(resume.RENEW_SECONDS))
-            except NotRenewedError as problem:
-                if not self._machines.running(machine, Deadline.after(SETTLE_SECONDS)):
-                    raise HypervisorError(f"{key}: is off after it went back: {problem}") from None
-                raise
+            resume.renew(key, (), partial(self._run_when_it_answers, key), deadline.sooner(resume.RENEW_SECONDS))
 
     def _run_when_it_answers(self, key: NodeKey, script: bytes, deadline: Deadline) -> ExecResult:
         self.wait_agent(key, deadline)
@@ -400,10 +383,10 @@ class ProxmoxHypervisor:
 
         Until its end, a clone of a killed run is in no pool: the token does not even see that there is a machine.
         """
-        hosts = rooms(self._cluster.read(LISTING_SECONDS), (), 0)  # all: a clone's task runs where its template is
+        hosts = rooms(self._cluster.read(LISTING_SECONDS), self._profile.nodes, 0)
         running = {upid for room in hosts for upid in self._tasks.running(room.node, "qmclone", deadline)}
         strange = running - self._tasks.waiting()
-        patience = deadline.sooner(min(STRANGE_CLONE_SECONDS, deadline.remaining / 2))  # the rest is for our own work
+        patience = deadline.sooner(STRANGE_CLONE_SECONDS)
         for upid in sorted(strange):
             # It may be another session's: then its failure, and that it takes long, are no matter of ours.
             with contextlib.suppress(TaskFailedError, DeadlineError):

@@ -26,8 +26,8 @@ from labs.variants import mac_address
 READ_SECONDS = 30.0
 ONLINE_SECONDS = 30.0
 """How long a node is believed to be reachable, or not."""
-IO_ERROR, PAUSED = "io-error", "paused"
-"""A machine that stands still (qemu-qmp-ref(7), RunState): its disk could not be written; somebody paused it."""
+IO_ERROR = "io-error"
+"""State of a machine that QEMU halted because its disk could not be written (qemu-qmp-ref(7), RunState)."""
 LATE_CLONE_SECONDS = 40.0
 """How long a clone whose answer was lost is looked for: pveproxy gives up after 30 s, the work goes on."""
 
@@ -145,13 +145,13 @@ class Machines:
                 last = str(problem)
                 if problem.kind is Kind.EXISTS:
                     # Somebody's, in either shape of the race; or ours, when an earlier answer was lost.
-                    if lost and self._appears(machine, template.node, deadline):
+                    if lost and self._appears(machine, deadline):
                         return machine
                     del self._making[number]
                     number, lost = self._number(), False
                 elif problem.kind is Kind.UNKNOWN:
                     lost = True
-                    if self._appears(machine, template.node, deadline):
+                    if self._appears(machine, deadline):
                         return machine
                 elif problem.kind is Kind.BUSY:
                     time.sleep(min(pause, deadline.remaining))
@@ -171,15 +171,15 @@ class Machines:
     def _number(self) -> int:
         return self._numbers.take(self._cluster.read(max_age=30.0))
 
-    def _appears(self, machine: Machine, source: str, deadline: Deadline) -> bool:
-        """Whether a clone whose answer was lost is there, finished and ours; its task runs on the node `source`.
+    def _appears(self, machine: Machine, deadline: Deadline) -> bool:
+        """Whether a clone whose answer was lost is there, finished and ours.
 
         While it runs, a token with rights on its pool only may not even read it (403): only its own tasks tell.
         """
         for _ in deadline.sooner(LATE_CLONE_SECONDS).ticks(1.0):
             try:
                 config = self.config(machine, deadline)
-                running = self._tasks.running(source, "qmclone", deadline)
+                running = self._tasks.running(machine.node, "qmclone", deadline)
             except ApiError as problem:
                 if problem.kind is not Kind.UNKNOWN:
                     raise
@@ -342,7 +342,7 @@ class Machines:
 
     def asleep(self, machine: Machine, deadline: Deadline) -> bool:
         """Whether it runs but its system is suspended to memory."""
-        return self._current(machine, deadline).get("qmpstatus") in {"suspended", PAUSED}
+        return self._current(machine, deadline).get("qmpstatus") == "suspended"
 
     def wake(self, machine: Machine, deadline: Deadline) -> None:
         """End its sleep, or have it go on after a full disk; nothing happens when it is awake.
@@ -360,7 +360,7 @@ class Machines:
         )
 
     def _awake(self, machine: Machine, deadline: Deadline) -> bool:
-        return self._current(machine, deadline).get("qmpstatus") not in {"suspended", PAUSED, IO_ERROR}
+        return self._current(machine, deadline).get("qmpstatus") not in {"suspended", IO_ERROR}
 
     def _current(self, machine: Machine, deadline: Deadline) -> Mapping[str, Any]:
         """Its state, from the node itself; nothing when it is gone."""

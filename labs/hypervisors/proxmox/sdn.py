@@ -22,8 +22,6 @@ from labs.models.proxmox import ProxmoxProfile, SdnNetwork
 READ_SECONDS = 30.0
 RELOAD_SECONDS = 4.0
 """How long a node may take to show VNets after the apply's task has ended."""
-QUIET_SECONDS = 30.0
-"""How long changes of others are waited for: between creating VNets and applying them, another run looks so."""
 MAKERS = 6
 TAGGED = frozenset({"vlan", "qinq", "vxlan", "evpn"})
 """Zone types whose VNets want a tag; a simple zone's end at their node."""
@@ -217,37 +215,21 @@ class SdnSegments:
         if any(vnet.state for vnet in known.values()):
             return  # ours, of a killed run
         try:
-            self._touch_lock(deadline)
+            settle(lambda: self._touch_lock(deadline), lambda: True, self._tasks, "the lock of SDN", deadline)
         except ApiError as problem:
             if problem.kind is not Kind.INVALID:  # Proxmox VE 9.0 has no such lock
                 raise
 
     def _touch_lock(self, deadline: Deadline) -> None:
-        """Take the lock and give it back. Raises EnvironmentLackError while something is pending for long, or when an
-        answer was lost and the lock is held: nobody knows its token then.
-        """
-        patience, lost = deadline.sooner(QUIET_SECONDS), False
-        token: object = None
-
-        def take() -> None:
-            nonlocal token, lost
-            try:
-                token = self._client.call("POST", "cluster/sdn/lock", deadline)
-            except ApiError as problem:
-                if "has pending changes" in problem.text and patience.expired:
-                    raise EnvironmentLackError(
-                        "SDN has pending changes that are not ours, in a zone that the token does not see: another run "
-                        "that is at work, whose end to wait for, or changes to apply or revert (Datacenter, SDN)"
-                    ) from None
-                if lost and problem.kind is Kind.BUSY and "lock token" in problem.text:
-                    raise EnvironmentLackError(
-                        "SDN is locked, by a call of ours whose answer was lost, it seems; when nobody else is at work "
-                        "there, as root on a node: pvesh delete /cluster/sdn/lock --force 1"
-                    ) from None
-                lost = lost or problem.kind is Kind.UNKNOWN
-                raise
-
-        settle(take, lambda: False, self._tasks, "the lock of SDN", deadline)
+        try:
+            token = self._client.call("POST", "cluster/sdn/lock", deadline)
+        except ApiError as problem:
+            if "has pending changes" in problem.text:
+                raise EnvironmentLackError(
+                    "SDN has pending changes that are not ours, in a zone that the token does not see; apply or revert "
+                    "them first (Datacenter, SDN)"
+                ) from None
+            raise
         # Done twice, it is the same: an answer that was lost is simply asked for again.
         settle(
             lambda: self._client.call("DELETE", "cluster/sdn/lock", deadline, **{"lock-token": token}),
@@ -270,7 +252,6 @@ class SdnSegments:
         """The task of an apply ends well although a node's reload failed: each node is asked, and asked again."""
         for host in sorted(set(hosts)):
             if self._missing_on(host, vnets, deadline):
-                self._require_quiet(self._read(deadline), deadline)
                 self._apply(deadline)
                 bad = self._missing_on(host, vnets, deadline)
                 if bad:

@@ -141,19 +141,10 @@ def _template(guest: Guest, config: Mapping[str, Any], shared: set[str]) -> Temp
         vmid=guest.vmid,
         node=guest.node,
         storage=storages[0] if storages else "",
-        shared=bool(storages) and set(_volumes(config)) <= shared,
+        shared=bool(storages) and set(storages) <= shared,
         ostype=str(config.get("ostype") or "other"),
         surplus=tuple(sorted(name for name in config if name.rstrip("0123456789") in {"net", "ipconfig"})),
     )
-
-
-def _volumes(config: Mapping[str, Any]) -> list[str]:
-    """The storage of every volume: Proxmox VE clones to another node only where all of them are, CDs among them."""
-    return [
-        str(value).partition(":")[0]
-        for name, value in config.items()
-        if name.rstrip("0123456789") in (*DISKS, "efidisk", "tpmstate") and ":" in str(value).partition(",")[0]
-    ]
 
 
 def disks_of(config: Mapping[str, Any]) -> list[str]:
