@@ -397,6 +397,8 @@ class Proxy:
         if self.sdn.hidden_change or any(vnet.get("state") for vnet in self.sdn.listed()):
             words = "could not acquire lock for SDN config: configuration has pending changes"
             return _refused(500, f"{words} {where}")
+        if self.sdn.locked:
+            return _refused(500, f"could not acquire lock for SDN config: invalid lock token provided! {where}")
         self.sdn.locked = True
         return _ok("01a2017f-e97e-715f-8a9e-66a9566678a7")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -37,6 +38,7 @@ def place(shared: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     monkeypatch.setattr(retry, "LATE_SECONDS", 0.3)
     monkeypatch.setattr(retry, "FIRST_PAUSE", 0.05)
     monkeypatch.setattr(sdn, "RELOAD_SECONDS", 0.3)
+    monkeypatch.setattr(sdn, "PENDING_SECONDS", 0.3)
     monkeypatch.setattr(proxmox_driver, "STRANGE_CLONE_SECONDS", 3.0)
     yield shared
     monkeypatch.setenv(SECRET_VARIABLE, SECRET)
@@ -281,6 +283,46 @@ def test_pending_change_of_a_zone_that_the_token_does_not_see_is_not_applied(
     finally:
         place.proxy.sdn.hidden_change = False
     assert place.proxy.sdn.applies == applied
+    made(driver)
+    assert not place.proxy.sdn.locked
+
+
+def test_pending_change_of_another_run_is_waited_for(
+    place: Place, driver: ProxmoxHypervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its creation of VNets and its apply, a run with another token and zone looks like an administrator."""
+    monkeypatch.setattr(sdn, "PENDING_SECONDS", 30.0)
+    place.proxy.sdn.hidden_change = True
+    applies = threading.Timer(0.5, setattr, (place.proxy.sdn, "hidden_change", False))
+    applies.start()
+    made(driver)
+    assert not applies.is_alive()
+
+
+def test_repeated_apply_carries_out_nobodys_change_either(place: Place, driver: ProxmoxHypervisor) -> None:
+    made(driver)
+    place.proxy.sdn.on_node.clear()  # as after a reload by hand that failed
+    place.proxy.sdn.hidden_change = True
+    applied = place.proxy.sdn.applies
+    try:
+        with pytest.raises(EnvironmentLackError, match="in a zone that the token does not see"):
+            driver.ensure_segments(SEGMENTS, [SPEC], soon())
+    finally:
+        place.proxy.sdn.hidden_change = False
+    assert place.proxy.sdn.applies == applied
+    driver.ensure_segments(SEGMENTS, [SPEC], soon())
+    assert place.proxy.sdn.applies == applied + 1
+
+
+def test_lock_of_sdn_whose_answer_was_lost_is_told(place: Place, driver: ProxmoxHypervisor) -> None:
+    """Nobody holds its token: everybody else's changes of SDN would be refused, and nobody would know why."""
+    place.proxy.fail("POST", "/sdn/lock$", Fault.LATE_596)
+    try:
+        with pytest.raises(EnvironmentLackError, match="pvesh delete /cluster/sdn/lock --force 1 on a node"):
+            made(driver)
+    finally:
+        place.proxy.sdn.locked = False
+    place.proxy.fail("POST", "/sdn/lock$", Fault.UNREACHABLE_595)
     made(driver)
     assert not place.proxy.sdn.locked
 
