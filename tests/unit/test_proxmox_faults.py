@@ -129,6 +129,28 @@ def test_power_survives(place: Place, driver: ProxmoxHypervisor, fault: Fault) -
     assert driver.status(KEY).power is Power.STOPPED
 
 
+@pytest.mark.parametrize("fault", [Fault.LOCKED, Fault.TASK_LOCKED])
+def test_reset_waits_for_a_lock(place: Place, driver: ProxmoxHypervisor, fault: Fault) -> None:
+    made(driver)
+    driver.start(KEY, soon())
+    driver.wait_agent(KEY, soon())
+    boot = place.proxy.boot_of(place.vmid(KEY))
+    place.proxy.fail("POST", "/status/reset$", fault)
+    driver.reset(KEY, soon())
+    assert place.proxy.boot_of(place.vmid(KEY)) != boot
+
+
+def test_reset_whose_answer_was_lost_is_not_repeated(place: Place, driver: ProxmoxHypervisor) -> None:
+    made(driver)
+    driver.start(KEY, soon())
+    driver.wait_agent(KEY, soon())
+    before = place.proxy.calls["POST /nodes/pveN/qemu/N/status/reset"]
+    place.proxy.fail("POST", "/status/reset$", Fault.LATE_596)
+    with pytest.raises(HypervisorError, match="camille/ws: Connection timed out"):
+        driver.reset(KEY, soon())
+    assert place.proxy.calls["POST /nodes/pveN/qemu/N/status/reset"] == before + 1
+
+
 def test_a_machine_goes_on_after_a_full_storage(place: Place, driver: ProxmoxHypervisor) -> None:
     made(driver)
     driver.start(KEY, soon())
