@@ -178,6 +178,20 @@ def test_sleep_ends(place: Place, driver: ProxmoxHypervisor, fault: Fault | None
     driver.wait_agent(KEY, soon())
 
 
+def test_snapshots_of_a_stopped_machine_are_told(place: Place, driver: ProxmoxHypervisor) -> None:
+    made(driver)
+    driver.start(KEY, soon())
+    driver.wait_agent(KEY, soon())
+    driver.snapshot(KEY, "frozen", soon())
+    driver.stop(KEY, soon(), force=True)
+    assert driver.snapshots(KEY, soon()) == ["frozen"]
+    path = f"/nodes/{driver._existing(KEY).node}/qemu/{place.vmid(KEY)}/config"
+    place.proxy.as_root("PUT", path, lock="snapshot")
+    with pytest.raises(DeadlineError, match="is still being taken"):
+        driver.snapshots(KEY, Deadline.after(2))
+    place.proxy.as_root("PUT", path, delete="lock", skiplock=1)
+
+
 def test_key_of_a_stopped_machine(driver: ProxmoxHypervisor) -> None:
     made(driver)
     with pytest.raises(HypervisorError, match="not running"):

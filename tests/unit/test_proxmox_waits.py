@@ -7,8 +7,9 @@ from typing import Any, cast
 import pytest
 
 from labs.deadline import Deadline
+from labs.errors import DeadlineError
 from labs.hypervisors.base import NodeKey
-from labs.hypervisors.proxmox import starts
+from labs.hypervisors.proxmox import snapshots, starts
 from labs.hypervisors.proxmox.client import Client
 from labs.hypervisors.proxmox.failures import Kind
 from labs.hypervisors.proxmox.listing import Machine
@@ -53,3 +54,24 @@ def test_start_is_repeated_at_leisure_while_a_backup_runs(monkeypatch: pytest.Mo
     begun.finish(KEY, Deadline.after(3600))
     assert len(pauses) == 2000
     assert pauses[-1] == 5.0
+
+
+class Saving:
+    """A machine whose snapshot another run takes; it is complete after some looks at the configuration."""
+
+    def __init__(self, looks: int) -> None:
+        self.looks = looks
+
+    def get(self, path: str, _deadline: Deadline) -> Any:
+        if path.endswith("/config"):
+            self.looks -= 1
+            return {"lock": "snapshot"} if self.looks >= 0 else {}
+        unfinished = {"snapstate": "prepare"} if self.looks >= 0 else {}
+        return [{"name": "frozen", **unfinished}, {"name": "current"}]
+
+
+def test_snapshot_that_another_run_takes_is_waited_for() -> None:
+    """Taken for none, it would be deleted once it is complete, and a later state be kept in its place."""
+    assert snapshots.settled(cast(Client, Saving(1)), MACHINE, soon()) == ["frozen"]
+    with pytest.raises(DeadlineError, match=r"still being taken; .* run qm unlock 20000 on pve1"):
+        snapshots.settled(cast(Client, Saving(9999)), MACHINE, Deadline.after(0.1))

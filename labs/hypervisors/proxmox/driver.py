@@ -305,7 +305,8 @@ class ProxmoxHypervisor:
 
     def snapshots(self, key: NodeKey, deadline: Deadline) -> list[str]:
         machine = self._existing(key)
-        return snapshots.names(self._client, machine, deadline)
+        with named(key):
+            return snapshots.settled(self._client, machine, deadline)
 
     def snapshot(self, key: NodeKey, name: str, deadline: Deadline) -> None:
         machine = self._running(key, deadline)
