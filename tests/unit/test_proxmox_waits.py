@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, cast
 
 import pytest
@@ -75,3 +76,35 @@ def test_snapshot_that_another_run_takes_is_waited_for() -> None:
     assert snapshots.settled(cast(Client, Saving(1)), MACHINE, soon()) == ["frozen"]
     with pytest.raises(DeadlineError, match=r"still being taken; .* run qm unlock 20000 on pve1"):
         snapshots.settled(cast(Client, Saving(9999)), MACHINE, Deadline.after(0.1))
+
+
+class Halves:
+    """Two nodes: what is asked of pve1 has no answer until the test ends, tasks of pve2 have ended."""
+
+    user = "plateau@pve"
+
+    def __init__(self) -> None:
+        self.asked, self.over = threading.Event(), threading.Event()
+
+    def get(self, path: str, _deadline: Deadline, **_parameters: Any) -> Any:
+        if path.startswith("nodes/pve1"):
+            self.asked.set()
+            self.over.wait(20)
+        return {"status": "stopped", "exitstatus": "OK"}
+
+
+def test_node_without_an_answer_delays_its_own_tasks_only() -> None:
+    client = Halves()
+    tasks = Tasks(cast(Client, client))
+    stuck = threading.Thread(target=tasks.wait, args=("UPID:pve1:0:0:0:qmstart:1:u:", "a start", soon()))
+    try:
+        stuck.start()
+        assert client.asked.wait(10)
+        for number in range(3):
+            tasks.wait(f"UPID:pve2:0:0:0:qmstart:{number}:u:", "another", Deadline.after(5))
+        assert stuck.is_alive()
+    finally:
+        client.over.set()
+    stuck.join(5)
+    assert not stuck.is_alive()
+    assert tasks.waiting() == set()
