@@ -10,9 +10,9 @@ import pytest
 from labs.deadline import Deadline
 from labs.errors import DeadlineError
 from labs.hypervisors.base import NodeKey
-from labs.hypervisors.proxmox import snapshots, starts
+from labs.hypervisors.proxmox import agent, snapshots, starts
 from labs.hypervisors.proxmox.client import Client
-from labs.hypervisors.proxmox.failures import Kind
+from labs.hypervisors.proxmox.failures import ApiError, Kind, classify
 from labs.hypervisors.proxmox.listing import Machine
 from labs.hypervisors.proxmox.machines import Machines
 from labs.hypervisors.proxmox.power import Power
@@ -108,3 +108,60 @@ def test_node_without_an_answer_delays_its_own_tasks_only() -> None:
     stuck.join(5)
     assert not stuck.is_alive()
     assert tasks.waiting() == set()
+
+
+class Busy:
+    """An agent that answers with these errors first, to a command and to the question for its end."""
+
+    def __init__(self, begin: list[str], look: list[str]) -> None:
+        self.begin, self.look = begin, look
+        self.begun = 0
+
+    def call(self, _method: str, _path: str, _deadline: Deadline, **_parameters: Any) -> Any:
+        self._refuse(self.begin)
+        self.begun += 1
+        return {"pid": 7}
+
+    def get(self, _path: str, _deadline: Deadline, **_parameters: Any) -> Any:
+        self._refuse(self.look)
+        return {"exited": 1, "exitcode": 0, "out-data": "well"}
+
+    def _refuse(self, errors: list[str]) -> None:
+        if errors:
+            text = errors.pop(0)
+            raise ApiError(text, classify(500, text))
+
+
+MISSED = "QEMU guest agent is not running"
+HELD = "can't lock file '/var/lock/qemu-server/lock-20000.conf' - got timeout"
+UNHEARD = "VM 20000 qmp command 'guest-ping' failed - got timeout"
+PERHAPS = "VM 20000 qmp command 'guest-exec' failed - got timeout"
+
+
+def run(client: Busy, deadline: Deadline) -> str:
+    return agent.execute(cast(Client, client), MACHINE.path, "ws", ["true"], deadline, stdin=b"", linux=True).text
+
+
+def test_a_ping_that_was_missed_ends_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent, "FIRST_PAUSE", 0.01)
+    client = Busy(
+        [MISSED, HELD, UNHEARD], [MISSED, HELD, "VM 20000 qmp command 'guest-exec-status' failed - got timeout"]
+    )
+    assert run(client, soon()) == "well"
+    assert client.begun == 1
+
+
+def test_command_that_may_have_been_begun_is_not_repeated() -> None:
+    with pytest.raises(ApiError, match="'guest-exec' failed - got timeout"):
+        run(client := Busy([PERHAPS], []), soon())
+    assert client.begun == 0
+    with pytest.raises(ApiError, match="Invalid parameter 'pid'"):
+        run(Busy([], ["Agent error: Invalid parameter 'pid'"]), soon())
+
+
+def test_agent_that_stays_silent_is_told_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent, "FIRST_PAUSE", 0.01)
+    with pytest.raises(ApiError, match=MISSED):
+        run(Busy([MISSED] * 999, []), Deadline.after(0.1))
+    with pytest.raises(DeadlineError, match="ws: true had not ended before the deadline"):
+        run(Busy([], [MISSED] * 999), Deadline.after(0.1))
