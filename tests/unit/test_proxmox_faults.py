@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -426,6 +427,61 @@ def test_clone_that_still_runs_is_waited_for(place: Place, driver: ProxmoxHyperv
     finally:
         place.proxy.pace.clone = 0.2
     assert len(numbers(place)) == 1
+
+
+def test_clone_that_ended_since_the_last_listing_is_seen(place: Place, driver: ProxmoxHypervisor) -> None:
+    driver.ensure_segments(SEGMENTS, [SPEC], soon())
+    place.proxy.pace.clone = 1e6
+    try:
+        with pytest.raises(DeadlineError):
+            driver.ensure_node(SPEC, Deadline.after(1))
+    finally:
+        place.proxy.pace.clone = 0.2
+    again = ProxmoxHypervisor(place.profile)
+    assert again.list_nodes(SESSION) == []
+    place.proxy.forget_hanging()
+    made(again)
+    assert len(numbers(place)) == 1
+
+
+def test_clone_of_somebody_else_leaves_time_for_the_segments(
+    place: Place, driver: ProxmoxHypervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proxmox_driver, "STRANGE_CLONE_SECONDS", 120.0)
+    place.proxy.fail("POST", "/clone$", Fault.TASK_HANGS)
+    with pytest.raises(DeadlineError):
+        made(driver, seconds=0.5)
+    ProxmoxHypervisor(place.profile).ensure_segments(
+        [*SEGMENTS, SegmentSpec(KEY.bench, "wan")], [SPEC], Deadline.after(5)
+    )
+
+
+@pytest.fixture
+def elsewhere(place: Place, tmp_path: Path) -> Iterator[Place]:
+    """The machines are on pve2, their template on pve1: its storage is shared."""
+    wanted = Wanted(nodes=("pve1", "pve2"), storages={"tank": True}, options={"nodes": ["pve2"]})
+    with cluster(tmp_path / "elsewhere", wanted, Pace(scale=0.002, clone=1000.0)) as made:
+        yield made
+
+
+def test_clone_to_another_node_happens_once_though_its_answer_is_lost(elsewhere: Place) -> None:
+    """Its task runs on the template's node, and nobody may read its configuration before it ends."""
+    driver = ProxmoxHypervisor(elsewhere.profile)
+    rule = elsewhere.proxy.fail("POST", "/clone$", Fault.LATE_596)
+    made(driver)
+    assert rule.seen == 1
+    assert elsewhere.proxy.calls["POST /nodes/pveN/qemu/N/clone"] == 1
+    assert driver.status(KEY).host == "pve2"
+
+
+def test_clone_that_still_runs_on_another_node_is_waited_for_by_down(elsewhere: Place) -> None:
+    driver = ProxmoxHypervisor(elsewhere.profile)
+    driver.ensure_segments(SEGMENTS, [SPEC], soon())
+    with pytest.raises(DeadlineError):
+        driver.ensure_node(SPEC, Deadline.after(1))
+    assert elsewhere.proxy.calls["POST /nodes/pveN/qemu/N/clone"] == 1
+    ProxmoxHypervisor(elsewhere.profile).delete_segments(KEY.bench, soon())
+    assert numbers(elsewhere) == []
 
 
 def test_machine_that_changed_hands_is_left_alone(place: Place, driver: ProxmoxHypervisor) -> None:

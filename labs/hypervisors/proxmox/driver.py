@@ -387,18 +387,19 @@ class ProxmoxHypervisor:
     def _await_clones(self, deadline: Deadline) -> None:
         """Wait for clones that run now and that this process did not begin.
 
-        Until its end, a clone of a killed run is in no pool: the token does not even see that there is a machine.
+        Until its end, a clone of a killed run is in no pool: the token does not even see that there is a machine. It
+        runs on its template's node, which need not be one that carries machines.
         """
-        hosts = rooms(self._cluster.read(LISTING_SECONDS), self._profile.nodes, 0)
-        running = {upid for room in hosts for upid in self._tasks.running(room.node, "qmclone", deadline)}
+        hosts = [host.name for host in self._cluster.read(LISTING_SECONDS).hosts if host.online]
+        running = {upid for host in hosts for upid in self._tasks.running(host, "qmclone", deadline)}
         strange = running - self._tasks.waiting()
-        patience = deadline.sooner(STRANGE_CLONE_SECONDS)
+        # Another session's may take long: what is to be done here needs time of its own.
+        patience = deadline.sooner(min(STRANGE_CLONE_SECONDS, deadline.remaining / 2))
         for upid in sorted(strange):
             # It may be another session's: then its failure, and that it takes long, are no matter of ours.
             with contextlib.suppress(TaskFailedError, DeadlineError):
                 self._tasks.wait(upid, "a clone of an earlier run", patience)
-        if strange:
-            self._cluster.read()
+        self._cluster.read()  # also of one that ended since the last listing
 
     def _ensure_pool(self, pool: str, deadline: Deadline) -> None:
         with self._lock:

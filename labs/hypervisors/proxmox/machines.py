@@ -145,13 +145,13 @@ class Machines:
                 last = str(problem)
                 if problem.kind is Kind.EXISTS:
                     # Somebody's, in either shape of the race; or ours, when an earlier answer was lost.
-                    if lost and self._appears(machine, deadline):
+                    if lost and self._appears(machine, template.node, deadline):
                         return machine
                     del self._making[number]
                     number, lost = self._number(), False
                 elif problem.kind is Kind.UNKNOWN:
                     lost = True
-                    if self._appears(machine, deadline):
+                    if self._appears(machine, template.node, deadline):
                         return machine
                 elif problem.kind is Kind.BUSY:
                     time.sleep(min(pause, deadline.remaining))
@@ -171,15 +171,17 @@ class Machines:
     def _number(self) -> int:
         return self._numbers.take(self._cluster.read(max_age=30.0))
 
-    def _appears(self, machine: Machine, deadline: Deadline) -> bool:
+    def _appears(self, machine: Machine, source: str, deadline: Deadline) -> bool:
         """Whether a clone whose answer was lost is there, finished and ours.
 
-        While it runs, a token with rights on its pool only may not even read it (403): only its own tasks tell.
+        While it runs, a token with rights on its pool only may not even read it (403): only its own tasks tell, on the
+        template's node `source`, whichever node the clone is for.
         """
         for _ in deadline.sooner(LATE_CLONE_SECONDS).ticks(1.0):
             try:
+                # In this order: one that ends in between is then there.
+                running = self._tasks.running(source, "qmclone", deadline)
                 config = self.config(machine, deadline)
-                running = self._tasks.running(machine.node, "qmclone", deadline)
             except ApiError as problem:
                 if problem.kind is not Kind.UNKNOWN:
                     raise
