@@ -129,7 +129,9 @@ class GradingRun:
         if (self._halted(run, spec) or self.node_down(run, spec)) and self._known_for_long(run):
             self.look_again(run)
         if halted := self._halted(run, spec):
-            raise PlateauError(f"{halted} was halted by its host, whose disk is full; free space, then plateau up")
+            raise PlateauError(
+                f"{halted} was halted by its host, whose disk is full, or by hand there; free space, then plateau up"
+            )
         outcome = self.node_down(run, spec)
         same = [name for name in spec.nodes if name in run.unrestarted] if spec.phase == "reboot" else []
         if same and outcome is None:

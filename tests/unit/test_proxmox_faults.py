@@ -152,12 +152,14 @@ def test_reset_whose_answer_was_lost_is_not_repeated(place: Place, driver: Proxm
     assert place.proxy.calls["POST /nodes/pveN/qemu/N/status/reset"] == before + 1
 
 
-def test_a_machine_goes_on_after_a_full_storage(place: Place, driver: ProxmoxHypervisor) -> None:
+@pytest.mark.parametrize("state", ["io-error", "paused"])
+def test_a_machine_goes_on_after_a_full_storage_or_a_pause(place: Place, driver: ProxmoxHypervisor, state: str) -> None:
     made(driver)
     driver.start(KEY, soon())
     driver.wait_agent(KEY, soon())
-    place.proxy.halt(place.vmid(KEY))
+    place.proxy.halt(place.vmid(KEY), state)
     assert driver.status(KEY).power is Power.PAUSED
+    assert [status.power for status in ProxmoxHypervisor(place.profile).list_nodes(SESSION)] == [Power.PAUSED]
     assert not driver.asleep(KEY, soon())
     driver.start(KEY, soon())
     assert ProxmoxHypervisor(place.profile).status(KEY).power is Power.RUNNING

@@ -26,10 +26,20 @@ from labs.variants import mac_address
 READ_SECONDS = 30.0
 ONLINE_SECONDS = 30.0
 """How long a node is believed to be reachable, or not."""
-IO_ERROR = "io-error"
-"""State of a machine that QEMU halted because its disk could not be written (qemu-qmp-ref(7), RunState)."""
+SUSPENDED, IO_ERROR, PAUSED = "suspended", "io-error", "paused"
+"""States of QEMU (qemu-qmp-ref(7), RunState): the system sleeps; its disk could not be written; somebody paused it."""
 LATE_CLONE_SECONDS = 40.0
 """How long a clone whose answer was lost is looked for: pveproxy gives up after 30 s, the work goes on."""
+
+
+def halted(status: Mapping[str, Any]) -> bool:
+    """Whether a machine stands still though its system does not sleep; a snapshot or a backup ends its pause itself.
+
+    >>> halted({"qmpstatus": "paused"}), halted({"qmpstatus": "paused", "lock": "snapshot"})
+    (True, False)
+    """
+    state = status.get("qmpstatus")
+    return state == IO_ERROR or (state == PAUSED and not status.get("lock"))
 
 
 class Machines:
@@ -344,10 +354,10 @@ class Machines:
 
     def asleep(self, machine: Machine, deadline: Deadline) -> bool:
         """Whether it runs but its system is suspended to memory."""
-        return self._current(machine, deadline).get("qmpstatus") == "suspended"
+        return self._current(machine, deadline).get("qmpstatus") == SUSPENDED
 
     def wake(self, machine: Machine, deadline: Deadline) -> None:
-        """End its sleep, or have it go on after a full disk; nothing happens when it is awake.
+        """End its sleep, or have it go on after a full disk or a pause; nothing happens when it is awake.
 
         `resume` does for a suspended machine what a key or a lid does.
         """
@@ -362,7 +372,8 @@ class Machines:
         )
 
     def _awake(self, machine: Machine, deadline: Deadline) -> bool:
-        return self._current(machine, deadline).get("qmpstatus") not in {"suspended", IO_ERROR}
+        status = self._current(machine, deadline)
+        return status.get("qmpstatus") != SUSPENDED and not halted(status)
 
     def _current(self, machine: Machine, deadline: Deadline) -> Mapping[str, Any]:
         """Its state, from the node itself; nothing when it is gone."""
