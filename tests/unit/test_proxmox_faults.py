@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from labs.deadline import Deadline
-from labs.errors import DeadlineError, EnvironmentLackError, HypervisorError
+from labs.errors import DeadlineError, EnvironmentLackError, HypervisorError, NotRenewedError
 from labs.hypervisors.base import BenchKey, NicSpec, NodeKey, NodeSpec, Power, SegmentSpec
 from labs.hypervisors.proxmox import driver as proxmox_driver
 from labs.hypervisors.proxmox import retry, sdn
 from labs.hypervisors.proxmox.driver import ProxmoxHypervisor
+from labs.hypervisors.qemu import resume
 from tests.pve_proxy.faults import Fault
 from tests.pve_proxy.model import Pace
 from tests.pve_proxy.world import SECRET, SECRET_VARIABLE, STRANGER, Place, Wanted, cluster
@@ -193,6 +194,27 @@ def test_snapshots_of_a_stopped_machine_are_told(place: Place, driver: ProxmoxHy
     with pytest.raises(DeadlineError, match="is still being taken"):
         driver.snapshots(KEY, Deadline.after(2))
     place.proxy.as_root("PUT", path, delete="lock", skiplock=1)
+
+
+def test_rollback_to_a_machine_without_an_agent_says_so_in_time(
+    place: Place, driver: ProxmoxHypervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its candidate had stopped the agent: it runs as it did then, its clock and randomness too."""
+    made(driver)
+    driver.start(KEY, soon())
+    driver.wait_agent(KEY, soon())
+    driver.snapshot(KEY, "frozen", soon())
+    driver.rollback(KEY, "frozen", soon())
+    monkeypatch.setattr(resume, "RENEW_SECONDS", 1.0)
+    place.proxy.pace.boot = 1e9
+    began = time.monotonic()
+    try:
+        with pytest.raises(NotRenewedError, match="camille/ws: randomness and clock could not be renewed"):
+            driver.rollback(KEY, "frozen", Deadline.after(300))
+    finally:
+        place.proxy.pace.boot = 17.0
+    assert time.monotonic() - began < 60
+    assert driver.status(KEY).power is Power.RUNNING
 
 
 def test_key_of_a_stopped_machine(driver: ProxmoxHypervisor) -> None:
