@@ -113,7 +113,7 @@ class PowerKey:
 def _state(hypervisor: Hypervisor, key: NodeKey) -> Becomes:
     power = hypervisor.status(key).power
     if power is Power.PAUSED:
-        raise HypervisorError(f"{key}: halted by its host, whose disk is full")
+        raise HypervisorError(f"{key}: halted by its host, whose disk is full, or by hand there")
     if power is not Power.RUNNING:
         return Becomes.OFF
     return Becomes.ASLEEP if hypervisor.asleep(key, Deadline.after(QUESTION_SECONDS)) else Becomes.ON

@@ -173,7 +173,7 @@ def _wait_new_boot(
 ) -> tuple[str | None, str]:
     """The new boot id and how it came about: the reset button is pressed once, when shutting down does not end, at
     once when the old system told nothing that the new one could be told by, or when it claims a restart that the
-    hypervisor has not seen.
+    hypervisor has not seen. Where the hypervisor refuses, it is pressed again.
     """
     way, asked, began = "reboot", False, time.monotonic()
     for _ in deadline.ticks(1.0):
@@ -184,10 +184,9 @@ def _wait_new_boot(
             before = None
         limit = (SHUTDOWN_SECONDS if now is not None else SILENCE_SECONDS) if before else 0.0
         if not asked and time.monotonic() - began >= limit * slowness:
-            asked = True
             with contextlib.suppress(HypervisorError, DeadlineError):
                 hypervisor.reset(key, deadline)
-                way, before = RESET, before or "unknown"
+                asked, way, before = True, RESET, before or "unknown"
     return None, way
 
 

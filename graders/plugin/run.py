@@ -129,7 +129,9 @@ class GradingRun:
         if (self._halted(run, spec) or self.node_down(run, spec)) and self._known_for_long(run):
             self.look_again(run)
         if halted := self._halted(run, spec):
-            raise PlateauError(f"l'hôte, dont le disque est plein, a suspendu {halted} ; de la place, puis plateau up")
+            raise PlateauError(
+                f"l'hôte, dont le disque est plein (ou quelqu'un), a suspendu {halted} ; de la place, puis plateau up"
+            )
         outcome = self.node_down(run, spec)
         same = [name for name in spec.nodes if name in run.unrestarted] if spec.phase == "reboot" else []
         if same and outcome is None:

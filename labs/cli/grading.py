@@ -306,7 +306,10 @@ def require_benches(
         raise InputError(f"{loaded.name}: {_names(unfinished)} never came up whole; run plateau up first")
     halted = [node for node in nodes if found[node.spec.key].power is Power.PAUSED]
     if halted:
-        raise InputError(f"{loaded.name}: {_names(halted)}: the host's disk is full; free space, then plateau up")
+        raise InputError(
+            f"{loaded.name}: {_names(halted)}: halted by the host, whose disk is full, or by hand there; free space, "
+            "then plateau up"
+        )
     stopped = [node for node in nodes if found[node.spec.key].power is Power.STOPPED]
     if not as_they_are:
         _require_bell(loaded, hypervisor, nodes, unfrozen)

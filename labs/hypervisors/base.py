@@ -78,7 +78,7 @@ class Power(StrEnum):
     STOPPED = "stopped"
     RUNNING = "running"
     PAUSED = "paused"
-    """Halted by its host, whose disk is full or fails; what the machine does has no part in it."""
+    """Halted by its host, whose disk is full or fails, or by hand there; what the machine does has no part in it."""
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ class Hypervisor(Protocol):
         ...
 
     def start(self, key: NodeKey, deadline: Deadline) -> None:
-        """Power on, wake from sleep, or go on after a full disk; nothing happens when it runs."""
+        """Power on, wake from sleep, or go on after a full disk or a pause; nothing happens when it runs."""
         ...
 
     def stop(self, key: NodeKey, deadline: Deadline, *, force: bool = False) -> None:

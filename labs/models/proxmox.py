@@ -142,7 +142,7 @@ class ProxmoxProfile(Strict):
     """Certificate authority of the API (/etc/pve/pve-root-ca.pem of a node); by default the system's."""
     fingerprint: Annotated[str | None, BeforeValidator(_fingerprint)] = None
     """Or the SHA-256 fingerprint of the one certificate that is accepted, as the web interface, pvenode or openssl
-    show it."""
+    show it; with a single host, since each node has its own."""
     nodes: list[str] = Field(default_factory=list)
     """Nodes that may carry machines; every online one when empty."""
     pool: str = Field(default="plateau", pattern=r"^[A-Za-z][A-Za-z0-9._-]*$")
@@ -174,6 +174,11 @@ class ProxmoxProfile(Strict):
             raise ValueError("give either secret_env or secret_file")
         if self.ca_file is not None and self.fingerprint is not None:
             raise ValueError("give either ca_file or fingerprint")
+        if self.fingerprint is not None and len(self.hosts) > 1:
+            raise ValueError(
+                "fingerprint: it is of one certificate, and each node has its own; with several hosts give ca_file "
+                "(/etc/pve/pve-root-ca.pem of a node), or name one host"
+            )
         if self.vmids.first < 100:
             raise ValueError("vmids: Proxmox VE's begin at 100")
         network, first = self.management.network, self.management.first

@@ -154,6 +154,11 @@ class GuestState:
     started: float
     asleep: bool = False
     """Its system is set to sleep when the power key is pressed."""
-    halted: bool = False
-    """Its disk could not be written; `resume` has it go on."""
+    halted: str = ""
+    """Why it stands still until `resume`: `io-error`, or `paused`."""
     commands: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def state(self) -> str:
+        """QEMU's word for it."""
+        return self.halted or ("suspended" if self.asleep else "running")

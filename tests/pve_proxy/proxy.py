@@ -137,9 +137,9 @@ class Proxy:
         self.as_root("POST", f"/nodes/{node}/qemu/{vmid}/status/stop")
         self._guests.pop(vmid, None)
 
-    def halt(self, vmid: int) -> None:
-        """As when the storage of a running machine's disk is full."""
-        self._guests[vmid].halted = True
+    def halt(self, vmid: int, state: str = "io-error") -> None:
+        """As when the storage of a running machine's disk is full; or when somebody has it `paused`."""
+        self._guests[vmid].halted = state
 
     # --- serving ---------------------------------------------------------------------------------------------------
 
@@ -271,8 +271,7 @@ class Proxy:
             self._born[vmid] = time.monotonic()
         if request.method == "GET" and rest == "/status/current" and vmid in self._guests:
             guest = self._guests[vmid]
-            state = "io-error" if guest.halted else "suspended" if guest.asleep else "running"
-            return _changed(answer, uptime=int(time.monotonic() - guest.started), qmpstatus=state)
+            return _changed(answer, uptime=int(time.monotonic() - guest.started), qmpstatus=guest.state)
         return answer
 
     def _timed(self, upid: str, method: str, rest: str, vmid: int, data: dict[str, Any]) -> None:
@@ -296,7 +295,7 @@ class Proxy:
             # Its memory comes back: the agent answers at once.
             self._guests[vmid] = GuestState(now - 3600)
         elif rest == "/status/resume" and vmid in self._guests:
-            self._guests[vmid].asleep = self._guests[vmid].halted = False
+            self._guests[vmid].asleep, self._guests[vmid].halted = False, ""
         elif rest in {"/status/stop", "/status/shutdown"} or (method == "DELETE" and rest == ""):
             self._guests.pop(vmid, None)
 
@@ -397,6 +396,8 @@ class Proxy:
         if self.sdn.hidden_change or any(vnet.get("state") for vnet in self.sdn.listed()):
             words = "could not acquire lock for SDN config: configuration has pending changes"
             return _refused(500, f"{words} {where}")
+        if self.sdn.locked:
+            return _refused(500, f"could not acquire lock for SDN config: invalid lock token provided! {where}")
         self.sdn.locked = True
         return _ok("01a2017f-e97e-715f-8a9e-66a9566678a7")
 
@@ -478,6 +479,8 @@ class Proxy:
                     entry["status"] = "unknown"
                 if number in self._guests:
                     entry["uptime"] = int(time.monotonic() - self._guests[number].started)
+                    if entry["status"] == "running":  # pvestatd tells QEMU's own word
+                        entry["status"] = self._guests[number].state
             kept.append(entry)
         return _ok(kept)
 

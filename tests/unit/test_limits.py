@@ -67,10 +67,10 @@ def test_undos_are_held_for_both_signals() -> None:
 
 
 class Silent:
-    """A machine whose agent says nothing until its reset button is pressed, if it is there."""
+    """A machine whose agent says nothing until its reset button is pressed, if it is there and after `locked` tries."""
 
-    def __init__(self, *, button: bool) -> None:
-        self.button, self.resets = button, 0
+    def __init__(self, *, button: bool, locked: int = 0) -> None:
+        self.button, self.locked, self.resets = button, locked, 0
 
     def capacity(self) -> list[HostCapacity]:
         return [HostCapacity("h", 2, 8192, 4096, 9999, 99, "kvm")]
@@ -87,6 +87,9 @@ class Silent:
     def reset(self, _key: Any, _deadline: Any) -> None:
         if not self.button:
             raise HypervisorError("no such button")
+        if self.locked:
+            self.locked -= 1
+            raise HypervisorError("VM is locked (backup)")
         self.resets += 1
 
 
@@ -119,6 +122,15 @@ def test_a_machine_that_told_nothing_before_is_reset_at_once() -> None:
     told = reboot.reboot(cast("Hypervisor", machine), [BENCH.node("ws")])["ws"]
     assert machine.resets == 1
     assert told.startswith("reset: boot id None -> a-boot-id")
+    assert reboot.restarted(told)
+
+
+def test_a_button_that_was_refused_is_pressed_again() -> None:
+    """A backup, or a lost answer: a machine that is well would count as one that does not come back."""
+    machine = Silent(button=True, locked=1)
+    told = reboot.reboot(cast("Hypervisor", machine), [BENCH.node("ws")])["ws"]
+    assert machine.resets == 1
+    assert reboot.pressed(told)
     assert reboot.restarted(told)
 
 

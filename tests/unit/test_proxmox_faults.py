@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from labs.deadline import Deadline
-from labs.errors import DeadlineError, EnvironmentLackError, HypervisorError
+from labs.errors import DeadlineError, EnvironmentLackError, HypervisorError, NotRenewedError
 from labs.hypervisors.base import BenchKey, NicSpec, NodeKey, NodeSpec, Power, SegmentSpec
 from labs.hypervisors.proxmox import driver as proxmox_driver
 from labs.hypervisors.proxmox import retry, sdn
 from labs.hypervisors.proxmox.driver import ProxmoxHypervisor
+from labs.hypervisors.qemu import resume
 from tests.pve_proxy.faults import Fault
 from tests.pve_proxy.model import Pace
 from tests.pve_proxy.world import SECRET, SECRET_VARIABLE, STRANGER, Place, Wanted, cluster
@@ -37,6 +40,7 @@ def place(shared: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     monkeypatch.setattr(retry, "LATE_SECONDS", 0.3)
     monkeypatch.setattr(retry, "FIRST_PAUSE", 0.05)
     monkeypatch.setattr(sdn, "RELOAD_SECONDS", 0.3)
+    monkeypatch.setattr(sdn, "PENDING_SECONDS", 0.3)
     monkeypatch.setattr(proxmox_driver, "STRANGE_CLONE_SECONDS", 3.0)
     yield shared
     monkeypatch.setenv(SECRET_VARIABLE, SECRET)
@@ -127,12 +131,36 @@ def test_power_survives(place: Place, driver: ProxmoxHypervisor, fault: Fault) -
     assert driver.status(KEY).power is Power.STOPPED
 
 
-def test_a_machine_goes_on_after_a_full_storage(place: Place, driver: ProxmoxHypervisor) -> None:
+@pytest.mark.parametrize("fault", [Fault.LOCKED, Fault.TASK_LOCKED])
+def test_reset_waits_for_a_lock(place: Place, driver: ProxmoxHypervisor, fault: Fault) -> None:
     made(driver)
     driver.start(KEY, soon())
     driver.wait_agent(KEY, soon())
-    place.proxy.halt(place.vmid(KEY))
+    boot = place.proxy.boot_of(place.vmid(KEY))
+    place.proxy.fail("POST", "/status/reset$", fault)
+    driver.reset(KEY, soon())
+    assert place.proxy.boot_of(place.vmid(KEY)) != boot
+
+
+def test_reset_whose_answer_was_lost_is_not_repeated(place: Place, driver: ProxmoxHypervisor) -> None:
+    made(driver)
+    driver.start(KEY, soon())
+    driver.wait_agent(KEY, soon())
+    before = place.proxy.calls["POST /nodes/pveN/qemu/N/status/reset"]
+    place.proxy.fail("POST", "/status/reset$", Fault.LATE_596)
+    with pytest.raises(HypervisorError, match="camille/ws: Connection timed out"):
+        driver.reset(KEY, soon())
+    assert place.proxy.calls["POST /nodes/pveN/qemu/N/status/reset"] == before + 1
+
+
+@pytest.mark.parametrize("state", ["io-error", "paused"])
+def test_a_machine_goes_on_after_a_full_storage_or_a_pause(place: Place, driver: ProxmoxHypervisor, state: str) -> None:
+    made(driver)
+    driver.start(KEY, soon())
+    driver.wait_agent(KEY, soon())
+    place.proxy.halt(place.vmid(KEY), state)
     assert driver.status(KEY).power is Power.PAUSED
+    assert [status.power for status in ProxmoxHypervisor(place.profile).list_nodes(SESSION)] == [Power.PAUSED]
     assert not driver.asleep(KEY, soon())
     driver.start(KEY, soon())
     assert ProxmoxHypervisor(place.profile).status(KEY).power is Power.RUNNING
@@ -152,6 +180,41 @@ def test_sleep_ends(place: Place, driver: ProxmoxHypervisor, fault: Fault | None
     driver.start(KEY, soon())
     assert not driver.asleep(KEY, soon())
     driver.wait_agent(KEY, soon())
+
+
+def test_snapshots_of_a_stopped_machine_are_told(place: Place, driver: ProxmoxHypervisor) -> None:
+    made(driver)
+    driver.start(KEY, soon())
+    driver.wait_agent(KEY, soon())
+    driver.snapshot(KEY, "frozen", soon())
+    driver.stop(KEY, soon(), force=True)
+    assert driver.snapshots(KEY, soon()) == ["frozen"]
+    path = f"/nodes/{driver._existing(KEY).node}/qemu/{place.vmid(KEY)}/config"
+    place.proxy.as_root("PUT", path, lock="snapshot")
+    with pytest.raises(DeadlineError, match="is still being taken"):
+        driver.snapshots(KEY, Deadline.after(2))
+    place.proxy.as_root("PUT", path, delete="lock", skiplock=1)
+
+
+def test_rollback_to_a_machine_without_an_agent_says_so_in_time(
+    place: Place, driver: ProxmoxHypervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its candidate had stopped the agent: it runs as it did then, its clock and randomness too."""
+    made(driver)
+    driver.start(KEY, soon())
+    driver.wait_agent(KEY, soon())
+    driver.snapshot(KEY, "frozen", soon())
+    driver.rollback(KEY, "frozen", soon())
+    monkeypatch.setattr(resume, "RENEW_SECONDS", 1.0)
+    place.proxy.pace.boot = 1e9
+    began = time.monotonic()
+    try:
+        with pytest.raises(NotRenewedError, match="camille/ws: randomness and clock could not be renewed"):
+            driver.rollback(KEY, "frozen", Deadline.after(300))
+    finally:
+        place.proxy.pace.boot = 17.0
+    assert time.monotonic() - began < 60
+    assert driver.status(KEY).power is Power.RUNNING
 
 
 def test_key_of_a_stopped_machine(driver: ProxmoxHypervisor) -> None:
@@ -285,6 +348,46 @@ def test_pending_change_of_a_zone_that_the_token_does_not_see_is_not_applied(
     assert not place.proxy.sdn.locked
 
 
+def test_pending_change_of_another_run_is_waited_for(
+    place: Place, driver: ProxmoxHypervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its creation of VNets and its apply, a run with another token and zone looks like an administrator."""
+    monkeypatch.setattr(sdn, "PENDING_SECONDS", 30.0)
+    place.proxy.sdn.hidden_change = True
+    applies = threading.Timer(0.5, setattr, (place.proxy.sdn, "hidden_change", False))
+    applies.start()
+    made(driver)
+    assert not applies.is_alive()
+
+
+def test_repeated_apply_carries_out_nobodys_change_either(place: Place, driver: ProxmoxHypervisor) -> None:
+    made(driver)
+    place.proxy.sdn.on_node.clear()  # as after a reload by hand that failed
+    place.proxy.sdn.hidden_change = True
+    applied = place.proxy.sdn.applies
+    try:
+        with pytest.raises(EnvironmentLackError, match="in a zone that the token does not see"):
+            driver.ensure_segments(SEGMENTS, [SPEC], soon())
+    finally:
+        place.proxy.sdn.hidden_change = False
+    assert place.proxy.sdn.applies == applied
+    driver.ensure_segments(SEGMENTS, [SPEC], soon())
+    assert place.proxy.sdn.applies == applied + 1
+
+
+def test_lock_of_sdn_whose_answer_was_lost_is_told(place: Place, driver: ProxmoxHypervisor) -> None:
+    """Nobody holds its token: everybody else's changes of SDN would be refused, and nobody would know why."""
+    place.proxy.fail("POST", "/sdn/lock$", Fault.LATE_596)
+    try:
+        with pytest.raises(EnvironmentLackError, match="pvesh delete /cluster/sdn/lock --force 1 on a node"):
+            made(driver)
+    finally:
+        place.proxy.sdn.locked = False
+    place.proxy.fail("POST", "/sdn/lock$", Fault.UNREACHABLE_595)
+    made(driver)
+    assert not place.proxy.sdn.locked
+
+
 def test_destroyed_machine_is_proved_gone_though_a_403_hides_it(place: Place, driver: ProxmoxHypervisor) -> None:
     """What was destroyed is in no pool: the token gets the 403 of a stranger's machine, whether it exists or not."""
     made(driver)
@@ -348,6 +451,61 @@ def test_clone_that_still_runs_is_waited_for(place: Place, driver: ProxmoxHyperv
     finally:
         place.proxy.pace.clone = 0.2
     assert len(numbers(place)) == 1
+
+
+def test_clone_that_ended_since_the_last_listing_is_seen(place: Place, driver: ProxmoxHypervisor) -> None:
+    driver.ensure_segments(SEGMENTS, [SPEC], soon())
+    place.proxy.pace.clone = 1e6
+    try:
+        with pytest.raises(DeadlineError):
+            driver.ensure_node(SPEC, Deadline.after(1))
+    finally:
+        place.proxy.pace.clone = 0.2
+    again = ProxmoxHypervisor(place.profile)
+    assert again.list_nodes(SESSION) == []
+    place.proxy.forget_hanging()
+    made(again)
+    assert len(numbers(place)) == 1
+
+
+def test_clone_of_somebody_else_leaves_time_for_the_segments(
+    place: Place, driver: ProxmoxHypervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proxmox_driver, "STRANGE_CLONE_SECONDS", 120.0)
+    place.proxy.fail("POST", "/clone$", Fault.TASK_HANGS)
+    with pytest.raises(DeadlineError):
+        made(driver, seconds=0.5)
+    ProxmoxHypervisor(place.profile).ensure_segments(
+        [*SEGMENTS, SegmentSpec(KEY.bench, "wan")], [SPEC], Deadline.after(5)
+    )
+
+
+@pytest.fixture
+def elsewhere(place: Place, tmp_path: Path) -> Iterator[Place]:
+    """The machines are on pve2, their template on pve1: its storage is shared."""
+    wanted = Wanted(nodes=("pve1", "pve2"), storages={"tank": True}, options={"nodes": ["pve2"]})
+    with cluster(tmp_path / "elsewhere", wanted, Pace(scale=0.002, clone=1000.0)) as made:
+        yield made
+
+
+def test_clone_to_another_node_happens_once_though_its_answer_is_lost(elsewhere: Place) -> None:
+    """Its task runs on the template's node, and nobody may read its configuration before it ends."""
+    driver = ProxmoxHypervisor(elsewhere.profile)
+    rule = elsewhere.proxy.fail("POST", "/clone$", Fault.LATE_596)
+    made(driver)
+    assert rule.seen == 1
+    assert elsewhere.proxy.calls["POST /nodes/pveN/qemu/N/clone"] == 1
+    assert driver.status(KEY).host == "pve2"
+
+
+def test_clone_that_still_runs_on_another_node_is_waited_for_by_down(elsewhere: Place) -> None:
+    driver = ProxmoxHypervisor(elsewhere.profile)
+    driver.ensure_segments(SEGMENTS, [SPEC], soon())
+    with pytest.raises(DeadlineError):
+        driver.ensure_node(SPEC, Deadline.after(1))
+    assert elsewhere.proxy.calls["POST /nodes/pveN/qemu/N/clone"] == 1
+    ProxmoxHypervisor(elsewhere.profile).delete_segments(KEY.bench, soon())
+    assert numbers(elsewhere) == []
 
 
 def test_machine_that_changed_hands_is_left_alone(place: Place, driver: ProxmoxHypervisor) -> None:

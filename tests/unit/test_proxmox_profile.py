@@ -118,3 +118,9 @@ def test_fingerprint_as_the_tools_show_it(tmp_path: Path) -> None:
         assert loaded(tmp_path, text).fingerprint == colons
     short = PROFILE.replace("ca_file: ca.pem", "fingerprint: AA:BB")
     assert "a SHA-256 fingerprint has 64 hexadecimal digits" in refused(tmp_path, short)
+
+
+def test_one_fingerprint_is_not_that_of_several_hosts(tmp_path: Path) -> None:
+    pinned = PROFILE.replace("ca_file: ca.pem", f"fingerprint: {'0a' * 32}")
+    several = pinned.replace("[pve1.example.org]", "[pve1.example.org, pve2.example.org]")
+    assert "each node has its own; with several hosts give ca_file" in refused(tmp_path, several)

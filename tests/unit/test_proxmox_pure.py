@@ -70,7 +70,7 @@ def test_names_are_dns_names_and_identifiers_fit() -> None:
 
 def test_memory_that_was_promised_counts_though_it_is_not_used_yet() -> None:
     hosts = (Host("n1", True, 8, 10000, 500), Host("n2", True, 8, 10000, 9000), Host("n3", False, 8, 10000, 0))
-    snapshot = Snapshot((guest(1), guest(2), guest(3, status="stopped")), hosts)
+    snapshot = Snapshot((guest(1), guest(2, status="paused"), guest(3, status="stopped")), hosts)
     assert rooms(snapshot, [], 1000) == [Room("n1", 9000 - 2 * (1000 + OVERHEAD_MB)), Room("n2", 0)]
     assert [room.node for room in rooms(snapshot, ["n2", "n3"], 0)] == ["n2"]
 

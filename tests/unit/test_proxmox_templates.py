@@ -14,11 +14,11 @@ from labs.hypervisors.base import NodeKey, NodeSpec
 from labs.hypervisors.proxmox import build as build_module
 from labs.hypervisors.proxmox.build import build_templates
 from labs.hypervisors.proxmox.client import Client
-from labs.hypervisors.proxmox.cluster import Cluster
+from labs.hypervisors.proxmox.cluster import Cluster, Guest
 from labs.hypervisors.proxmox.driver import ProxmoxHypervisor
 from labs.hypervisors.proxmox.multipart import Multipart
 from labs.hypervisors.proxmox.tasks import Tasks
-from labs.hypervisors.proxmox.templates import current_digest
+from labs.hypervisors.proxmox.templates import _template, current_digest
 from labs.images import RoleImage
 from tests.pve_proxy.faults import Fault
 from tests.pve_proxy.world import SECRET, SECRET_VARIABLE, Place, Wanted, cluster
@@ -147,6 +147,25 @@ def test_storage_that_no_node_has(place: Place, image: RoleImage) -> None:
     elsewhere = Place(place.proxy, place.profile.model_copy(update={"storage": "tank"}))
     with pytest.raises(EnvironmentLackError, match="storage tank: no online node has it"):
         build(elsewhere, image)
+
+
+@pytest.mark.parametrize(
+    ("drives", "shared"),
+    [
+        ({}, True),
+        ({"ide2": "tank:9100/vm-9100-cloudinit.qcow2,media=cdrom", "sata0": "none,media=cdrom"}, True),
+        ({"ide0": "local:iso/virtio-win.iso,media=cdrom,size=708140K"}, False),
+        ({"efidisk0": "local:9100/base-9100-disk-1.qcow2,efitype=4m,size=528K"}, False),
+        ({"tpmstate0": "local:9100/base-9100-disk-2.raw,size=4M,version=v2.0"}, False),
+        ({"unused0": "local:9100/vm-9100-disk-9.qcow2"}, True),
+    ],
+)
+def test_other_nodes_clone_what_is_shared_altogether(drives: dict[str, str], shared: bool) -> None:
+    """Else 500 can't clone VM to node 'pve2' (VM uses local storage); a CD drive counts."""
+    guest = Guest(9100, "pve1", "stopped", True, frozenset(), None, 4096, 0)
+    config = {"scsi0": "tank:9100/base-9100-disk-0.qcow2,size=40G", "ostype": "win11", **drives}
+    template = _template(guest, config, {"tank"})
+    assert (template.storage, template.shared) == ("tank", shared)
 
 
 def test_form_is_sent_in_order_and_its_length_is_true(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import base64
 import gzip
+import re
 import secrets
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +23,9 @@ from labs.hypervisors.proxmox.failures import ApiError, Kind
 
 INPUT_LIMIT = 60_000
 """Characters of `input-data` and of a written file (65536 and 61440 in the API's schema)."""
-FIRST_LOOK, LONGEST_PAUSE = 0.2, 3.0
+FIRST_LOOK = 0.2
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 3.0
+"""Between two attempts where the agent missed a ping: each blocks one of the node's API workers for 3 s."""
 
 
 def answers(client: Client, path: str, deadline: Deadline) -> bool:
@@ -45,13 +49,14 @@ def execute(
 ) -> ExecResult:
     """Run a command and wait for its end. Never repeats it: an answer that is lost is an error.
 
-    Raises HypervisorError, or DeadlineError naming `what` when the command does not end in time.
+    An agent that misses a ping is asked again, before the command and while it runs. Raises HypervisorError, or
+    DeadlineError naming `what` when the command does not end in time.
     """
     command, data = list(argv), None
     if stdin:
         command, data = _with_input(client, path, argv, stdin, deadline, linux=linux)
     try:
-        started = client.call("POST", f"{path}/agent/exec", deadline, command=command, **{"input-data": data})
+        started = _post(client, f"{path}/agent/exec", deadline, command=command, **{"input-data": data})
     except ApiError as problem:
         if problem.kind is Kind.UNKNOWN:
             raise HypervisorError(f"{what}: no answer from the agent; is {argv[0]} installed there?") from None
@@ -59,7 +64,14 @@ def execute(
     try:
         pid = int(started["pid"])
         for _ in deadline.ticks(FIRST_LOOK, slower=1.6):
-            status = client.get(f"{path}/agent/exec-status", deadline, pid=pid)
+            if deadline.expired:
+                break
+            try:
+                status = client.get(f"{path}/agent/exec-status", deadline, pid=pid)
+            except ApiError as problem:
+                if problem.kind not in {Kind.NO_AGENT, Kind.BUSY}:
+                    raise
+                continue
             if int(status.get("exited") or 0):
                 return ExecResult(
                     exit_status=int(status.get("exitcode", 128 + int(status.get("signal") or 0))),
@@ -69,6 +81,21 @@ def execute(
     except (AttributeError, LookupError, TypeError, ValueError) as problem:  # another program in the agent's place
         raise HypervisorError(f"{what}: the agent does not answer as one ({type(problem).__name__})") from None
     raise DeadlineError(f"{what}: {argv[0]} had not ended before the deadline")
+
+
+def _post(client: Client, path: str, deadline: Deadline, **parameters: Any) -> Any:
+    """Call; again only after an answer that says that the agent was not even asked."""
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            return client.call("POST", path, deadline, **parameters)
+        except ApiError as problem:
+            # "qmp command 'guest-exec' failed - got timeout": that one was asked, and may do it yet.
+            asked = re.search(r"'guest-(?!ping')[a-z-]+' failed - got", problem.text)
+            if problem.kind not in {Kind.NO_AGENT, Kind.BUSY} or asked or deadline.remaining <= pause:
+                raise
+        time.sleep(pause)
+        pause = min(LONGEST_PAUSE, pause * 2)
 
 
 def is_plain(stdin: bytes) -> bool:
@@ -92,7 +119,7 @@ def _with_input(
     folder = f"/run/plateau-{secrets.token_hex(8)}"
     execute(client, path, path, ["/bin/mkdir", "-m", "700", folder], deadline, stdin=b"", linux=linux)
     for number, part in enumerate(parts):
-        client.call("POST", f"{path}/agent/file-write", deadline, file=f"{folder}/{number:03d}", content=part)
+        _post(client, f"{path}/agent/file-write", deadline, file=f"{folder}/{number:03d}", content=part)
     script = f'cat {folder}/* | base64 -d | gzip -d | "$@"; status=$?; rm -rf {folder}; exit $status'
     return ["/bin/sh", "-c", script, "sh", *argv], None
 

@@ -7,6 +7,7 @@ import ssl
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -45,14 +46,17 @@ class _Serializer(JsonSerializer):  # type: ignore[misc]  # proxmoxer has no typ
 class _Adapter(HTTPAdapter):
     """Pins a certificate when the profile names one, and ends a call when its deadline does."""
 
-    def __init__(self, fingerprint: str | None, connections: int) -> None:
+    def __init__(self, fingerprint: str | None, trust: ssl.SSLContext | None, connections: int) -> None:
         self._fingerprint = fingerprint
+        self._trust = trust
         self.clock = threading.local()
         super().__init__(pool_connections=4, pool_maxsize=connections, pool_block=True)
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         if self._fingerprint is not None:
             options["assert_fingerprint"] = self._fingerprint.replace(":", "")
+        if self._trust is not None:
+            options["ssl_context"] = self._trust
         super().init_poolmanager(*arguments, **options)
 
     def send(self, request: Any, *arguments: Any, **options: Any) -> Any:
@@ -79,6 +83,7 @@ class Client:
             if not profile.ca_file.is_file():
                 raise EnvironmentLackError(f"{profile.ca_file}: no such file; ca_file of the profile names it")
             verify = str(profile.ca_file)
+        trust = None if profile.ca_file is None else _trusting(profile.ca_file)
         backend = Backend(
             self._hosts[0],
             user=user,
@@ -90,7 +95,7 @@ class Client:
         self._session = backend.get_session()
         # Neither a proxy nor REQUESTS_CA_BUNDLE of the environment may decide whom we trust with the token.
         self._session.trust_env = False
-        self._adapter = _Adapter(profile.fingerprint, profile.caps.requests)
+        self._adapter = _Adapter(profile.fingerprint, trust, profile.caps.requests)
         self._session.mount("https://", self._adapter)
 
     def close(self) -> None:
@@ -123,7 +128,11 @@ class Client:
                 try:
                     return getattr(self._at(host, path), method.lower())(**data)
                 except requests.exceptions.SSLError as problem:
-                    raise EnvironmentLackError(_untrusted(host, _short(problem))) from None
+                    if _is_about_trust(problem):
+                        raise EnvironmentLackError(_untrusted(host, _short(problem))) from None
+                    # The host hung up, or is about to be restarted: whoever asks again asks the next one first.
+                    self._demote(host)
+                    raise ApiError(f"{method} {path}: TLS broke ({_short(problem)})", Kind.UNKNOWN) from None
                 except (requests.exceptions.ConnectTimeout, requests.exceptions.ConnectionError) as problem:
                     if not _never_sent(problem):
                         raise ApiError(
@@ -174,7 +183,7 @@ class Client:
         host = self.first_host
         try:
             stream = dial(host, self._trust(), deadline)
-        except ssl.SSLError as problem:
+        except ssl.SSLCertVerificationError as problem:
             raise EnvironmentLackError(_untrusted(host, problem)) from None
         except OSError as problem:
             raise EnvironmentLackError(f"no API at {host}: {problem}; check hosts in the profile") from None
@@ -188,7 +197,9 @@ class Client:
 
     def _trust(self) -> ssl.SSLContext:
         """What makes a certificate believed, the same as for every other call."""
-        context = ssl.create_default_context(cafile=str(self._ca_file or DEFAULT_CA_BUNDLE_PATH))
+        if self._ca_file is not None:
+            return _trusting(self._ca_file)
+        context = ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
         if self._fingerprint is not None:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         return context
@@ -232,6 +243,34 @@ class Client:
             text = "; ".join(f"{name}: {why}" for name, why in sorted(fields.items()))
         kind = classify(refused.status_code, text)
         return ApiError(f"{cleaned(text) or refused.status_code} ({method} {path})", kind, text)
+
+
+def _trusting(ca_file: Path) -> ssl.SSLContext:
+    """What believes the certificates of that authority. Raises EnvironmentLackError when the file holds none."""
+    try:
+        context = ssl.create_default_context(cafile=str(ca_file))
+    except OSError as problem:  # ssl.SSLError is one
+        raise EnvironmentLackError(
+            f"{ca_file}: no certificate can be read from it ({problem}); ca_file of the profile names it"
+        ) from None
+    # Since Python 3.13 it is set: the authority that Proxmox VE makes itself has no key usage, and would be refused.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
+
+
+def _is_about_trust(problem: BaseException) -> bool:
+    """Whether a certificate was refused; anything else that ends TLS is a connection that broke."""
+    reasons: list[object] = [problem]
+    while reasons:
+        one = reasons.pop()
+        if isinstance(one, ssl.SSLCertVerificationError):
+            return True
+        # That has no class of its own in urllib3.
+        if isinstance(one, str) and one.startswith("Fingerprints did not match"):
+            return True
+        if isinstance(one, BaseException):
+            reasons += [*one.args, getattr(one, "reason", None)]
+    return False
 
 
 def _untrusted(host: str, why: object) -> str:

@@ -1,8 +1,9 @@
 """What exists in the cluster, read in one call: machines, nodes and storages.
 
 Tags, pools and locks in `/cluster/resources` are current; power, names and the template flag come from each node's
-statistics and are up to ten seconds old: a machine that is newer has the status `unknown` and none of them. Nothing is
-started, stopped or deleted because of them alone.
+statistics and are up to ten seconds old: a machine that is newer has the status `unknown` and none of them. The power
+is `stopped` or QEMU's own word (`running`, `paused`, `suspended`, `io-error`). Nothing is started, stopped or deleted
+because of them alone.
 """
 
 from __future__ import annotations

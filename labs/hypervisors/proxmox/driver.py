@@ -12,7 +12,7 @@ from typing import Any
 from labs.bench import Bench
 from labs.deadline import Deadline
 from labs.doctor import Finding
-from labs.errors import DeadlineError, EnvironmentLackError, HypervisorError
+from labs.errors import DeadlineError, EnvironmentLackError, HypervisorError, NotRenewedError
 from labs.hypervisors.base import (
     BenchKey,
     Console,
@@ -230,8 +230,13 @@ class ProxmoxHypervisor:
     def reset(self, key: NodeKey, deadline: Deadline) -> None:
         machine = self._existing(key)
         with named(key):
-            upid = self._client.call("POST", f"{machine.path}/status/reset", deadline)
-            self._tasks.wait(upid, f"{key}: reset", deadline)
+            settle(
+                lambda: self._client.call("POST", f"{machine.path}/status/reset", deadline),
+                None,  # pressed twice, it would cut the new start short
+                self._tasks,
+                f"{key}: reset",
+                deadline,
+            )
         self._known.started(key)
 
     def mark_ready(self, key: NodeKey) -> None:
@@ -300,7 +305,8 @@ class ProxmoxHypervisor:
 
     def snapshots(self, key: NodeKey, deadline: Deadline) -> list[str]:
         machine = self._existing(key)
-        return snapshots.names(self._client, machine, deadline)
+        with named(key):
+            return snapshots.settled(self._client, machine, deadline)
 
     def snapshot(self, key: NodeKey, name: str, deadline: Deadline) -> None:
         machine = self._running(key, deadline)
@@ -311,7 +317,12 @@ class ProxmoxHypervisor:
         snapshots.roll_back(self._client, self._tasks, machine, name, deadline)
         self._known.forget(key)
         if self._sightings.is_linux(machine):
-            resume.renew(key, (), partial(self._run_when_it_answers, key), deadline.sooner(resume.RENEW_SECONDS))
+            try:
+                resume.renew(key, (), partial(self._run_when_it_answers, key), deadline.sooner(resume.RENEW_SECONDS))
+            except NotRenewedError as problem:
+                if not self._machines.running(machine, Deadline.after(SETTLE_SECONDS)):
+                    raise HypervisorError(f"{key}: is off after it went back: {problem}") from None
+                raise
 
     def _run_when_it_answers(self, key: NodeKey, script: bytes, deadline: Deadline) -> ExecResult:
         self.wait_agent(key, deadline)
@@ -381,18 +392,19 @@ class ProxmoxHypervisor:
     def _await_clones(self, deadline: Deadline) -> None:
         """Wait for clones that run now and that this process did not begin.
 
-        Until its end, a clone of a killed run is in no pool: the token does not even see that there is a machine.
+        Until its end, a clone of a killed run is in no pool: the token does not even see that there is a machine. It
+        runs on its template's node, which need not be one that carries machines.
         """
-        hosts = rooms(self._cluster.read(LISTING_SECONDS), self._profile.nodes, 0)
-        running = {upid for room in hosts for upid in self._tasks.running(room.node, "qmclone", deadline)}
+        hosts = [host.name for host in self._cluster.read(LISTING_SECONDS).hosts if host.online]
+        running = {upid for host in hosts for upid in self._tasks.running(host, "qmclone", deadline)}
         strange = running - self._tasks.waiting()
-        patience = deadline.sooner(STRANGE_CLONE_SECONDS)
+        # Another session's may take long: what is to be done here needs time of its own.
+        patience = deadline.sooner(min(STRANGE_CLONE_SECONDS, deadline.remaining / 2))
         for upid in sorted(strange):
             # It may be another session's: then its failure, and that it takes long, are no matter of ours.
             with contextlib.suppress(TaskFailedError, DeadlineError):
                 self._tasks.wait(upid, "a clone of an earlier run", patience)
-        if strange:
-            self._cluster.read()
+        self._cluster.read()  # also of one that ended since the last listing
 
     def _ensure_pool(self, pool: str, deadline: Deadline) -> None:
         with self._lock:

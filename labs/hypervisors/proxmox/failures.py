@@ -48,7 +48,8 @@ class RefusedTokenError(EnvironmentLackError):
     """The token is not accepted (exit code 3): no other call would be."""
 
 
-_TRANSIENT_LOCKS = "clone|create|disk|snapshot|snapshot-delete|rollback|migrate"
+_TRANSIENT_LOCKS = "backup|clone|create|disk|migrate|rollback|snapshot|snapshot-delete|suspending"
+"""All but `suspended`, which lasts until somebody resumes the machine."""
 _TEXTS = (
     (Kind.UNKNOWN, r"got no worker upid"),
     (Kind.FULL, r"[Nn]o space left on device|not enough free space|out of space"),

@@ -26,10 +26,20 @@ from labs.variants import mac_address
 READ_SECONDS = 30.0
 ONLINE_SECONDS = 30.0
 """How long a node is believed to be reachable, or not."""
-IO_ERROR = "io-error"
-"""State of a machine that QEMU halted because its disk could not be written (qemu-qmp-ref(7), RunState)."""
+SUSPENDED, IO_ERROR, PAUSED = "suspended", "io-error", "paused"
+"""States of QEMU (qemu-qmp-ref(7), RunState): the system sleeps; its disk could not be written; somebody paused it."""
 LATE_CLONE_SECONDS = 40.0
 """How long a clone whose answer was lost is looked for: pveproxy gives up after 30 s, the work goes on."""
+
+
+def halted(status: Mapping[str, Any]) -> bool:
+    """Whether a machine stands still though its system does not sleep; a snapshot or a backup ends its pause itself.
+
+    >>> halted({"qmpstatus": "paused"}), halted({"qmpstatus": "paused", "lock": "snapshot"})
+    (True, False)
+    """
+    state = status.get("qmpstatus")
+    return state == IO_ERROR or (state == PAUSED and not status.get("lock"))
 
 
 class Machines:
@@ -145,13 +155,13 @@ class Machines:
                 last = str(problem)
                 if problem.kind is Kind.EXISTS:
                     # Somebody's, in either shape of the race; or ours, when an earlier answer was lost.
-                    if lost and self._appears(machine, deadline):
+                    if lost and self._appears(machine, template.node, deadline):
                         return machine
                     del self._making[number]
                     number, lost = self._number(), False
                 elif problem.kind is Kind.UNKNOWN:
                     lost = True
-                    if self._appears(machine, deadline):
+                    if self._appears(machine, template.node, deadline):
                         return machine
                 elif problem.kind is Kind.BUSY:
                     time.sleep(min(pause, deadline.remaining))
@@ -171,15 +181,17 @@ class Machines:
     def _number(self) -> int:
         return self._numbers.take(self._cluster.read(max_age=30.0))
 
-    def _appears(self, machine: Machine, deadline: Deadline) -> bool:
+    def _appears(self, machine: Machine, source: str, deadline: Deadline) -> bool:
         """Whether a clone whose answer was lost is there, finished and ours.
 
-        While it runs, a token with rights on its pool only may not even read it (403): only its own tasks tell.
+        While it runs, a token with rights on its pool only may not even read it (403): only its own tasks tell, on the
+        template's node `source`, whichever node the clone is for.
         """
         for _ in deadline.sooner(LATE_CLONE_SECONDS).ticks(1.0):
             try:
+                # In this order: one that ends in between is then there.
+                running = self._tasks.running(source, "qmclone", deadline)
                 config = self.config(machine, deadline)
-                running = self._tasks.running(machine.node, "qmclone", deadline)
             except ApiError as problem:
                 if problem.kind is not Kind.UNKNOWN:
                     raise
@@ -342,10 +354,10 @@ class Machines:
 
     def asleep(self, machine: Machine, deadline: Deadline) -> bool:
         """Whether it runs but its system is suspended to memory."""
-        return self._current(machine, deadline).get("qmpstatus") == "suspended"
+        return self._current(machine, deadline).get("qmpstatus") == SUSPENDED
 
     def wake(self, machine: Machine, deadline: Deadline) -> None:
-        """End its sleep, or have it go on after a full disk; nothing happens when it is awake.
+        """End its sleep, or have it go on after a full disk or a pause; nothing happens when it is awake.
 
         `resume` does for a suspended machine what a key or a lid does.
         """
@@ -360,7 +372,8 @@ class Machines:
         )
 
     def _awake(self, machine: Machine, deadline: Deadline) -> bool:
-        return self._current(machine, deadline).get("qmpstatus") not in {"suspended", IO_ERROR}
+        status = self._current(machine, deadline)
+        return status.get("qmpstatus") != SUSPENDED and not halted(status)
 
     def _current(self, machine: Machine, deadline: Deadline) -> Mapping[str, Any]:
         """Its state, from the node itself; nothing when it is gone."""

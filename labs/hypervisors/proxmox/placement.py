@@ -24,7 +24,7 @@ class Room:
 def rooms(snapshot: Snapshot, nodes: Sequence[str], reserve_mb: int) -> list[Room]:
     """The online ones among `nodes` (all when none is named).
 
-    A running machine counts with all of its memory, which it may not have touched yet.
+    A machine that runs, sleeps or is paused counts with all of its memory, which it may not have touched yet.
     """
     found = []
     for host in snapshot.hosts:
@@ -33,7 +33,7 @@ def rooms(snapshot: Snapshot, nodes: Sequence[str], reserve_mb: int) -> list[Roo
         promised = sum(
             guest.memory_mb + OVERHEAD_MB
             for guest in snapshot.guests
-            if guest.node == host.name and guest.status == "running"
+            if guest.node == host.name and guest.status not in {"stopped", "unknown"}
         )
         found.append(Room(host.name, host.memory_mb - max(host.memory_used_mb, promised) - reserve_mb))
     return found

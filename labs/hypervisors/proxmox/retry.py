@@ -18,7 +18,7 @@ LATE_SECONDS = 2.0
 
 def settle(
     act: Callable[[], object],
-    done: Callable[[], bool],
+    done: Callable[[], bool] | None,
     tasks: Tasks,
     what: str,
     deadline: Deadline,
@@ -26,7 +26,8 @@ def settle(
     """Call `act`, wait for its task if it returns one, and repeat it while that is right.
 
     A held lock: again after a pause, because nothing was done. A lost answer: only once `done` says, several times,
-    that it was not carried out. Any other error is raised, unless `done` shows that what was wanted is there.
+    that it was not carried out. Any other error is raised, unless `done` shows that what was wanted is there; without
+    `done`, where nothing tells whether it was carried out, a lost answer is raised too.
     Raises DeadlineError with the last error's words when the time is over.
     """
     pause, last = FIRST_PAUSE, ""
@@ -37,7 +38,10 @@ def settle(
                 tasks.wait(answer, what, deadline)
         except ApiError as problem:
             last = str(problem)
-            if problem.kind is Kind.UNKNOWN:
+            if done is None:
+                if problem.kind is not Kind.BUSY:
+                    raise
+            elif problem.kind is Kind.UNKNOWN:
                 if _appears(done, deadline):
                     return
             elif problem.kind is not Kind.BUSY:

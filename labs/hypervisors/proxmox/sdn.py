@@ -12,7 +12,7 @@ from labs.errors import EnvironmentLackError, HypervisorError
 from labs.hypervisors.base import BenchKey, NicSpec, NodeSpec, SegmentSpec
 from labs.hypervisors.proxmox import naming
 from labs.hypervisors.proxmox.client import Client
-from labs.hypervisors.proxmox.failures import ApiError, Kind
+from labs.hypervisors.proxmox.failures import ApiError, Kind, cleaned
 from labs.hypervisors.proxmox.network import trunk_tags
 from labs.hypervisors.proxmox.retry import settle
 from labs.hypervisors.proxmox.tasks import Tasks
@@ -22,6 +22,8 @@ from labs.models.proxmox import ProxmoxProfile, SdnNetwork
 READ_SECONDS = 30.0
 RELOAD_SECONDS = 4.0
 """How long a node may take to show VNets after the apply's task has ended."""
+PENDING_SECONDS = 30.0
+"""How long somebody else's pending change, or the lock of SDN, is waited for: another run has them for a moment."""
 MAKERS = 6
 TAGGED = frozenset({"vlan", "qinq", "vxlan", "evpn"})
 """Zone types whose VNets want a tag; a simple zone's end at their node."""
@@ -215,21 +217,40 @@ class SdnSegments:
         if any(vnet.state for vnet in known.values()):
             return  # ours, of a killed run
         try:
-            settle(lambda: self._touch_lock(deadline), lambda: True, self._tasks, "the lock of SDN", deadline)
+            self._touch_lock(deadline)
         except ApiError as problem:
             if problem.kind is not Kind.INVALID:  # Proxmox VE 9.0 has no such lock
                 raise
 
     def _touch_lock(self, deadline: Deadline) -> None:
-        try:
-            token = self._client.call("POST", "cluster/sdn/lock", deadline)
-        except ApiError as problem:
-            if "has pending changes" in problem.text:
-                raise EnvironmentLackError(
-                    "SDN has pending changes that are not ours, in a zone that the token does not see; apply or revert "
-                    "them first (Datacenter, SDN)"
-                ) from None
-            raise
+        """Take the lock and give it back. Raises EnvironmentLackError when it is not to be had for a while.
+
+        An answer that is lost may have given it to nobody: that it was is only known once it is given again.
+        """
+        lost, last = False, ""
+        for _ in deadline.sooner(PENDING_SECONDS).ticks(1.0, slower=1.5, longest=5.0):
+            try:
+                token = self._client.call("POST", "cluster/sdn/lock", deadline)
+            except ApiError as problem:
+                if problem.kind not in {Kind.UNKNOWN, Kind.BUSY}:
+                    raise
+                lost, last = lost or problem.kind is Kind.UNKNOWN, problem.text
+                continue
+            self._give_back(token, deadline)
+            return
+        if "has pending changes" in last:
+            raise EnvironmentLackError(
+                "SDN has pending changes that are not ours, in a zone that the token does not see: another trainer's "
+                "run has such while it makes or deletes its network; wait until it ends, then run the command again. "
+                "Apply or revert them (Datacenter, SDN) only where no run is going on"
+            )
+        why = "an answer was lost, which may have left it held" if lost else "somebody holds it"
+        raise EnvironmentLackError(
+            f"the lock of SDN is not to be had ({cleaned(last)}): {why}; where nobody works on SDN, run pvesh delete "
+            "/cluster/sdn/lock --force 1 on a node, then the command again"
+        )
+
+    def _give_back(self, token: str, deadline: Deadline) -> None:
         # Done twice, it is the same: an answer that was lost is simply asked for again.
         settle(
             lambda: self._client.call("DELETE", "cluster/sdn/lock", deadline, **{"lock-token": token}),
@@ -252,6 +273,7 @@ class SdnSegments:
         """The task of an apply ends well although a node's reload failed: each node is asked, and asked again."""
         for host in sorted(set(hosts)):
             if self._missing_on(host, vnets, deadline):
+                self._require_quiet(self._read(deadline), deadline)
                 self._apply(deadline)
                 bad = self._missing_on(host, vnets, deadline)
                 if bad:

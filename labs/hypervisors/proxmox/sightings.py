@@ -14,7 +14,7 @@ from labs.hypervisors.proxmox.client import Client
 from labs.hypervisors.proxmox.cluster import LISTING_SECONDS, Guest
 from labs.hypervisors.proxmox.failures import ApiError, Kind
 from labs.hypervisors.proxmox.listing import Machine
-from labs.hypervisors.proxmox.machines import IO_ERROR, Machines
+from labs.hypervisors.proxmox.machines import Machines, halted
 from labs.hypervisors.proxmox.power import Power
 from labs.models.proxmox import ProxmoxProfile
 
@@ -89,11 +89,11 @@ class Sightings:
             return NodeStatus(machine.key, Powered.ABSENT, ready=False)
         since = time.time() - int(told.get("uptime") or 0) if told.get("status") == "running" else None
         ready = naming.is_ready(self._profile.tag, str(told.get("tags") or "").split(";"))
-        halted = told.get("qmpstatus") == IO_ERROR
-        return self.told(replace(machine, ready=ready), since, Powered.PAUSED if halted else Powered.RUNNING)
+        power = Powered.PAUSED if halted(told) else Powered.RUNNING
+        return self.told(replace(machine, ready=ready), since, power)
 
     def listed(self, machine: Machine, guest: Guest | None) -> NodeStatus:
-        """From the listing, whose power is some seconds old; asked from the node where it says nothing."""
+        """From the listing, whose power is some seconds old; asked from the node where it says something else."""
         if guest is None or guest.status not in {"running", "stopped"}:
             return self.status(machine)
         known = self._known.recall(machine.key)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from labs.deadline import Deadline
-from labs.errors import HypervisorError
+from labs.errors import DeadlineError, HypervisorError
 from labs.hypervisors.proxmox.client import Client
 from labs.hypervisors.proxmox.listing import Machine
 from labs.hypervisors.proxmox.retry import settle
@@ -19,6 +19,22 @@ CURRENT = "current"
 def names(client: Client, machine: Machine, deadline: Deadline) -> list[str]:
     """The complete snapshots, by name."""
     return sorted(name for name, one in _entries(client, machine, deadline).items() if not one.get("snapstate"))
+
+
+def settled(client: Client, machine: Machine, deadline: Deadline) -> list[str]:
+    """The complete snapshots once none is being taken: one that another run began would be taken for none, and lost.
+
+    Raises DeadlineError.
+    """
+    for _ in deadline.ticks(0.5, slower=1.5, longest=5.0):
+        if deadline.expired:
+            break
+        if client.get(f"{machine.path}/config", deadline).get("lock") != "snapshot":
+            return names(client, machine, deadline)
+    raise DeadlineError(
+        f"{machine.key}: a snapshot of VM {machine.vmid} is still being taken; wait for its task, or, where none runs, "
+        f"run qm unlock {machine.vmid} on {machine.node}"
+    )
 
 
 def take(client: Client, tasks: Tasks, machine: Machine, name: str, deadline: Deadline) -> None:
@@ -43,7 +59,7 @@ def take(client: Client, tasks: Tasks, machine: Machine, name: str, deadline: De
 
 def roll_back(client: Client, tasks: Tasks, machine: Machine, name: str, deadline: Deadline) -> None:
     """Return to `name`; the machine runs afterwards, also where the snapshot has no memory."""
-    known = names(client, machine, deadline)
+    known = settled(client, machine, deadline)
     if name not in known:
         raise HypervisorError(f"{machine.key}: no snapshot {name!r}; it has: {', '.join(known) or 'none'}")
     # Done twice, it is the same: an answer that was lost is simply asked for again.

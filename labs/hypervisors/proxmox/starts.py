@@ -13,13 +13,12 @@ import time
 from labs.deadline import Deadline
 from labs.errors import DeadlineError
 from labs.hypervisors.base import NodeKey
-from labs.hypervisors.proxmox import agent
+from labs.hypervisors.proxmox import agent, retry
 from labs.hypervisors.proxmox.client import Client
 from labs.hypervisors.proxmox.failures import ApiError, Kind, named
 from labs.hypervisors.proxmox.listing import Machine
 from labs.hypervisors.proxmox.machines import Machines
 from labs.hypervisors.proxmox.power import Power
-from labs.hypervisors.proxmox.retry import settle
 from labs.hypervisors.proxmox.slots import Boots, Slots
 from labs.hypervisors.proxmox.tasks import TaskFailedError, Tasks
 from labs.models.proxmox import Caps
@@ -72,7 +71,7 @@ class Starts:
 
         try:
             running = functools.partial(self._machines.running, machine, deadline)
-            settle(post, running, self._tasks, f"{key}: start", deadline)
+            retry.settle(post, running, self._tasks, f"{key}: start", deadline)
         except BaseException:
             self.forget(machine)
             raise
@@ -82,19 +81,24 @@ class Starts:
 
     def finish(self, key: NodeKey, deadline: Deadline) -> None:
         """Wait for the task of a start that nobody has waited for; one that met a lock is begun again."""
-        with self._lock:
-            machine, upid = self._running.pop(key, (None, ""))
-        if machine is None:
-            return
-        try:
-            self._tasks.wait(upid, f"{key}: start", deadline)
-        except TaskFailedError as problem:
-            if problem.kind is Kind.EXISTS:
-                return  # it ran already
-            if problem.kind is not Kind.BUSY or deadline.expired:
-                raise
+        pause = retry.FIRST_PAUSE
+        while True:
+            with self._lock:
+                machine, upid = self._running.pop(key, (None, ""))
+            if machine is None:
+                return
+            try:
+                self._tasks.wait(upid, f"{key}: start", deadline)
+            except TaskFailedError as problem:
+                if problem.kind is Kind.EXISTS:
+                    return  # it ran already
+                if problem.kind is not Kind.BUSY or deadline.remaining <= pause:
+                    raise
+            else:
+                return
+            time.sleep(pause)  # a backup may hold it for long, and refuses at once
+            pause = min(retry.LONGEST_PAUSE, pause * 2)
             self.begin(machine, deadline)
-            self.finish(key, deadline)
 
     def wait_agent(self, machine: Machine, deadline: Deadline) -> None:
         """Wait until the guest agent answers, asking no more than the cluster bears.

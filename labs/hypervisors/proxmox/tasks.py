@@ -1,4 +1,4 @@
-"""Waiting for the cluster's tasks: one poller for all of a run, whatever their number."""
+"""Waiting for the cluster's tasks: one poller a node, whatever their number."""
 
 from __future__ import annotations
 
@@ -54,14 +54,17 @@ def succeeded(outcome: str) -> bool:
 
 
 class Tasks:
-    """All tasks that this process waits for. The polling thread lives only while there are some."""
+    """All tasks that this process waits for. A node's polling thread lives only while there are some on it.
+
+    Each node has its own: what is asked of one that is down is asked for long, and the others must not wait for that.
+    """
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._lock = threading.Lock()
-        self._wake = threading.Event()
         self._waiting: dict[str, _Task] = {}
-        self._poller: threading.Thread | None = None
+        self._pollers: dict[str, threading.Event] = {}
+        """Node -> what wakes its poller, for as long as that lives."""
         self._pace: dict[str, float] = {}
         """Seconds that tasks of a kind took lately."""
         self._asked: dict[tuple[str, str], float] = {}
@@ -73,10 +76,12 @@ class Tasks:
         task.due = now + max(FAST_SECONDS, self._pace.get(task.kind, 0.0))
         with self._lock:
             self._waiting[upid] = task
-            if self._poller is None:
-                self._poller = threading.Thread(target=self._poll, name="proxmox-tasks", daemon=True)
-                self._poller.start()
-        self._wake.set()
+            wake = self._pollers.get(task.node)
+            if wake is None:
+                wake = self._pollers[task.node] = threading.Event()
+                name = f"proxmox-tasks-{task.node}"
+                threading.Thread(target=self._poll, args=(task.node, wake), name=name, daemon=True).start()
+            wake.set()
         try:
             ended = task.ended.wait(deadline.remaining)
         finally:
@@ -119,24 +124,23 @@ class Tasks:
         message = cleaned(text) + (f" ({cleaned(told)})" if told and cleaned(told) not in text else "")
         return TaskFailedError(f"{what}: {message}", kind, text)
 
-    def _poll(self) -> None:
+    def _poll(self, node: str, wake: threading.Event) -> None:
         while True:
+            wake.clear()
             with self._lock:
-                tasks = [task for task in self._waiting.values() if not task.ended.is_set()]
+                tasks = [task for task in self._waiting.values() if task.node == node and not task.ended.is_set()]
                 if not tasks:
-                    self._poller = None
+                    del self._pollers[node]
                     return
-            self._wake.clear()
             now = time.monotonic()
-            for node in sorted({task.node for task in tasks if self._due(task) <= now}):
-                mine = [task for task in tasks if task.node == node]
-                if len(mine) < LIST_FROM:
-                    mine = [task for task in mine if self._due(task) <= now]
-                _guarded(mine, lambda mine=mine, node=node: self._ask(node, mine))  # type: ignore[misc]
+            due = [task for task in tasks if self._due(task) <= now]
+            if due:
+                mine = due if len(tasks) < LIST_FROM else tasks
+                _guarded(mine, lambda mine=mine: self._ask(node, mine))  # type: ignore[misc]
                 for task in mine:
                     self._learn(task)
             left = [self._due(task) for task in tasks if not task.ended.is_set()]
-            self._wake.wait(max(0.0, min(left, default=0.0) - time.monotonic()))
+            wake.wait(max(0.0, min(left, default=0.0) - time.monotonic()))
 
     def _learn(self, task: _Task) -> None:
         """How long tasks of this kind take, and when this one is looked at again."""

@@ -18,6 +18,7 @@ from labs.models.proxmox import ProxmoxProfile
 READ_SECONDS = 30.0
 READERS = 8
 DISKS = ("scsi", "virtio", "sata", "ide")
+VOLUMES = (*DISKS, "efidisk", "tpmstate")
 
 
 @dataclass(frozen=True)
@@ -136,15 +137,21 @@ def current_digest(role: str, release: str) -> str | None:
 
 
 def _template(guest: Guest, config: Mapping[str, Any], shared: set[str]) -> Template:
-    storages = disks_of(config)
+    storages, volumes = disks_of(config), _volumes_of(config)
     return Template(
         vmid=guest.vmid,
         node=guest.node,
         storage=storages[0] if storages else "",
-        shared=bool(storages) and set(storages) <= shared,
+        shared=bool(storages) and volumes <= shared,
         ostype=str(config.get("ostype") or "other"),
         surplus=tuple(sorted(name for name in config if name.rstrip("0123456789") in {"net", "ipconfig"})),
     )
+
+
+def _volumes_of(config: Mapping[str, Any]) -> set[str]:
+    """The storages that must be shared for a clone on another node: Proxmox VE asks that of CD drives too."""
+    files = [str(value).partition(",")[0] for name, value in config.items() if name.rstrip("0123456789") in VOLUMES]
+    return {file.partition(":")[0] for file in files if ":" in file}
 
 
 def disks_of(config: Mapping[str, Any]) -> list[str]:
