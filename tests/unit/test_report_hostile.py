@@ -69,7 +69,7 @@ def test_no_spreadsheet_takes_a_text_for_a_formula(evil: str, tmp_path: Path) ->
     write(run, tmp_path)
     form = tmp_path / "marks" / "c01.yaml"
     comment = {"CP06-O1": {"level": 3, "comment": evil}}
-    said = {"candidate": "c01", "session": "s", "referential": "tssi-2013", "evaluator": evil, "date": None}
+    said = {"candidate": "c01", "session": "limoges-2026", "referential": "tssi-2013", "evaluator": evil, "date": None}
     forms.save(form, said | {"rows": comment})
     paths = report.write_all(tmp_path)
     spreadsheet.write(tmp_path / "grid.xlsx", load(form, Marks))
