@@ -18,6 +18,8 @@ from test_report_samples import write
 
 from graders.dossier import sources
 from labs import __version__
+from labs.cli import provisioning
+from labs.errors import InputError
 from labs.paths import CATALOGUE
 
 PLATEAU = str(Path(sys.executable).with_name("plateau"))
@@ -274,6 +276,17 @@ def test_what_an_exam_does_not_allow_by_an_oversight(tmp_path: Path) -> None:
     path = write_session(tmp_path, SESSION + "mode: exam\n")
     assert "solve does the candidates' work for them" in refusal("solve", path)
     assert "would be lost; --yes if that is meant" in refusal("reset", path, "alex")
+
+
+def test_machines_of_an_exam_go_only_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Up:
+        def list_nodes(self, session: str) -> list[str]:
+            return ["alex/rtr"]
+
+    monkeypatch.setattr("labs.hypervisors.open_hypervisor", lambda _profile: Up())
+    path = write_session(tmp_path, SESSION + "mode: exam\n")
+    with pytest.raises(InputError, match="nothing could be measured again .*; --yes if that is meant"):
+        provisioning.down(str(path))
 
 
 def test_a_session_on_a_full_disk_is_one_line(tmp_path: Path) -> None:
