@@ -285,7 +285,7 @@ def test_machines_of_an_exam_go_only_on_request(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr("labs.hypervisors.open_hypervisor", lambda _profile: Up())
     path = write_session(tmp_path, SESSION + "mode: exam\n")
-    with pytest.raises(InputError, match="nothing could be measured again .*; --yes if that is meant"):
+    with pytest.raises(InputError, match=r"nothing could be measured again .*; --yes if that is meant"):
         provisioning.down(str(path))
 
 
