@@ -307,7 +307,7 @@ def test_what_cannot_be_measured_is_told_before_anybody_is(place, capsys):
     with pytest.raises(InputError, match=r"bob/rtr, bob/ws: no state of the bell; plateau freeze \S+ -c bob takes it"):
         place.grade(selection=replace(CHECKS, frozen=True))
     place.machines.power = {"chloe/ws": Power.PAUSED}
-    with pytest.raises(InputError, match="chloe/ws: the host's disk is full"):
+    with pytest.raises(InputError, match="chloe/ws: halted by the host, whose disk is full, or by hand there"):
         place.grade()
     place.machines.power = {"chloe/ws": Power.STOPPED}
     place.grade()
